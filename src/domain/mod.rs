@@ -1,0 +1,18 @@
+//! What a payment is: pure, synchronous, no I/O and no clock reads.
+//!
+//! Nothing here knows HTTP, SQL, JSON dialects or a chain's encoding. Rails report facts
+//! ([`rail::Facts`], [`rail::Observation`]); this module judges them ([`verdict`], [`settlement`]).
+//! Keeping judgement in plain functions over enums is what lets every rule be tested by a table.
+
+pub mod amount;
+pub mod authorization;
+pub mod id;
+pub mod network;
+pub mod outcome;
+pub mod posting;
+pub mod rail;
+pub mod rejection;
+pub mod request;
+pub mod settlement;
+pub mod time;
+pub mod verdict;

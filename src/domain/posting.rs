@@ -1,0 +1,61 @@
+//! What each event moves in the ledger: one row is one balanced movement from one account to another.
+
+use crate::domain::amount::Amount;
+use crate::domain::authorization::Authorization;
+use crate::domain::settlement::Event;
+
+/// Which way a movement stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Seen on the chain, may still be undone.
+    Pending,
+    /// Can no longer be undone; resolves a pending movement.
+    Posted,
+    /// Was undone; resolves a pending movement.
+    Voided,
+}
+
+impl Stage {
+    /// The stage's stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Posted => "posted",
+            Self::Voided => "voided",
+        }
+    }
+}
+
+/// One movement of one asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posting {
+    /// Which way it stands. Posted and voided movements resolve the payment's open pending one.
+    pub stage: Stage,
+    /// The account that is charged: `payer:<address>`.
+    pub debit: String,
+    /// The account that receives: `merchant:<address>`.
+    pub credit: String,
+    /// The asset's address.
+    pub asset: String,
+    /// How much, in atomic units.
+    pub amount: Amount,
+}
+
+/// The movement that an event of a payment makes, if it makes one.
+#[must_use]
+pub fn posting(authorization: &Authorization, event: &Event) -> Option<Posting> {
+    let stage = match event {
+        Event::Confirmed(_) => Stage::Pending,
+        Event::Finalized(_) => Stage::Posted,
+        Event::Reversed => Stage::Voided,
+        Event::Signed(_) | Event::SetBack(_) | Event::Failed(_) | Event::Withdrawn | Event::Reopened => return None,
+    };
+    Some(Posting {
+        stage,
+        debit: format!("payer:{}", authorization.payer),
+        credit: format!("merchant:{}", authorization.pay_to),
+        asset: authorization.asset.clone(),
+        amount: authorization.amount,
+    })
+}

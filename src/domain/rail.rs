@@ -1,0 +1,298 @@
+//! A rail: one way to pay, and everything that crosses between it and the rest.
+//!
+//! A rail reports what the chain says; it never decides whether that is good enough. Its only judgement is
+//! whether bytes are an authorization at all.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::amount::Amount;
+use crate::domain::authorization::{Authorization, PaymentKey};
+use crate::domain::id::PaymentId;
+use crate::domain::network::{NetworkId, RailId};
+use crate::domain::rejection::{Malformed, Refused};
+use crate::domain::request::PaymentRequest;
+use crate::domain::settlement::{CannotLand, Landed, Setback};
+use crate::domain::time::Timestamp;
+
+/// One way to pay: a scheme on a network.
+#[async_trait]
+pub trait Rail: Send + Sync {
+    /// Which way to pay this is.
+    fn id(&self) -> &RailId;
+
+    /// The rail's limits and rhythm.
+    fn pace(&self) -> &Pace;
+
+    /// The signers that settle here, one lane each.
+    fn lanes(&self) -> &[LaneId];
+
+    /// Reads the proof and the terms: shape, encodings, and every check that needs no chain and no clock.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] names the field and what belongs there; [`Refused::Rejected`] names the rule.
+    fn decode(&self, request: &PaymentRequest) -> Result<Authorization, Refused>;
+
+    /// The key of the authorization with these coordinates, as a caller writes them, for looking a payment up.
+    ///
+    /// # Errors
+    /// Names the coordinate that is not of this rail's form.
+    fn key_of(&self, asset: &str, payer: &str, nonce: &str) -> Result<PaymentKey, Malformed>;
+
+    /// Everything the chain must say about the payment, in one round trip shared with concurrent callers.
+    ///
+    /// # Errors
+    /// The chain could not be asked; nothing is known about the payment.
+    async fn inspect(&self, authorization: &Authorization) -> Result<Facts, RailFault>;
+
+    /// What a transaction costs now.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn quote(&self) -> Result<Quote, RailFault>;
+
+    /// The lane's next nonce as the latest block has it.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn lane_nonce(&self, lane: &LaneId) -> Result<u64, RailFault>;
+
+    /// One signed transaction that carries these payments: a plain call for one, a batch for several. Pure: the
+    /// bytes go nowhere.
+    ///
+    /// # Errors
+    /// The lane is not this rail's, or an authorization's body is not one this rail made.
+    fn sign(&self, lane: &LaneId, nonce: u64, cargo: &[&Authorization], quote: &Quote) -> Result<SignedTx, RailFault>;
+
+    /// Hands the bytes to the chain. Safe to repeat.
+    async fn deliver(&self, raw: &[u8]) -> Delivery;
+
+    /// What the chain shows of these payments now.
+    ///
+    /// # Errors
+    /// The chain could not be asked; nothing changed.
+    async fn observe(&self, watched: &[Watched<'_>]) -> Result<Sighting, RailFault>;
+}
+
+/// A rail's limits and rhythm.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// How many payments one transaction may carry; at least 1.
+    pub batch_max: usize,
+    /// How many unmined transactions a lane may have; at least 1.
+    pub in_flight_max: usize,
+    /// The usual time between blocks.
+    pub block_time: Duration,
+    /// The longest pause between two looks at the chain while something is in flight.
+    pub poll: Duration,
+    /// The least remaining lifetime of an authorization, in seconds.
+    pub lifetime_min_seconds: u64,
+}
+
+/// A signer on a network: the unit of nonce order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LaneId {
+    /// The network.
+    pub network: NetworkId,
+    /// The signer's address in canonical text.
+    pub signer: String,
+}
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.signer, self.network)
+    }
+}
+
+/// A transaction's name on its chain, canonical text (EVM: `0x` and 64 lower-case hexadecimal digits).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TxId(pub String);
+
+impl fmt::Display for TxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A block of the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainPoint {
+    /// Its number.
+    pub height: u64,
+    /// Its hash, canonical text.
+    pub hash: String,
+    /// Its timestamp.
+    pub time: Timestamp,
+}
+
+/// What the chain says about a payment before it is settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a separate observation, none is a state"
+)]
+pub struct Facts {
+    /// The block it was read at.
+    pub height: u64,
+    /// The signature authorizes the transfer for the payer, by the rule that the payer's code (or lack of it)
+    /// makes the token apply.
+    pub signature_valid: bool,
+    /// Set when the payer's wallet does not exist and its factory may not be called: the factory.
+    pub factory_refused: Option<String>,
+    /// The asset is a contract.
+    pub asset_deployed: bool,
+    /// The asset is one that this facilitator is configured for.
+    pub asset_listed: bool,
+    /// Whether the authorization can still be used.
+    pub authorization: AuthorizationState,
+    /// What the payer holds of the asset.
+    pub balance: Amount,
+    /// What the exact transfer does when it is tried.
+    pub transfer: Simulation,
+    /// The payer's account runs code of its own, so that the payment must not share a transaction.
+    pub must_go_alone: bool,
+}
+
+/// Whether an authorization can still be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizationState {
+    /// Neither used nor cancelled.
+    Unused,
+    /// Used or cancelled.
+    Used,
+    /// The asset does not know such authorizations.
+    Unsupported,
+}
+
+/// What the exact transfer does when it is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Simulation {
+    /// It succeeds, and the recipient has this much more.
+    Succeeded {
+        /// Atomic units that arrived.
+        received: Amount,
+    },
+    /// It fails with the chain's words, bounded and printable.
+    Failed {
+        /// The words.
+        reason: String,
+    },
+    /// The payer's wallet could not be deployed.
+    DeploymentFailed,
+}
+
+/// What a transaction costs now, in the rail's own smallest unit (wei on EVM).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    /// The most to pay for a unit of work.
+    pub fee_max: u128,
+    /// Of that, the tip to the block's producer.
+    pub tip: u128,
+}
+
+/// A transaction ready to go.
+#[derive(Clone)]
+pub struct SignedTx {
+    /// Its name, known before anybody has seen it.
+    pub id: TxId,
+    /// The exact bytes.
+    pub raw: Vec<u8>,
+    /// The most it can cost, in the chain's own coin.
+    pub cost_max: Amount,
+}
+
+impl fmt::Debug for SignedTx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedTx").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What a node said on being handed a transaction. Never evidence: only the chain's blocks are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The node took it.
+    Accepted,
+    /// The node had it already.
+    Known,
+    /// The node will not take it, in its own words (bounded, without the endpoint's address).
+    Refused(String),
+    /// No telling: it may or may not be out.
+    Unknown(String),
+}
+
+/// A payment to look for on the chain.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched<'a> {
+    /// The payment.
+    pub payment: PaymentId,
+    /// What was signed.
+    pub authorization: &'a Authorization,
+    /// Every transaction of ours that ever carried it.
+    pub txs: &'a [TxId],
+    /// Where its money was last seen to land.
+    pub landed: Option<&'a Landed>,
+    /// A block at which the authorization was still unused: search from here.
+    pub since_height: u64,
+    /// Also search for it in other people's transactions (a log query; not needed at every look).
+    pub seek: bool,
+}
+
+/// What the chain shows at one look.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// The newest block.
+    pub head: ChainPoint,
+    /// The newest block that can no longer be undone.
+    pub finalized: ChainPoint,
+    /// One observation for each watched payment.
+    pub payments: HashMap<PaymentId, Observation>,
+    /// Our transactions that are in a canonical block.
+    pub mined: Vec<Mined>,
+}
+
+/// What the chain shows of one payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// Its transfer stands in a canonical block, in our transaction or anybody's.
+    Landed(Landed),
+    /// It is proven that it can never land.
+    CannotLand(CannotLand),
+    /// Our transaction was mined without moving its money.
+    SetBack {
+        /// How.
+        setback: Setback,
+        /// The whole transaction failed and had carried others too, so that this payment may be innocent.
+        shared: bool,
+    },
+    /// Nothing yet, as of this block.
+    Unseen {
+        /// The newest block looked at.
+        head: u64,
+    },
+}
+
+/// A transaction of ours in a canonical block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mined {
+    /// Which.
+    pub tx: TxId,
+    /// Where.
+    pub block: ChainPoint,
+    /// What it cost in all, in the chain's own coin.
+    pub cost: Amount,
+}
+
+/// The chain could not be asked. Says which operation failed and why, never the endpoint's address.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{operation} on {network}: {cause}")]
+pub struct RailFault {
+    /// What was being done.
+    pub operation: &'static str,
+    /// On which network.
+    pub network: NetworkId,
+    /// What went wrong, bounded, without addresses or keys.
+    pub cause: String,
+}

@@ -1,0 +1,203 @@
+//! Every rule common to all rails, in one order: the order in which x402's reference facilitator applies them
+//! (exact scheme on EVM, "Verify"), except that whatever needs no chain comes first, so that a hopeless payment
+//! costs no call.
+
+use crate::domain::authorization::Authorization;
+use crate::domain::rail::{AuthorizationState, Facts, Simulation};
+use crate::domain::rejection::Rejection;
+use crate::domain::request::PaymentRequest;
+use crate::domain::time::Timestamp;
+
+/// A payment that passed every rule at an instant.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    request: PaymentRequest,
+    authorization: Authorization,
+    facts: Facts,
+}
+
+/// A refusal is an answer, not an error.
+pub type Verdict = Result<Verified, Rejection>;
+
+/// The payload must be made for the scheme that is asked for. First of all rules, since everything after it is
+/// read by that scheme's rail.
+///
+/// # Errors
+/// [`Rejection::SchemeMismatch`].
+pub fn check_scheme(request: &PaymentRequest) -> Result<(), Rejection> {
+    if request.offer.scheme == request.rail.scheme {
+        return Ok(());
+    }
+    Err(Rejection::SchemeMismatch {
+        expected: request.rail.scheme.to_string(),
+        found: request.offer.scheme.to_string(),
+    })
+}
+
+/// The rules that need the authorization and a clock, but no chain.
+///
+/// # Errors
+/// The first rule broken.
+pub fn precheck(
+    request: &PaymentRequest,
+    authorization: &Authorization,
+    now: Timestamp,
+    lifetime_min_seconds: u64,
+) -> Result<(), Rejection> {
+    let terms = &request.terms;
+    if request.offer.network.as_ref() != Some(&request.rail.network) {
+        return Err(Rejection::NetworkMismatch {
+            expected: request.rail.network.to_string(),
+        });
+    }
+    if !terms.pay_to.eq_ignore_ascii_case(&authorization.pay_to) {
+        return Err(Rejection::RecipientMismatch {
+            expected: terms.pay_to.clone(),
+            found: authorization.pay_to.clone(),
+        });
+    }
+    check_window(authorization, now, lifetime_min_seconds)?;
+    if authorization.amount != terms.amount {
+        return Err(Rejection::AmountMismatch {
+            expected: terms.amount,
+            found: authorization.amount,
+        });
+    }
+    check_offer(request)
+}
+
+/// The window must be open now and stay open long enough to settle.
+///
+/// # Errors
+/// [`Rejection::Expired`] or [`Rejection::NotYetValid`].
+pub fn check_window(authorization: &Authorization, now: Timestamp, lifetime_min_seconds: u64) -> Result<(), Rejection> {
+    let window = authorization.window;
+    if window.before < now.plus(lifetime_min_seconds) {
+        return Err(Rejection::Expired {
+            before: window.before,
+            now,
+            lifetime_min_seconds,
+        });
+    }
+    if window.after > now {
+        return Err(Rejection::NotYetValid {
+            after: window.after,
+            now,
+        });
+    }
+    Ok(())
+}
+
+/// What the client accepted and what the merchant asks must agree on all that binds money.
+fn check_offer(request: &PaymentRequest) -> Result<(), Rejection> {
+    let (offer, terms) = (&request.offer.terms, &request.terms);
+    let differs = if !offer.asset.eq_ignore_ascii_case(&terms.asset) {
+        "asset"
+    } else if !offer.pay_to.eq_ignore_ascii_case(&terms.pay_to) {
+        "payTo"
+    } else if offer.amount != terms.amount {
+        "amount"
+    } else {
+        return Ok(());
+    };
+    Err(Rejection::Unacceptable(format!(
+        "paymentPayload.accepted.{differs} differs from paymentRequirements.{differs}"
+    )))
+}
+
+impl Verified {
+    /// The only constructor: the rules that need the chain, applied to what it said.
+    ///
+    /// # Errors
+    /// The first rule broken.
+    pub fn judge(request: PaymentRequest, authorization: Authorization, facts: Facts) -> Verdict {
+        judge_facts(&authorization, &facts)?;
+        Ok(Self {
+            request,
+            authorization,
+            facts,
+        })
+    }
+
+    /// What was asked.
+    #[must_use]
+    pub const fn request(&self) -> &PaymentRequest {
+        &self.request
+    }
+
+    /// What was signed.
+    #[must_use]
+    pub const fn authorization(&self) -> &Authorization {
+        &self.authorization
+    }
+
+    /// What the chain said.
+    #[must_use]
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+/// The rules that need the chain.
+///
+/// # Errors
+/// The first rule broken.
+pub fn judge_facts(authorization: &Authorization, facts: &Facts) -> Result<(), Rejection> {
+    if let Some(factory) = &facts.factory_refused {
+        return Err(Rejection::FactoryNotAllowed {
+            factory: factory.clone(),
+        });
+    }
+    if !facts.signature_valid {
+        return Err(Rejection::InvalidSignature {
+            payer: authorization.payer.clone(),
+        });
+    }
+    if !facts.asset_deployed {
+        return Err(Rejection::AssetNotDeployed {
+            asset: authorization.asset.clone(),
+        });
+    }
+    if !facts.asset_listed && facts.authorization != AuthorizationState::Unsupported {
+        return Err(Rejection::Unacceptable(format!(
+            "paymentRequirements.asset {} is not one this facilitator is configured for",
+            authorization.asset
+        )));
+    }
+    match &facts.transfer {
+        Simulation::Succeeded { received } if *received == authorization.amount => Ok(()),
+        Simulation::Succeeded { .. } | Simulation::Failed { .. } | Simulation::DeploymentFailed => {
+            Err(diagnose(authorization, facts))
+        }
+    }
+}
+
+/// Why the transfer fails: the most telling reason first, the chain's own words last.
+fn diagnose(authorization: &Authorization, facts: &Facts) -> Rejection {
+    match facts.authorization {
+        AuthorizationState::Unsupported => {
+            return Rejection::AuthorizationUnsupported {
+                asset: authorization.asset.clone(),
+            };
+        }
+        AuthorizationState::Used => {
+            return Rejection::NonceUsed {
+                nonce: authorization.nonce.clone(),
+            };
+        }
+        AuthorizationState::Unused => {}
+    }
+    if facts.balance < authorization.amount {
+        return Rejection::InsufficientBalance {
+            balance: facts.balance,
+            amount: authorization.amount,
+        };
+    }
+    match &facts.transfer {
+        Simulation::DeploymentFailed => Rejection::DeploymentFailed,
+        Simulation::Failed { reason } => Rejection::SimulationFailed { reason: reason.clone() },
+        Simulation::Succeeded { received } => Rejection::SimulationFailed {
+            reason: format!("the recipient would receive {received} of {}", authorization.amount),
+        },
+    }
+}
