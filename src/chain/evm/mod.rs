@@ -2,4 +2,6 @@
 
 #![expect(dead_code, reason = "the rail that uses these parts is written beside them")]
 
+mod body;
+mod eip3009;
 mod rpc;
