@@ -2,4 +2,5 @@
 
 #![expect(dead_code, reason = "the rail that uses these parts is written beside them")]
 
+mod lane;
 mod rpc;
