@@ -4,4 +4,5 @@
 
 mod body;
 mod eip3009;
+mod lane;
 mod rpc;
