@@ -1,4 +1,7 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
+pub mod app;
 pub mod domain;
 pub mod store;
+pub mod task;
+pub mod wire;
