@@ -70,11 +70,11 @@ pub trait Rail: Send + Sync {
     /// Hands the bytes to the chain. Safe to repeat.
     async fn deliver(&self, raw: &[u8]) -> Delivery;
 
-    /// What the chain shows of these payments now.
+    /// What the chain shows of these payments now, and which of these other transactions of ours are mined.
     ///
     /// # Errors
     /// The chain could not be asked; nothing changed.
-    async fn observe(&self, watched: &[Watched<'_>]) -> Result<Sighting, RailFault>;
+    async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault>;
 }
 
 /// A rail's limits and rhythm.
@@ -281,7 +281,7 @@ pub enum Observation {
     Landed(Landed),
     /// It is proven that it can never land.
     CannotLand(CannotLand),
-    /// Our transaction was mined without moving its money.
+    /// The newest of our transactions was mined without moving its money, and so was every older one.
     SetBack {
         /// How.
         setback: Setback,

@@ -223,3 +223,7 @@ fn diagnose(authorization: &Authorization, facts: &Facts) -> Rejection {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;
