@@ -2,5 +2,9 @@
 
 #![expect(dead_code, reason = "the rail that uses these parts is written beside them")]
 
+mod evidence;
 mod lane;
+mod node;
 mod rpc;
+mod search;
+mod watch;
