@@ -7,7 +7,7 @@
 use alloy::primitives::{Address, B256, Bytes, U64, U128, U256, b256};
 use serde::Deserialize;
 
-use super::lane::MULTICALL3;
+use super::eip3009::MULTICALL3;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
 use crate::domain::rail::{ChainPoint, TxId};

@@ -2,6 +2,8 @@
 
 #![expect(dead_code, reason = "the rail that uses these parts is written beside them")]
 
+mod body;
+mod eip3009;
 mod evidence;
 mod lane;
 mod node;

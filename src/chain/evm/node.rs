@@ -9,6 +9,7 @@ use alloy::sol_types::SolCall;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::eip3009::Token;
 use super::evidence::{Header, Receipt, Target};
 use super::rpc::{Call, Rpc, RpcError};
 use crate::domain::rail::{ChainPoint, RailFault};
@@ -21,12 +22,6 @@ const INVALID_PARAMS: i64 = -32602;
 /// How far below the head a block counts as finalized on a node that knows no finality: two epochs, the least
 /// that proof-of-stake Ethereum takes.
 const FINALITY_BLOCKS: u64 = 64;
-
-mod abi {
-    alloy::sol! {
-        function authorizationState(address authorizer, bytes32 nonce) external view returns (bool used);
-    }
-}
 
 /// What the node has shown so far.
 pub(super) struct Node<'a> {
@@ -338,7 +333,7 @@ fn receipt_call(tx: &B256) -> Call {
 }
 
 fn state_call(target: &Target, height: u64) -> Call {
-    let input = abi::authorizationStateCall {
+    let input = Token::authorizationStateCall {
         authorizer: target.payer,
         nonce: target.nonce,
     };

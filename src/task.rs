@@ -1,0 +1,42 @@
+//! Named background tasks that end together: the only place that spawns.
+//!
+//! Work that must survive a caller who hangs up runs here, and nothing runs here that cannot be told to stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// A group of tasks with one stop signal.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Starts a task. Its log lines carry its name.
+    pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let span = tracing::info_span!("task", task.name = name);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that spawns, so that every task is drained"
+        )]
+        self.tracker.spawn(work.instrument(span));
+    }
+
+    /// The signal on which every task ends its current step and returns.
+    #[must_use]
+    pub fn stop_signal(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Tells all tasks to stop and waits for them, but no longer than `patience`. True when all have ended.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        self.stop.cancel();
+        self.tracker.close();
+        tokio::time::timeout(patience, self.tracker.wait()).await.is_ok()
+    }
+}
