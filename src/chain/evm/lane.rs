@@ -9,19 +9,17 @@ use std::time::{Duration, Instant};
 
 use alloy::consensus::{SignableTransaction, TxEip1559};
 use alloy::eips::eip2718::Encodable2718;
-use alloy::primitives::{Address, Bytes, TxKind, U64, U128, U256, address};
+use alloy::primitives::{Address, Bytes, TxKind, U64, U128, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::eip3009::{Call3, MULTICALL3, Multicall3};
 use super::rpc::{Call, Rpc, RpcError, bounded};
 use crate::domain::amount::Amount;
 use crate::domain::rail::{Delivery, Quote, RailFault, SignedTx, TxId};
-
-/// Multicall3, at the same address on every network it is on (mds1/multicall3, README).
-pub(super) const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
 
 /// The most gas of a transaction: 2^24, the protocol's own limit (EIP-7825).
 pub(super) const TX_GAS_MAX: u64 = 16_777_216;
@@ -42,21 +40,6 @@ const TIP_FALLBACK: u128 = 1_000_000_000;
 
 /// The least that [`TIP_FALLBACK`] is cut down to on a cheap chain, in wei: the default tip of OP nodes.
 const TIP_FALLBACK_MIN: u128 = 1_000_000;
-
-mod abi {
-    alloy::sol! {
-        struct Call3 {
-            address target;
-            bool allowFailure;
-            bytes callData;
-        }
-        struct Outcome {
-            bool success;
-            bytes returnData;
-        }
-        function aggregate3(Call3[] calls) external payable returns (Outcome[] outcomes);
-    }
-}
 
 /// A signing key. Its text form is its address.
 #[derive(Clone)]
@@ -243,13 +226,13 @@ pub(super) fn sign(
 fn aggregate(cargo: &[TransferCall]) -> Bytes {
     let calls = cargo
         .iter()
-        .map(|call| abi::Call3 {
+        .map(|call| Call3 {
             target: call.target,
             allowFailure: true,
             callData: call.input.clone(),
         })
         .collect();
-    abi::aggregate3Call { calls }.abi_encode().into()
+    Multicall3::aggregate3Call { calls }.abi_encode().into()
 }
 
 /// Enough for every call to take all it may. What calls leave over is a reserve for nobody: unused gas is not
@@ -392,7 +375,7 @@ mod tests {
         let cargo: Vec<_> = (1..=64).map(call).collect();
         let (_, decoded) = signed(&cargo);
         assert_eq!(decoded.to(), Some(MULTICALL3));
-        let calls = abi::aggregate3Call::abi_decode(decoded.input()).unwrap().calls;
+        let calls = Multicall3::aggregate3Call::abi_decode(decoded.input()).unwrap().calls;
         assert_eq!(calls.len(), 64);
         for (carried, given) in calls.iter().zip(&cargo) {
             assert!(carried.allowFailure);

@@ -5,7 +5,7 @@
 //! the answer to this question is a fault, what a node may send is bounded, and no text that leaves this module
 //! names the endpoint, whose path often is a key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -107,6 +107,13 @@ struct NodeError {
     message: String,
     #[serde(default)]
     data: Value,
+}
+
+/// Why an HTTP request brought no answers. Not yet freed of the endpoint's address.
+enum Failure {
+    TooLarge,
+    Unreadable(reqwest::StatusCode),
+    Other(String),
 }
 
 fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
@@ -229,20 +236,25 @@ impl Rpc {
         body: Vec<u8>,
     ) -> Result<Box<RawValue>, RpcError> {
         self.count(method);
-        let (status, bytes) = self.post(operation, body).await?;
+        let (status, bytes) = self
+            .post(operation, body)
+            .await
+            .map_err(|failure| self.failed(operation, &failure))?;
+        let unreadable = || self.failed(operation, &Failure::Unreadable(status));
         let Ok(answer) = serde_json::from_slice::<Answer>(&bytes) else {
-            return Err(self.unreadable(operation, status).into());
+            return Err(unreadable().into());
         };
         if answer.id.as_u64() != Some(id) && !(answer.id.is_null() && answer.error.is_some()) {
             return Err(self.fault(operation, "the answer belongs to another question").into());
         }
         if !status.is_success() && answer.error.is_none() {
-            return Err(self.unreadable(operation, status).into());
+            return Err(unreadable().into());
         }
         self.open(operation, answer)
     }
 
     /// Asks all questions, in one HTTP request for each 100, and gives the answers in the questions' order.
+    /// Questions whose answers are too large together are asked again in halves, so a batch is for reads.
     ///
     /// # Errors
     /// A fault when any question went without an answer of its own.
@@ -252,8 +264,17 @@ impl Rpc {
         calls: &[Call],
     ) -> Result<Vec<Result<Box<RawValue>, RpcError>>, RailFault> {
         let mut answers = Vec::with_capacity(calls.len());
-        for chunk in calls.chunks(BATCH_CALLS_MAX) {
-            answers.extend(self.batch_once(operation, chunk).await?);
+        let mut waiting: VecDeque<&[Call]> = calls.chunks(BATCH_CALLS_MAX).collect();
+        while let Some(chunk) = waiting.pop_front() {
+            match self.batch_once(operation, chunk).await {
+                Ok(some) => answers.extend(some),
+                Err(Failure::TooLarge) if chunk.len() > 1 => {
+                    let (first, second) = chunk.split_at(chunk.len().div_ceil(2));
+                    waiting.push_front(second);
+                    waiting.push_front(first);
+                }
+                Err(failure) => return Err(self.failed(operation, &failure)),
+            }
         }
         Ok(answers)
     }
@@ -262,7 +283,7 @@ impl Rpc {
         &self,
         operation: &'static str,
         calls: &[Call],
-    ) -> Result<Vec<Result<Box<RawValue>, RpcError>>, RailFault> {
+    ) -> Result<Vec<Result<Box<RawValue>, RpcError>>, Failure> {
         let ids: Vec<u64> = calls.iter().map(|_| self.next_id()).collect();
         let requests: Vec<_> = calls
             .iter()
@@ -274,7 +295,7 @@ impl Rpc {
                 params: &call.params,
             })
             .collect();
-        let body = serde_json::to_vec(&requests).map_err(|e| self.fault(operation, &e.to_string()))?;
+        let body = serde_json::to_vec(&requests).map_err(|e| Failure::Other(e.to_string()))?;
         for call in calls {
             self.count(call.method);
         }
@@ -282,27 +303,25 @@ impl Rpc {
         let Ok(list) = serde_json::from_slice::<Vec<Answer>>(&bytes) else {
             return Err(
                 match serde_json::from_slice::<Answer>(&bytes).map(|answer| answer.error) {
-                    Ok(Some(error)) => {
-                        self.fault(operation, &format!("batch refused, {}: {}", error.code, error.message))
-                    }
-                    Ok(None) | Err(_) => self.unreadable(operation, status),
+                    Ok(Some(error)) => Failure::Other(format!("batch refused, {}: {}", error.code, error.message)),
+                    Ok(None) | Err(_) => Failure::Unreadable(status),
                 },
             );
         };
         if !status.is_success() {
-            return Err(self.unreadable(operation, status));
+            return Err(Failure::Unreadable(status));
         }
         let mut by_id = HashMap::with_capacity(list.len());
         for answer in list {
             let known = answer.id.as_u64().filter(|id| ids.contains(id));
             if known.is_none_or(|id| by_id.insert(id, answer).is_some()) {
-                return Err(self.fault(operation, "an answer belongs to no question of the batch"));
+                return Err(Failure::Other("an answer belongs to no question of the batch".into()));
             }
         }
         ids.iter()
             .map(|id| match by_id.remove(id) {
                 Some(answer) => Ok(self.open(operation, answer)),
-                None => Err(self.fault(operation, "a question of the batch has no answer")),
+                None => Err(Failure::Other("a question of the batch has no answer".into())),
             })
             .collect()
     }
@@ -330,7 +349,7 @@ impl Rpc {
         }
     }
 
-    async fn post(&self, operation: &'static str, body: Vec<u8>) -> Result<(reqwest::StatusCode, Vec<u8>), RailFault> {
+    async fn post(&self, operation: &'static str, body: Vec<u8>) -> Result<(reqwest::StatusCode, Vec<u8>), Failure> {
         let began = Instant::now();
         let outcome = self.exchange(body).await;
         metrics::histogram!(
@@ -339,26 +358,40 @@ impl Rpc {
             "operation" => operation
         )
         .record(began.elapsed());
-        outcome.map_err(|cause| self.fault(operation, &cause))
+        outcome
     }
 
-    async fn exchange(&self, body: Vec<u8>) -> Result<(reqwest::StatusCode, Vec<u8>), String> {
+    async fn exchange(&self, body: Vec<u8>) -> Result<(reqwest::StatusCode, Vec<u8>), Failure> {
         let said = |e: reqwest::Error| {
-            if e.is_timeout() {
+            Failure::Other(if e.is_timeout() {
                 "no answer in time".to_owned()
             } else {
                 chain_of(&e.without_url())
-            }
+            })
         };
         let mut response = self.http.post(self.url.clone()).body(body).send().await.map_err(said)?;
         let mut bytes = Vec::new();
         while let Some(part) = response.chunk().await.map_err(said)? {
             if bytes.len().saturating_add(part.len()) > RESPONSE_BYTES_MAX {
-                return Err(format!("the answer is larger than {RESPONSE_BYTES_MAX} bytes"));
+                return Err(Failure::TooLarge);
             }
             bytes.extend_from_slice(&part);
         }
         Ok((response.status(), bytes))
+    }
+
+    fn failed(&self, operation: &'static str, failure: &Failure) -> RailFault {
+        match failure {
+            Failure::TooLarge => self.fault(
+                operation,
+                &format!("the answer is larger than {RESPONSE_BYTES_MAX} bytes"),
+            ),
+            Failure::Unreadable(status) => self.fault(
+                operation,
+                &format!("HTTP status {} and no JSON-RPC answer", status.as_u16()),
+            ),
+            Failure::Other(cause) => self.fault(operation, cause),
+        }
     }
 
     fn count(&self, method: &'static str) {
@@ -368,13 +401,6 @@ impl Rpc {
             "method" => method
         )
         .increment(1);
-    }
-
-    fn unreadable(&self, operation: &'static str, status: reqwest::StatusCode) -> RailFault {
-        self.fault(
-            operation,
-            &format!("HTTP status {} and no JSON-RPC answer", status.as_u16()),
-        )
     }
 
     fn cleaned(&self, text: &str) -> String {
