@@ -20,7 +20,10 @@ impl Tasks {
     /// Starts a task. Its log lines carry its name.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let span = tracing::info_span!("task", task.name = name);
-        #[expect(clippy::disallowed_methods, reason = "the one place that spawns, so that every task is drained")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that spawns, so that every task is drained"
+        )]
         self.tracker.spawn(work.instrument(span));
     }
 
