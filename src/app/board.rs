@@ -2,7 +2,7 @@
 //! wants to hear of them.
 //!
 //! Only a view of what the database holds, so that the usual case needs no polling of it: everything here can be
-//! lost at any instant and is rebuilt by [`Board::resume`].
+//! lost at any instant and is rebuilt by [`Board::reconcile`].
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +38,7 @@ struct Inner {
     flights: HashMap<TxId, Flight>,
     lanes: BTreeMap<LaneId, usize>,
     listeners: HashMap<PaymentId, watch::Sender<Option<News>>>,
+    is_doubtful: bool,
 }
 
 struct Open {
@@ -102,29 +103,17 @@ impl Board {
             flights: HashMap::new(),
             lanes: lanes.iter().map(|lane| (lane.clone(), 0)).collect(),
             listeners: HashMap::new(),
+            is_doubtful: false,
         };
-        Self { inner: Mutex::new(inner), queued: Notify::new(), stirred: Notify::new() }
+        Self {
+            inner: Mutex::new(inner),
+            queued: Notify::new(),
+            stirred: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes over what an earlier process left open.
-    pub fn resume(&self, records: Vec<Record>, unmined: Vec<Unmined>) {
-        let mut inner = self.lock();
-        for record in records {
-            let is_reserved = record.settlement == Settlement::Reserved;
-            let id = record.id;
-            inner.open.insert(id, Open::new(record, None));
-            if is_reserved {
-                inner.enqueue(id);
-            }
-        }
-        drop(inner);
-        self.readmit(unmined);
-        self.queued.notify_waiters();
-        self.stirred.notify_one();
     }
 
     /// A payment was just reserved; `facts_at` is when the chain last allowed it.
@@ -142,9 +131,7 @@ impl Board {
     /// goes alone.
     pub fn enqueue(&self, id: PaymentId, is_retry: bool) {
         let mut inner = self.lock();
-        if let Some(open) = inner.open.get_mut(&id)
-            && !open.is_at_work
-        {
+        if let Some(open) = inner.open.get_mut(&id) {
             open.is_retry = is_retry;
             inner.enqueue(id);
         }
@@ -193,13 +180,22 @@ impl Board {
             if let Some(open) = inner.open.get_mut(id) {
                 let record = Arc::make_mut(&mut open.record);
                 record.txs.push(tx.id.clone());
-                record.settlement = Settlement::InFlight { tx: tx.id.clone(), setback: None };
+                record.settlement = Settlement::InFlight {
+                    tx: tx.id.clone(),
+                    setback: None,
+                };
                 record.version = record.version.saturating_add(1);
                 open.looked = None;
             }
             inner.publish(*id);
         }
-        inner.take_off(tx.id.clone(), lane.clone(), nonce, tx.raw.clone().into(), Some(Instant::now()));
+        inner.take_off(
+            tx.id.clone(),
+            lane.clone(),
+            nonce,
+            tx.raw.clone().into(),
+            Some(Instant::now()),
+        );
     }
 
     /// A transaction was handed to the chain: time to look for it.
@@ -215,8 +211,7 @@ impl Board {
     /// A settlement's new state is on record.
     pub fn moved(&self, id: PaymentId, settlement: Settlement) {
         let mut inner = self.lock();
-        let is_over = matches!(settlement.state(), State::Final | State::Failed | State::Withdrawn);
-        let is_reserved = settlement == Settlement::Reserved;
+        let (is_over, is_reserved) = (is_over(&settlement), settlement == Settlement::Reserved);
         if let Some(open) = inner.open.get_mut(&id) {
             let record = Arc::make_mut(&mut open.record);
             record.settlement = settlement;
@@ -242,14 +237,61 @@ impl Board {
         }
     }
 
-    /// The database knows better than the board: replaces what the board holds.
+    /// The database knows better than the board: replaces what the board holds of this payment.
     pub fn replace(&self, record: Record) {
         let mut inner = self.lock();
-        let id = record.id;
+        let (id, is_over) = (record.id, is_over(&record.settlement));
         if let Some(open) = inner.open.get_mut(&id) {
             open.record = Arc::new(record);
             inner.publish(id);
         }
+        if is_over {
+            inner.open.remove(&id);
+        }
+    }
+
+    /// A write's outcome is unknown: what the board holds may no longer be what is on record.
+    pub fn doubt(&self) {
+        if !std::mem::replace(&mut self.lock().is_doubtful, true) {
+            self.stirred.notify_one();
+        }
+    }
+
+    /// Whether the board must be brought to what is on record.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.lock().is_doubtful
+    }
+
+    /// Takes over what is on record: open settlements that are missing here or have moved on, and transactions
+    /// not yet mined.
+    pub fn reconcile(&self, records: Vec<Record>, unmined: Vec<Unmined>) {
+        let mut inner = self.lock();
+        inner.is_doubtful = false;
+        for record in records {
+            let id = record.id;
+            match inner.open.get_mut(&id) {
+                Some(open) if open.record.version >= record.version => {}
+                Some(open) => {
+                    open.record = Arc::new(record);
+                    inner.publish(id);
+                }
+                None => {
+                    inner.open.insert(id, Open::new(record, None));
+                }
+            }
+            if inner
+                .open
+                .get(&id)
+                .is_some_and(|open| open.record.settlement == Settlement::Reserved)
+            {
+                inner.enqueue(id);
+            }
+        }
+        drop(inner);
+        self.readmit(unmined);
+        self.queued.notify_waiters();
+        self.stirred.notify_one();
     }
 
     /// What to look for on the chain now. Payments in flight at every look; reserved and confirmed ones at the
@@ -271,21 +313,29 @@ impl Board {
             }
         }
         rechecks.sort_by_key(|open| open.record.settlement.landed().map(|it| it.block.height));
-        looks.extend(rechecks.into_iter().take(RECHECKED_MAX).map(|open| open.look(now, patience)));
+        looks.extend(
+            rechecks
+                .into_iter()
+                .take(RECHECKED_MAX)
+                .map(|open| open.look(now, patience)),
+        );
         looks
     }
 
     /// Whether anything is in flight, so that the chain must be watched closely.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.lock().open.values().any(|open| open.record.settlement.state() == State::InFlight)
+        self.lock()
+            .open
+            .values()
+            .any(|open| open.record.settlement.state() == State::InFlight)
     }
 
-    /// Whether nothing at all is open.
+    /// Whether there is nothing at all to look for.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         let inner = self.lock();
-        inner.open.is_empty() && inner.flights.is_empty()
+        inner.open.is_empty() && inner.flights.is_empty() && !inner.is_doubtful
     }
 
     /// Notes which of our transactions are in a canonical block and which of those looked for are not. Returns
@@ -295,7 +345,11 @@ impl Board {
         let seen: HashSet<&TxId> = mined.iter().map(|it| &it.tx).collect();
         let missing = looked_for.iter().filter(|tx| !seen.contains(tx));
         let vanished = missing.filter(|tx| inner.set_mined(tx, false)).cloned().collect();
-        let fresh = mined.iter().filter(|it| inner.set_mined(&it.tx, true)).cloned().collect();
+        let fresh = mined
+            .iter()
+            .filter(|it| inner.set_mined(&it.tx, true))
+            .cloned()
+            .collect();
         drop(inner);
         self.queued.notify_waiters();
         (fresh, vanished)
@@ -305,7 +359,12 @@ impl Board {
     #[must_use]
     pub fn unmined(&self) -> Vec<TxId> {
         let inner = self.lock();
-        inner.flights.iter().filter(|(_, flight)| !flight.is_mined).map(|(tx, _)| tx.clone()).collect()
+        inner
+            .flights
+            .iter()
+            .filter(|(_, flight)| !flight.is_mined)
+            .map(|(tx, _)| tx.clone())
+            .collect()
     }
 
     /// Takes over transactions that are on record as not mined and are not known here.
@@ -339,17 +398,35 @@ impl Board {
     /// Forgets mined transactions that no open payment refers to.
     pub fn sweep(&self) {
         let mut inner = self.lock();
-        let referred: HashSet<TxId> = inner.open.values().flat_map(|open| open.record.txs.iter().cloned()).collect();
-        inner.flights.retain(|tx, flight| !flight.is_mined || referred.contains(tx));
+        let referred: HashSet<TxId> = inner
+            .open
+            .values()
+            .flat_map(|open| open.record.txs.iter().cloned())
+            .collect();
+        inner
+            .flights
+            .retain(|tx, flight| !flight.is_mined || referred.contains(tx));
     }
 
     /// Hears of a payment from now on.
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, id: PaymentId) -> Subscription {
         let mut inner = self.lock();
-        let receiver = inner.listeners.entry(id).or_insert_with(|| watch::channel(None).0).subscribe();
-        Subscription { id, receiver, board: Arc::clone(self) }
+        let receiver = inner
+            .listeners
+            .entry(id)
+            .or_insert_with(|| watch::channel(None).0)
+            .subscribe();
+        Subscription {
+            id,
+            receiver,
+            board: Arc::clone(self),
+        }
     }
+}
+
+const fn is_over(settlement: &Settlement) -> bool {
+    matches!(settlement.state(), State::Final | State::Failed | State::Withdrawn)
 }
 
 impl Open {
@@ -374,13 +451,17 @@ impl Open {
         if seek {
             self.sought = now;
         }
-        Look { record: Arc::clone(&self.record), seek }
+        Look {
+            record: Arc::clone(&self.record),
+            seek,
+        }
     }
 }
 
 impl Inner {
     fn enqueue(&mut self, id: PaymentId) {
-        if self.in_queue.insert(id) {
+        let is_at_work = self.open.get(&id).is_some_and(|open| open.is_at_work);
+        if !is_at_work && self.in_queue.insert(id) {
             self.queue.push_back(id);
         }
     }
@@ -399,15 +480,23 @@ impl Inner {
                 continue;
             };
             let goes_alone = open.record.must_go_alone || open.is_retry;
-            let fits = cargo.as_ref().is_none_or(|it| !goes_alone && !it.is_retry && !it.is_alone());
+            let fits = cargo
+                .as_ref()
+                .is_none_or(|it| !goes_alone && !it.is_retry && !it.is_alone());
             if !fits {
                 left.push_back(id);
                 continue;
             }
             self.in_queue.remove(&id);
             open.is_at_work = true;
-            let item = CargoItem { record: Arc::clone(&open.record), facts_at: open.facts_at };
-            let it = cargo.get_or_insert_with(|| Cargo { items: Vec::new(), is_retry: open.is_retry });
+            let item = CargoItem {
+                record: Arc::clone(&open.record),
+                facts_at: open.facts_at,
+            };
+            let it = cargo.get_or_insert_with(|| Cargo {
+                items: Vec::new(),
+                is_retry: open.is_retry,
+            });
             it.items.push(item);
             if goes_alone || it.items.len() >= batch_max {
                 break;
@@ -421,18 +510,33 @@ impl Inner {
     fn take_off(&mut self, tx: TxId, lane: LaneId, nonce: u64, raw: Arc<[u8]>, sent: Option<Instant>) {
         let count = self.lanes.entry(lane.clone()).or_default();
         *count = count.saturating_add(1);
-        self.flights.insert(tx, Flight { lane, nonce, raw, is_mined: false, sent });
+        self.flights.insert(
+            tx,
+            Flight {
+                lane,
+                nonce,
+                raw,
+                is_mined: false,
+                sent,
+            },
+        );
     }
 
     /// True when this is news.
     fn set_mined(&mut self, tx: &TxId, is_mined: bool) -> bool {
-        let Some(flight) = self.flights.get_mut(tx) else { return false };
+        let Some(flight) = self.flights.get_mut(tx) else {
+            return false;
+        };
         if flight.is_mined == is_mined {
             return false;
         }
         flight.is_mined = is_mined;
         if let Some(count) = self.lanes.get_mut(&flight.lane) {
-            *count = if is_mined { count.saturating_sub(1) } else { count.saturating_add(1) };
+            *count = if is_mined {
+                count.saturating_sub(1)
+            } else {
+                count.saturating_add(1)
+            };
         }
         true
     }
@@ -468,7 +572,10 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut inner = self.board.lock();
-        let is_last = inner.listeners.get(&self.id).is_some_and(|listener| listener.receiver_count() <= 1);
+        let is_last = inner
+            .listeners
+            .get(&self.id)
+            .is_some_and(|listener| listener.receiver_count() <= 1);
         if is_last {
             inner.listeners.remove(&self.id);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::{Cargo, CargoItem};
-use crate::app::{App, Line};
+use crate::app::{App, Track};
 use crate::domain::authorization::Authorization;
 use crate::domain::id::PaymentId;
 use crate::domain::rail::{Delivery, LaneId, Quote, RailFault, SignedTx};
@@ -26,38 +26,42 @@ const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
 const FACTS_GOOD_FOR_BLOCKS: u32 = 2;
 
 /// Works for one lane until told to stop. Ends between two steps, never within one.
-pub async fn run(app: &Arc<App>, line: &Line, lane: &LaneId, stop: &CancellationToken) {
-    if prepare(app, line, lane, stop).await.is_none() {
+pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &CancellationToken) {
+    if prepare(app, track, lane, stop).await.is_none() {
         return;
     }
     loop {
         let cargo = tokio::select! {
             () = stop.cancelled() => return,
-            cargo = line.board.next_cargo(lane, line.rail.pace()) => cargo,
+            cargo = track.board.next_cargo(lane, track.rail.pace()) => cargo,
         };
         let ids: Vec<PaymentId> = cargo.items.iter().map(|item| item.record.id).collect();
         let is_retry = cargo.is_retry;
-        if let Err(fault) = carry(app, line, lane, cargo).await {
+        if let Err(fault) = carry(app, track, lane, cargo).await {
             tracing::warn!(lane = %lane, payments = ids.len(), error = %fault, "lane paused");
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
             }
-            line.board.release(&ids);
+            track.board.release(&ids);
             for id in ids {
-                line.board.enqueue(id, is_retry);
+                track.board.enqueue(id, is_retry);
             }
         } else {
-            line.board.release(&ids);
+            track.board.release(&ids);
         }
     }
 }
 
 /// Makes sure that the lane is on record, starting at the chain's nonce when it is new.
-async fn prepare(app: &App, line: &Line, lane: &LaneId, stop: &CancellationToken) -> Option<u64> {
+async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationToken) -> Option<u64> {
     loop {
-        let ready = match line.rail.lane_nonce(lane).await {
-            Ok(nonce) => app.store.lane_prepare(lane, nonce).await.map_err(|fault| fault.to_string()),
+        let ready = match track.rail.lane_nonce(lane).await {
+            Ok(nonce) => app
+                .store
+                .lane_prepare(lane, nonce)
+                .await
+                .map_err(|fault| fault.to_string()),
             Err(fault) => Err(fault.to_string()),
         };
         match ready {
@@ -75,55 +79,66 @@ async fn prepare(app: &App, line: &Line, lane: &LaneId, stop: &CancellationToken
 }
 
 /// Takes one cargo from the queue to the chain.
-async fn carry(app: &App, line: &Line, lane: &LaneId, cargo: Cargo) -> Result<(), RailFault> {
+async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<(), RailFault> {
     let is_retry = cargo.is_retry;
     let mut wanted = Vec::with_capacity(cargo.items.len());
     for item in cargo.items {
-        match still_wanted(app, line, &item).await? {
+        match still_wanted(app, track, &item).await? {
             Wanted::Yes => wanted.push(item.record),
             Wanted::Later => {}
-            Wanted::No(rejection) => give_up(app, line, &item, &rejection).await,
+            Wanted::No(rejection) => give_up(app, track, &item, &rejection).await,
         }
     }
     if wanted.is_empty() {
         return Ok(());
     }
-    let quote = line.rail.quote().await?;
+    let quote = track.rail.quote().await?;
     let ids: Vec<PaymentId> = wanted.iter().map(|record| record.id).collect();
     let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<SignedTx, RailFault> {
-        let aboard: Vec<&Authorization> =
-            wanted.iter().filter(|it| claimed.contains(&it.id)).map(|it| &it.authorization).collect();
-        sign(line, lane, nonce, &aboard, &quote)
+        let aboard: Vec<&Authorization> = wanted
+            .iter()
+            .filter(|it| claimed.contains(&it.id))
+            .map(|it| &it.authorization)
+            .collect();
+        sign(track, lane, nonce, &aboard, &quote)
     };
     match app.store.lane_intend(lane, &ids, is_retry, sign).await {
         Ok(Some(intent)) => {
-            line.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
-            deliver(line, lane, &intent.tx, intent.payments.len()).await;
+            track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
+            deliver(track, lane, &intent.tx, intent.payments.len()).await;
             Ok(())
         }
-        // Somebody else moved them: the watch finds out where to.
-        Ok(None) => Ok(()),
+        // None: somebody else moved them. A fault: they may have moved. Either way the record tells.
+        Ok(None) => {
+            track.board.doubt();
+            Ok(())
+        }
         Err(IntendFault::Sign(fault)) => Err(fault),
         Err(IntendFault::Store(fault)) => {
-            Err(RailFault { operation: "intend", network: lane.network.clone(), cause: fault.to_string() })
+            track.board.doubt();
+            Err(RailFault {
+                operation: "intend",
+                network: lane.network.clone(),
+                cause: fault.to_string(),
+            })
         }
     }
 }
 
 fn sign(
-    line: &Line,
+    track: &Track,
     lane: &LaneId,
     nonce: u64,
     aboard: &[&Authorization],
     quote: &Quote,
 ) -> Result<SignedTx, RailFault> {
-    line.rail.sign(lane, nonce, aboard, quote)
+    track.rail.sign(lane, nonce, aboard, quote)
 }
 
 /// Lets the bytes out, now that they are on record. Whatever the node says, only the chain decides; bytes that did
 /// not get through are sent again by the watch.
-async fn deliver(line: &Line, lane: &LaneId, tx: &SignedTx, payments: usize) {
-    let delivery = line.rail.deliver(&tx.raw).await;
+async fn deliver(track: &Track, lane: &LaneId, tx: &SignedTx, payments: usize) {
+    let delivery = track.rail.deliver(&tx.raw).await;
     metrics::counter!("facilitator_transactions_sent_total", "network" => lane.network.to_string()).increment(1);
     match delivery {
         Delivery::Accepted | Delivery::Known => {
@@ -133,7 +148,7 @@ async fn deliver(line: &Line, lane: &LaneId, tx: &SignedTx, payments: usize) {
             tracing::warn!(lane = %lane, tx.id = %tx.id, payments, error = %why, "transaction not acknowledged");
         }
     }
-    line.board.stir();
+    track.board.stir();
 }
 
 enum Wanted {
@@ -145,8 +160,8 @@ enum Wanted {
 
 /// Asks the clock, and if the chain's last word is old the chain too, whether the payment would still go through:
 /// a revert costs us gas.
-async fn still_wanted(app: &App, line: &Line, item: &CargoItem) -> Result<Wanted, RailFault> {
-    let (now, pace) = (app.clock.now(), line.rail.pace());
+async fn still_wanted(app: &App, track: &Track, item: &CargoItem) -> Result<Wanted, RailFault> {
+    let (now, pace) = (app.clock.now(), track.rail.pace());
     let authorization = &item.record.authorization;
     if let Err(rejection) = check_window(authorization, now, 1) {
         return Ok(Wanted::No(rejection));
@@ -155,7 +170,7 @@ async fn still_wanted(app: &App, line: &Line, item: &CargoItem) -> Result<Wanted
     if item.facts_at.is_some_and(|at| now.since(at) <= good_for) {
         return Ok(Wanted::Yes);
     }
-    let facts = line.rail.inspect(authorization).await?;
+    let facts = track.rail.inspect(authorization).await?;
     Ok(match judge_facts(authorization, &facts) {
         Ok(()) => Wanted::Yes,
         Err(Rejection::NonceUsed { .. }) => Wanted::Later,
@@ -165,7 +180,7 @@ async fn still_wanted(app: &App, line: &Line, item: &CargoItem) -> Result<Wanted
 
 /// The payment would not go through. If nothing was ever signed, nothing will be: it is withdrawn, and may be
 /// presented again. Otherwise the setback stands, and the chain has the last word.
-async fn give_up(app: &App, line: &Line, item: &CargoItem, rejection: &Rejection) {
+async fn give_up(app: &App, track: &Track, item: &CargoItem, rejection: &Rejection) {
     let record = &*item.record;
     let event = match &record.settlement {
         Settlement::InFlight { tx, .. } => Event::SetBack(Setback::Reverted { tx: tx.clone() }),
@@ -175,17 +190,30 @@ async fn give_up(app: &App, line: &Line, item: &CargoItem, rejection: &Rejection
         | Settlement::Failed { .. }
         | Settlement::Withdrawn => Event::Withdrawn,
     };
-    let Ok(next) = apply(record.settlement.clone(), &event) else { return };
-    let advance = Advance { record, event, next: next.clone() };
+    let Ok(next) = apply(record.settlement.clone(), &event) else {
+        return;
+    };
+    let advance = Advance {
+        record,
+        event,
+        next: next.clone(),
+    };
     match app.store.settlements_advance(&[advance]).await {
         Ok(moved) if moved.contains(&record.id) => {
             tracing::info!(payment.id = %record.id, reason = %rejection, "payment given up");
             match next {
-                Settlement::Withdrawn => line.board.withdrawn(record.id, rejection),
-                next => line.board.moved(record.id, next),
+                Settlement::Withdrawn => track.board.withdrawn(record.id, rejection),
+                Settlement::Reserved
+                | Settlement::InFlight { .. }
+                | Settlement::Confirmed { .. }
+                | Settlement::Final { .. }
+                | Settlement::Failed { .. } => track.board.moved(record.id, next),
             }
         }
         Ok(_) => {}
-        Err(fault) => tracing::warn!(payment.id = %record.id, error = %fault, "giving up is not on record yet"),
+        Err(fault) => {
+            tracing::warn!(payment.id = %record.id, error = %fault, "giving up is not on record yet");
+            track.board.doubt();
+        }
     }
 }

@@ -43,14 +43,14 @@ impl Default for Settings {
 /// The facilitator: its rails, its records and its clock.
 pub struct App {
     store: Store,
-    rails: BTreeMap<RailId, Line>,
+    rails: BTreeMap<RailId, Track>,
     clock: Arc<dyn Clock>,
     settings: Settings,
 }
 
 /// A rail with what is under way on it.
 #[derive(Clone)]
-pub struct Line {
+pub struct Track {
     /// The way to pay.
     pub rail: Arc<dyn Rail>,
     /// Its open settlements.
@@ -80,9 +80,22 @@ impl App {
     pub fn new(store: Store, rails: Vec<Arc<dyn Rail>>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
         let rails = rails
             .into_iter()
-            .map(|rail| (rail.id().clone(), Line { board: Arc::new(Board::new(rail.lanes())), rail }))
+            .map(|rail| {
+                (
+                    rail.id().clone(),
+                    Track {
+                        board: Arc::new(Board::new(rail.lanes())),
+                        rail,
+                    },
+                )
+            })
             .collect();
-        Self { store, rails, clock, settings }
+        Self {
+            store,
+            rails,
+            clock,
+            settings,
+        }
     }
 
     /// Picks up what an earlier process left unfinished, and starts the background work of every rail.
@@ -90,24 +103,31 @@ impl App {
     /// # Errors
     /// The database could not be read.
     pub async fn start(self: &Arc<Self>, tasks: &Tasks) -> Result<(), StoreFault> {
-        for line in self.rails.values() {
-            let open = self.store.settlements_open(&line.rail.id().network).await?;
-            let unmined = self.store.transactions_unmined(&line.rail.id().network).await?;
-            tracing::info!(rail.id = %line.rail.id(), settlements = open.len(), transactions = unmined.len(), "resuming");
-            line.board.resume(open, unmined);
-            for lane in line.rail.lanes() {
-                let (app, line, lane, stop) = (Arc::clone(self), line.clone(), lane.clone(), tasks.stop_signal());
-                tasks.spawn("lane", async move { drive::run(&app, &line, &lane, &stop).await });
+        for track in self.rails.values() {
+            self.reconcile(track).await?;
+            for lane in track.rail.lanes() {
+                let (app, track, lane, stop) = (Arc::clone(self), track.clone(), lane.clone(), tasks.stop_signal());
+                tasks.spawn("lane", async move { drive::run(&app, &track, &lane, &stop).await });
             }
-            let (app, line, stop) = (Arc::clone(self), line.clone(), tasks.stop_signal());
-            tasks.spawn("watch", async move { watch::run(&app, &line, &stop).await });
+            let (app, track, stop) = (Arc::clone(self), track.clone(), tasks.stop_signal());
+            tasks.spawn("watch", async move { watch::run(&app, &track, &stop).await });
         }
+        Ok(())
+    }
+
+    /// Brings a rail's board to what is on record.
+    async fn reconcile(&self, track: &Track) -> Result<(), StoreFault> {
+        let network = &track.rail.id().network;
+        let open = self.store.settlements_open(network).await?;
+        let unmined = self.store.transactions_unmined(network).await?;
+        tracing::info!(rail.id = %track.rail.id(), settlements = open.len(), transactions = unmined.len(), "resuming");
+        track.board.reconcile(open, unmined);
         Ok(())
     }
 
     /// The rails that are served, in a stable order.
     pub fn rails(&self) -> impl Iterator<Item = &dyn Rail> {
-        self.rails.values().map(|line| &*line.rail)
+        self.rails.values().map(|track| &*track.rail)
     }
 
     /// Whether requests can be served now; if not, what is missing.
@@ -118,9 +138,9 @@ impl App {
         self.store.ping().await.map_err(|fault| fault.to_string())
     }
 
-    fn line(&self, id: &RailId) -> Result<&Line, Rejection> {
-        if let Some(line) = self.rails.get(id) {
-            return Ok(line);
+    fn track(&self, id: &RailId) -> Result<&Track, Rejection> {
+        if let Some(track) = self.rails.get(id) {
+            return Ok(track);
         }
         if self.rails.keys().any(|known| known.scheme == id.scheme) {
             return Err(Rejection::UnsupportedNetwork(id.network.to_string()));
@@ -128,8 +148,8 @@ impl App {
         Err(Rejection::UnsupportedScheme(id.scheme.to_string()))
     }
 
-    fn line_on(&self, network: &NetworkId) -> Option<&Line> {
-        self.rails.values().find(|line| line.rail.id().network == *network)
+    fn track_on(&self, network: &NetworkId) -> Option<&Track> {
+        self.rails.values().find(|track| track.rail.id().network == *network)
     }
 }
 

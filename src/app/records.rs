@@ -27,11 +27,11 @@ pub async fn by_coordinates(
     payer: &str,
     nonce: &str,
 ) -> Result<Option<Record>, Trouble> {
-    let line = app.line_on(network).ok_or_else(|| Malformed {
+    let track = app.track_on(network).ok_or_else(|| Malformed {
         path: "network".into(),
         expected: "a network that this facilitator serves; see /supported".into(),
     })?;
-    let key = line.rail.key_of(asset, payer, nonce)?;
+    let key = track.rail.key_of(asset, payer, nonce)?;
     Ok(app.store.payment_find(&key).await?)
 }
 

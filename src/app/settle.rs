@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::app::board::{News, Subscription};
-use crate::app::{App, Line, Trouble, verify};
+use crate::app::{App, Track, Trouble, verify};
 use crate::domain::authorization::Authorization;
 use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
@@ -39,7 +39,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         let body = encode(&outcome);
         Ok(SettleAnswer::Fresh(outcome, body))
     };
-    let (line, authorization) = match verify::read(app, &request)? {
+    let (track, authorization) = match verify::read(app, &request)? {
         Ok(read) => read,
         Err(rejection) => return fresh(Outcome::Refused { payer: None, rejection }),
     };
@@ -52,22 +52,31 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
     if let Some(record) = app.store.payment_find(&authorization.key).await?
         && record.settlement != Settlement::Withdrawn
     {
-        return ask.join(line, record).await;
+        return ask.join(track, record).await;
     }
 
     let payer = Some(authorization.payer.clone());
-    let verified = match verify::judge(app, line, request, authorization).await? {
+    let verified = match verify::judge(app, track, request, authorization).await? {
         Ok(verified) => verified,
         Err(rejection) => return fresh(Outcome::Refused { payer, rejection }),
     };
-    let new = NewPayment { id: PaymentId::mint(), verified, digest: ask.digest };
-    match app.store.payment_reserve(&new).await? {
+    let new = NewPayment {
+        id: PaymentId::mint(),
+        verified,
+        digest: ask.digest,
+    };
+    match app
+        .store
+        .payment_reserve(&new)
+        .await
+        .inspect_err(|_| track.board.doubt())?
+    {
         Reservation::New(record) | Reservation::Reopened(record) => {
-            let news = line.board.subscribe(record.id);
-            line.board.admit(record.clone(), app.clock.now());
+            let news = track.board.subscribe(record.id);
+            track.board.admit(record.clone(), app.clock.now());
             ask.wait(record, news).await
         }
-        Reservation::Seen(record) => ask.join(line, record).await,
+        Reservation::Seen(record) => ask.join(track, record).await,
         Reservation::ReferenceTaken(reference) => Err(Trouble::Conflict(words_for(reference.kind))),
     }
 }
@@ -107,8 +116,11 @@ impl Ask {
     }
 
     /// The payment is on record already: who asks decides what it may be told (single grant, keyed replay).
-    async fn join(&self, line: &Line, record: Record) -> Result<SettleAnswer, Trouble> {
-        let is_keyed = self.references.iter().any(|reference| record.references.contains(reference));
+    async fn join(&self, track: &Track, record: Record) -> Result<SettleAnswer, Trouble> {
+        let is_keyed = self
+            .references
+            .iter()
+            .any(|reference| record.references.contains(reference));
         let is_same = record.digest == self.digest && (is_keyed || self.is_unkeyed_twin(&record));
         match (&record.answer, is_keyed && is_same) {
             (Some(answer), true) => return Ok(SettleAnswer::Replayed(answer.clone())),
@@ -116,7 +128,7 @@ impl Ask {
             (None, _) if !is_same => return Ok(self.duplicate(&record)),
             (None, _) => {}
         }
-        let news = line.board.subscribe(record.id);
+        let news = track.board.subscribe(record.id);
         // Read again after subscribing, so that no change falls between the two.
         match self.app.store.payment_get(record.id).await {
             Ok(Some(current)) => self.wait(current, news).await,
@@ -152,15 +164,26 @@ impl Ask {
             Settlement::Confirmed { landed, .. } | Settlement::Final { landed } => {
                 Some(self.grant(record, landed).await)
             }
-            Settlement::InFlight { setback: Some(setback), .. } => {
-                Some(self.fresh(Outcome::SetBack { payment, payer, setback: setback.clone() }))
-            }
-            Settlement::Failed { proof } => Some(self.fresh(Outcome::Failed { payment, payer, proof: proof.clone() })),
+            Settlement::InFlight {
+                setback: Some(setback), ..
+            } => Some(self.fresh(Outcome::SetBack {
+                payment,
+                payer,
+                setback: setback.clone(),
+            })),
+            Settlement::Failed { proof } => Some(self.fresh(Outcome::Failed {
+                payment,
+                payer,
+                proof: proof.clone(),
+            })),
             // Withdrawn between our two looks: nothing of it was signed, and presenting it again begins anew.
             Settlement::Withdrawn => {
                 let reason = "it was refused a moment ago; present it again".into();
                 let rejection = Rejection::SimulationFailed { reason };
-                Some(self.fresh(Outcome::Refused { payer: Some(payer), rejection }))
+                Some(self.fresh(Outcome::Refused {
+                    payer: Some(payer),
+                    rejection,
+                }))
             }
             Settlement::Reserved | Settlement::InFlight { setback: None, .. } => None,
         }
@@ -188,7 +211,9 @@ impl Ask {
 
     async fn recorded(&self, record: &Record) -> SettleAnswer {
         match self.app.store.payment_get(record.id).await {
-            Ok(Some(Record { answer: Some(answer), .. })) => SettleAnswer::Replayed(answer),
+            Ok(Some(Record {
+                answer: Some(answer), ..
+            })) => SettleAnswer::Replayed(answer),
             Ok(_) | Err(_) => self.fresh(pending(record)),
         }
     }
@@ -214,5 +239,9 @@ fn pending(record: &Record) -> Outcome {
         Settlement::Confirmed { landed, .. } | Settlement::Final { landed } => Some(landed.tx.clone()),
         Settlement::Reserved | Settlement::Failed { .. } | Settlement::Withdrawn => record.txs.last().cloned(),
     };
-    Outcome::Pending { payment: record.id, payer: record.authorization.payer.clone(), tx }
+    Outcome::Pending {
+        payment: record.id,
+        payer: record.authorization.payer.clone(),
+        tx,
+    }
 }

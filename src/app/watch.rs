@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::Look;
-use crate::app::{App, Line};
+use crate::app::{App, Track};
 use crate::domain::id::PaymentId;
 use crate::domain::rail::{Delivery, Observation, Pace, Sighting, TxId, Watched};
 use crate::domain::settlement::{Event, State, Step, apply, next_step};
@@ -21,48 +21,50 @@ const REDELIVER_EVERY: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Watches one rail until told to stop.
-pub async fn run(app: &Arc<App>, line: &Line, stop: &CancellationToken) {
+pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
     let mut rhythm = Rhythm::new();
     loop {
-        let pause = rhythm.pause(line);
+        let pause = rhythm.pause(track);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = line.board.stirred() => rhythm.quicken(),
+            () = track.board.stirred() => rhythm.quicken(),
             () = pause => {}
         }
-        if let Err(fault) = look(app, line).await {
-            tracing::warn!(rail.id = %line.rail.id(), error = %fault, "could not look at the chain");
+        if let Err(fault) = look(app, track).await {
+            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look at the chain");
             rhythm.slow_down();
         }
-        redeliver(line).await;
-        line.board.sweep();
+        redeliver(track).await;
+        track.board.sweep();
     }
 }
 
 /// How long to pause between looks: at first hardly, then longer and longer up to the rail's pace.
 struct Rhythm {
     pause: Duration,
-    stirred: Instant,
 }
 
 impl Rhythm {
     fn new() -> Self {
-        Self { pause: FIRST_PAUSE, stirred: Instant::now() }
+        Self { pause: FIRST_PAUSE }
     }
 
-    async fn pause(&mut self, line: &Line) {
-        let pace = line.rail.pace();
-        if line.board.is_empty() {
+    async fn pause(&mut self, track: &Track) {
+        let pace = track.rail.pace();
+        if track.board.is_idle() {
             std::future::pending::<()>().await;
         }
-        let pause = if line.board.is_busy() { self.pause.min(pace.poll) } else { slow(pace) };
+        let pause = if track.board.is_busy() {
+            self.pause.min(pace.poll)
+        } else {
+            slow(pace)
+        };
         self.pause = self.pause.saturating_mul(2).min(pace.poll);
         tokio::time::sleep(pause).await;
     }
 
     fn quicken(&mut self) {
         self.pause = FIRST_PAUSE;
-        self.stirred = Instant::now();
     }
 
     fn slow_down(&mut self) {
@@ -83,24 +85,29 @@ enum LookFault {
 }
 
 /// One look at the chain and everything that follows from it.
-async fn look(app: &App, line: &Line) -> Result<(), LookFault> {
-    let looks = line.board.looks(line.rail.pace());
-    let unmined = line.board.unmined();
+async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
+    if track.board.is_doubtful() {
+        app.reconcile(track).await?;
+    }
+    let looks = track.board.looks(track.rail.pace());
+    let unmined = track.board.unmined();
     if looks.is_empty() && unmined.is_empty() {
         return Ok(());
     }
     let watched: Vec<Watched<'_>> = looks.iter().map(watched).collect();
-    let sighting = line.rail.observe(&watched, &unmined).await?;
-    note_mined(app, line, &looks, &sighting).await?;
+    let sighting = track.rail.observe(&watched, &unmined).await?;
+    note_mined(app, track, &looks, &sighting).await?;
 
     let mut advances = Vec::new();
     for look in &looks {
-        let Some(seen) = sighting.payments.get(&look.record.id) else { continue };
-        if let Some(advance) = follow(app, line, look, seen) {
+        let Some(seen) = sighting.payments.get(&look.record.id) else {
+            continue;
+        };
+        if let Some(advance) = follow(app, track, look, seen) {
             advances.push(advance);
         }
     }
-    record(app, line, &advances).await
+    Ok(record(app, track, &advances).await?)
 }
 
 fn watched(look: &Look) -> Watched<'_> {
@@ -116,11 +123,11 @@ fn watched(look: &Look) -> Watched<'_> {
 }
 
 /// What the state machine makes of an observation.
-fn follow<'a>(app: &App, line: &Line, look: &'a Look, seen: &Observation) -> Option<Advance<'a>> {
+fn follow<'a>(app: &App, track: &Track, look: &'a Look, seen: &Observation) -> Option<Advance<'a>> {
     let record: &'a Record = &look.record;
     match next_step(&record.settlement, seen, record.authorization.window, app.clock.now()) {
         Step::Sign { alone } => {
-            line.board.enqueue(record.id, alone);
+            track.board.enqueue(record.id, alone);
             None
         }
         Step::Record(event) => match apply(record.settlement.clone(), &event) {
@@ -134,38 +141,42 @@ fn follow<'a>(app: &App, line: &Line, look: &'a Look, seen: &Observation) -> Opt
     }
 }
 
-async fn record(app: &App, line: &Line, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
+async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
     if advances.is_empty() {
         return Ok(());
     }
-    let applied = app.store.settlements_advance(advances).await?;
+    let applied = app
+        .store
+        .settlements_advance(advances)
+        .await
+        .inspect_err(|_| track.board.doubt())?;
     let mut next: HashMap<PaymentId, &Advance<'_>> = advances.iter().map(|it| (it.record.id, it)).collect();
     for id in applied {
         if let Some(advance) = next.remove(&id) {
             log(advance);
-            line.board.moved(id, advance.next.clone());
+            track.board.moved(id, advance.next.clone());
         }
     }
-    readmit_reversed(app, line, advances).await?;
+    readmit_reversed(app, track, advances).await?;
     // Somebody else moved these since we looked: take the database's word.
     for id in next.into_keys() {
         if let Some(current) = app.store.payment_get(id).await? {
-            line.board.replace(current);
+            track.board.replace(current);
         }
     }
     Ok(())
 }
 
 /// A reorganization took back transactions of ours: their bytes must go out again.
-async fn readmit_reversed(app: &App, line: &Line, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
+async fn readmit_reversed(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
     let reversed = advances.iter().filter(|it| it.event == Event::Reversed);
     let txs: Vec<TxId> = reversed.flat_map(|it| it.record.txs.iter().cloned()).collect();
     if txs.is_empty() {
         return Ok(());
     }
-    let network = &line.rail.id().network;
+    let network = &track.rail.id().network;
     app.store.transactions_reorganized(network, &txs).await?;
-    line.board.readmit(app.store.transactions_unmined(network).await?);
+    track.board.readmit(app.store.transactions_unmined(network).await?);
     Ok(())
 }
 
@@ -187,14 +198,14 @@ fn log(advance: &Advance<'_>) {
 }
 
 /// Puts newly mined transactions on record, and those that a reorganization took back.
-async fn note_mined(app: &App, line: &Line, looks: &[Look], sighting: &Sighting) -> Result<(), StoreFault> {
-    let network = &line.rail.id().network;
+async fn note_mined(app: &App, track: &Track, looks: &[Look], sighting: &Sighting) -> Result<(), StoreFault> {
+    let network = &track.rail.id().network;
     let looked_for: Vec<TxId> = looks
         .iter()
         .filter(|look| look.record.settlement.state() == State::InFlight)
         .flat_map(|look| look.record.txs.iter().cloned())
         .collect();
-    let (fresh, vanished) = line.board.note_mined(&looked_for, &sighting.mined);
+    let (fresh, vanished) = track.board.note_mined(&looked_for, &sighting.mined);
     if !fresh.is_empty() {
         app.store.transactions_mined(network, &fresh).await?;
     }
@@ -205,9 +216,9 @@ async fn note_mined(app: &App, line: &Line, looks: &[Look], sighting: &Sighting)
 }
 
 /// Sends again what the chain has not taken: the same bytes, always safe.
-async fn redeliver(line: &Line) {
-    for (tx, raw) in line.board.due_for_delivery(REDELIVER_EVERY) {
-        match line.rail.deliver(&raw).await {
+async fn redeliver(track: &Track) {
+    for (tx, raw) in track.board.due_for_delivery(REDELIVER_EVERY) {
+        match track.rail.deliver(&raw).await {
             Delivery::Accepted | Delivery::Known => tracing::info!(tx.id = %tx, "transaction sent again"),
             Delivery::Refused(why) | Delivery::Unknown(why) => {
                 tracing::warn!(tx.id = %tx, error = %why, "transaction still not acknowledged");
