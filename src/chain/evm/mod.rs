@@ -9,4 +9,6 @@ mod lane;
 mod node;
 mod rpc;
 mod search;
+#[cfg(test)]
+mod trials;
 mod watch;
