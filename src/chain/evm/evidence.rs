@@ -202,3 +202,141 @@ pub(super) fn use_in(receipt: &Receipt, target: &Target) -> Use {
         Some(_) | None => Use::Otherwise,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const TX: B256 = B256::repeat_byte(0xAA);
+    const BLOCK: B256 = B256::repeat_byte(0xBB);
+
+    fn target() -> Target {
+        Target {
+            asset: Address::repeat_byte(1),
+            payer: Address::repeat_byte(2),
+            pay_to: Address::repeat_byte(3),
+            value: U256::from(10_000),
+            nonce: B256::repeat_byte(4),
+        }
+    }
+
+    fn log(address: Address, topics: &[B256], value: Option<u64>) -> Value {
+        let data = value.map_or(Bytes::new(), |value| U256::from(value).to_be_bytes::<32>().into());
+        json!({"address": address, "topics": topics, "data": data})
+    }
+
+    fn used(nonce: u8) -> Value {
+        let it = target();
+        log(
+            it.asset,
+            &[AUTHORIZATION_USED, it.payer.into_word(), B256::repeat_byte(nonce)],
+            None,
+        )
+    }
+
+    fn moved(from: u8, to: u8, value: u64) -> Value {
+        let (from, to) = (Address::repeat_byte(from), Address::repeat_byte(to));
+        log(
+            target().asset,
+            &[TRANSFER, from.into_word(), to.into_word()],
+            Some(value),
+        )
+    }
+
+    /// A receipt as geth writes it, with the logs numbered from 7.
+    fn receipt(status: &str, logs: Vec<Value>) -> Receipt {
+        let logs: Vec<Value> = logs
+            .into_iter()
+            .zip(7..)
+            .map(|(mut log, index)| {
+                log["logIndex"] = json!(format!("{index:#x}"));
+                log["blockNumber"] = json!("0x10");
+                log["blockHash"] = json!(BLOCK);
+                log["transactionHash"] = json!(TX);
+                log["transactionIndex"] = json!("0x0");
+                log["removed"] = json!(false);
+                log
+            })
+            .collect();
+        serde_json::from_value(json!({
+            "transactionHash": TX, "blockHash": BLOCK, "blockNumber": "0x10", "transactionIndex": "0x0",
+            "from": Address::repeat_byte(9), "to": MULTICALL3, "contractAddress": null, "type": "0x2",
+            "status": status, "gasUsed": "0x186a0", "cumulativeGasUsed": "0x186a0",
+            "effectiveGasPrice": "0x3b9aca00", "l1Fee": "0x5", "logsBloom": "0x00", "logs": logs,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_payment_is_its_use_and_the_transfer_that_belongs_to_it() {
+        let paid = Use::Paid { log_index: 8 };
+        let elsewhere = log(Address::repeat_byte(8), &[TRANSFER], Some(1));
+        let cases = [
+            (vec![used(4), moved(2, 3, 10_000)], paid),
+            (vec![moved(2, 3, 10_000), used(4)], Use::Otherwise),
+            (vec![used(4)], Use::Otherwise),
+            (vec![moved(2, 3, 10_000)], Use::None),
+            (vec![], Use::None),
+            (vec![used(5), moved(2, 3, 10_000)], Use::None),
+            (vec![used(4), moved(2, 3, 9_999)], Use::Otherwise),
+            (vec![used(4), moved(2, 9, 10_000)], Use::Otherwise),
+            (vec![used(4), moved(9, 3, 10_000)], Use::Otherwise),
+            // A second payment of the same payer does not lend its transfer.
+            (vec![used(4), used(5), moved(2, 3, 10_000)], Use::Otherwise),
+            (vec![used(4), moved(2, 9, 1), moved(2, 3, 10_000)], Use::Otherwise),
+            // Another contract's words between the two mean nothing.
+            (
+                vec![used(4), elsewhere, moved(2, 3, 10_000)],
+                Use::Paid { log_index: 9 },
+            ),
+            (
+                vec![used(5), moved(2, 3, 1), used(4), moved(2, 3, 10_000)],
+                Use::Paid { log_index: 10 },
+            ),
+        ];
+        for (logs, expected) in cases {
+            assert_eq!(use_in(&receipt("0x1", logs.clone()), &target()), expected, "{logs:?}");
+            assert_eq!(use_in(&receipt("0x0", logs), &target()), Use::None);
+        }
+    }
+
+    #[test]
+    fn another_contract_cannot_speak_for_the_token() {
+        let mut logs = vec![used(4), moved(2, 3, 10_000)];
+        for log in &mut logs {
+            log["address"] = json!(Address::repeat_byte(8));
+        }
+        assert_eq!(use_in(&receipt("0x1", logs), &target()), Use::None);
+        let removed = Receipt {
+            logs: receipt("0x1", vec![used(4), moved(2, 3, 10_000)])
+                .logs
+                .into_iter()
+                .map(|log| Log { removed: true, ..log })
+                .collect(),
+            ..receipt("0x1", Vec::new())
+        };
+        assert_eq!(use_in(&removed, &target()), Use::None);
+    }
+
+    #[test]
+    fn a_cancellation_is_spent_and_not_used() {
+        let it = target();
+        let topics = [AUTHORIZATION_CANCELED, it.payer.into_word(), it.nonce];
+        let receipt = receipt("0x1", vec![log(it.asset, &topics, None), used(4), used(5)]);
+        let [canceled, used, another] = receipt.logs.as_slice() else {
+            panic!()
+        };
+        assert!(it.is_canceled_by(canceled) && it.is_spent_by(canceled));
+        assert!(!it.is_canceled_by(used) && it.is_spent_by(used));
+        assert!(!it.is_spent_by(another));
+    }
+
+    #[test]
+    fn a_cost_is_gas_times_price_and_the_l1_fee() {
+        let receipt = receipt("0x1", Vec::new());
+        assert_eq!(receipt.cost().units(), 100_000 * 1_000_000_000 + 5);
+        assert!(receipt.is_batch() && receipt.is_success());
+    }
+}

@@ -25,7 +25,7 @@ use crate::domain::rail::{Delivery, Quote, RailFault, SignedTx, TxId};
 pub(super) const TX_GAS_MAX: u64 = 16_777_216;
 
 /// The most gas that a FiatToken transfer by an account without code takes, calldata apart. Cold slots for a
-/// fresh nonce and a fresh recipient, `ecrecover`, proxy and logs come to 71,000 on the local FiatTokenV2_2;
+/// fresh nonce and a fresh recipient, `ecrecover`, proxy and logs come to 79,000 on the local FiatTokenV2_2;
 /// the rest is for tokens with more to do.
 pub(super) const TRANSFER_GAS_MAX: u64 = 120_000;
 

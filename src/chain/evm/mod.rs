@@ -21,6 +21,8 @@ mod search;
 mod settings;
 mod signature;
 mod strangers;
+#[cfg(test)]
+mod trials;
 mod watch;
 
 use std::time::Duration;

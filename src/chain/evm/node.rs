@@ -343,3 +343,77 @@ fn state_call(target: &Target, height: u64) -> Call {
         params: json!([{"to": target.asset, "input": input, "data": input}, quantity(height)]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::Address;
+    use serde_json::Value;
+
+    use super::super::rpc::tests::node;
+    use super::*;
+
+    fn block(height: u64) -> Value {
+        json!({"number": quantity(height), "hash": B256::with_last_byte(9), "timestamp": "0x64", "transactions": []})
+    }
+
+    /// A first look with nothing to look for: the newest block is 100, `finalized` as given.
+    fn opening(finalized: &Value) -> (u16, String) {
+        let mut second = json!({"id": 2});
+        second
+            .as_object_mut()
+            .unwrap()
+            .extend(finalized.as_object().unwrap().clone());
+        (200, json!([{"id": 1, "result": block(100)}, second]).to_string())
+    }
+
+    async fn finalized(answers: Vec<(u16, String)>) -> Result<u64, RailFault> {
+        let rpc = node(answers);
+        let look = Node::look(&rpc, BTreeSet::new(), BTreeSet::new()).await?;
+        Ok(look.finalized().height)
+    }
+
+    #[tokio::test]
+    async fn finality_is_assumed_only_of_a_node_that_does_not_know_the_word() {
+        let error = |code: i64| json!({"error": {"code": code, "message": "no"}});
+        let assumed = (200, json!({"id": 3, "result": block(36)}).to_string());
+        let known = finalized(vec![opening(&json!({"result": block(90)}))]).await;
+        assert_eq!(known.unwrap(), 90);
+        let unknown = finalized(vec![opening(&error(INVALID_PARAMS)), assumed]).await;
+        assert_eq!(unknown.unwrap(), 36);
+        for answer in [
+            error(-39001),
+            error(-32005),
+            json!({"result": null}),
+            json!({"result": block(101)}),
+        ] {
+            assert!(finalized(vec![opening(&answer)]).await.is_err(), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_state_is_made_up_for_by_an_unspent_one_at_the_head() {
+        let target = Target {
+            asset: Address::ZERO,
+            payer: Address::ZERO,
+            pay_to: Address::ZERO,
+            value: U256::ZERO,
+            nonce: B256::ZERO,
+        };
+        let (no, yes, odd) = (B256::ZERO, B256::with_last_byte(1), B256::with_last_byte(2));
+        let refusal = json!({"code": -32000, "message": "missing trie node"});
+        let first = json!([
+            {"id": 3, "result": no}, {"id": 4, "result": yes}, {"id": 5, "result": odd},
+            {"id": 6, "error": refusal}, {"id": 7, "error": refusal}, {"id": 8, "result": "0x"},
+        ]);
+        let second = json!([
+            {"id": 9, "result": odd}, {"id": 10, "result": no}, {"id": 11, "result": yes},
+            {"id": 12, "error": refusal},
+        ]);
+        let opening = opening(&json!({"result": block(90)}));
+        let rpc = node(vec![opening, (200, first.to_string()), (200, second.to_string())]);
+        let look = Node::look(&rpc, BTreeSet::new(), BTreeSet::new()).await.unwrap();
+        let asked: Vec<_> = (0..6).map(|at| (at, &target)).collect();
+        let states = look.authorization_states(&asked).await.unwrap();
+        assert_eq!(states, [(0, false), (1, true), (3, false)]);
+    }
+}

@@ -445,3 +445,6 @@ fn secrets_of(url: &reqwest::Url) -> Vec<String> {
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets
 }
+
+#[cfg(test)]
+pub(super) mod tests;
