@@ -1,0 +1,201 @@
+//! EIP-3009 as tokens implement it: what is signed, what makes it unique, and the call that executes it.
+//!
+//! Outside facts are those of FiatTokenV2_2 (circlefin/stablecoin-evm `contracts/v2/EIP3009.sol`,
+//! `contracts/v2/FiatTokenV2_2.sol`), EIP-712 and Multicall3 (mds1/multicall3).
+
+use std::sync::LazyLock;
+
+use alloy::primitives::{Address, B256, Bytes, Keccak256, U256, address, keccak256};
+use alloy::sol;
+use alloy::sol_types::SolCall;
+use sha2::{Digest, Sha256};
+
+use super::body::{Body, Domain, Wallet};
+use crate::domain::authorization::PaymentKey;
+use crate::domain::network::NetworkId;
+
+/// Multicall3, at the same address on every chain that has it (mds1/multicall3, "Deployments").
+pub(super) const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
+
+/// An ECDSA signature: r and s of 32 bytes, v of one.
+pub(super) const ECDSA_BYTES: usize = 65;
+
+sol! {
+    /// The part of an EIP-3009 token that is used here.
+    interface Token {
+        function DOMAIN_SEPARATOR() external view returns (bytes32);
+        function decimals() external view returns (uint8);
+        function balanceOf(address account) external view returns (uint256);
+        function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+    }
+
+    /// `transferWithAuthorization` for the payer's own ECDSA signature (EIP-3009).
+    interface TransferParts {
+        function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
+    }
+
+    /// `transferWithAuthorization` for any signature that the payer's code accepts (FiatTokenV2_2).
+    interface TransferBytes {
+        function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
+    }
+
+    /// One call of a Multicall3 batch.
+    struct Call3 {
+        address target;
+        bool allowFailure;
+        bytes callData;
+    }
+
+    /// How one call of a Multicall3 batch ended.
+    struct Ended {
+        bool success;
+        bytes returnData;
+    }
+
+    /// The part of Multicall3 that is used here.
+    interface Multicall3 {
+        function aggregate3(Call3[] calls) external payable returns (Ended[] returnData);
+    }
+
+    /// A wallet that judges signatures (ERC-1271).
+    interface Wallet1271 {
+        function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
+    }
+}
+
+static DOMAIN_TYPE: LazyLock<B256> =
+    LazyLock::new(|| keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"));
+
+static TRANSFER_TYPE: LazyLock<B256> = LazyLock::new(|| {
+    keccak256(
+        "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)",
+    )
+});
+
+/// The EIP-712 domain separator of a token, as its `DOMAIN_SEPARATOR()` gives it.
+pub(super) fn domain_separator(domain: &Domain, chain_id: u64, token: Address) -> B256 {
+    let mut hash = Keccak256::new();
+    hash.update(*DOMAIN_TYPE);
+    hash.update(keccak256(&domain.name));
+    hash.update(keccak256(&domain.version));
+    hash.update(U256::from(chain_id).to_be_bytes::<32>());
+    hash.update(token.into_word());
+    hash.finalize()
+}
+
+/// What the payer signs: the EIP-712 digest of the transfer under the token's domain.
+pub(super) fn digest(body: &Body, separator: B256) -> B256 {
+    let mut content = Keccak256::new();
+    content.update(*TRANSFER_TYPE);
+    content.update(body.from.into_word());
+    content.update(body.to.into_word());
+    content.update(U256::from(body.value).to_be_bytes::<32>());
+    content.update(U256::from(body.valid_after).to_be_bytes::<32>());
+    content.update(U256::from(body.valid_before).to_be_bytes::<32>());
+    content.update(body.nonce);
+    let mut whole = Keccak256::new();
+    whole.update([0x19, 0x01]);
+    whole.update(separator);
+    whole.update(content.finalize());
+    whole.finalize()
+}
+
+/// What a token lets happen once: it keeps one state for each payer and nonce (`_authorizationStates`).
+pub(super) fn payment_key(network: &NetworkId, token: Address, from: Address, nonce: B256) -> PaymentKey {
+    let network = network.as_str().as_bytes();
+    let mut hash = Sha256::new();
+    hash.update(b"eip3009");
+    // Everything else has a fixed width, so no two inputs run together.
+    hash.update(u64::try_from(network.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(network);
+    hash.update(token);
+    hash.update(from);
+    hash.update(nonce);
+    PaymentKey(hash.finalize().into())
+}
+
+/// The call that settles one payment: whom to call and with what. The token itself, or Multicall3 where the
+/// payer's wallet may have to be deployed first: then both happen or neither does, except that a deployment that
+/// is no longer needed may fail.
+pub(super) fn transfer_call(body: &Body) -> (Address, Bytes) {
+    match deployment_then_transfer(body, false) {
+        Some(batch) => (MULTICALL3, batch),
+        None => (body.token, transfer(body)),
+    }
+}
+
+/// As [`transfer_call`], but a failed transfer after a deployment is returned instead of reverting the whole, so
+/// that a simulation can tell which of the two failed.
+pub(super) fn trial_call(body: &Body) -> (Address, Bytes) {
+    match deployment_then_transfer(body, true) {
+        Some(batch) => (MULTICALL3, batch),
+        None => (body.token, transfer(body)),
+    }
+}
+
+fn deployment_then_transfer(body: &Body, report_failure: bool) -> Option<Bytes> {
+    let Wallet::Deployable { factory, call } = &body.wallet else {
+        return None;
+    };
+    let deployment = Call3 {
+        target: *factory,
+        allowFailure: true,
+        callData: call.clone(),
+    };
+    let transfer = Call3 {
+        target: body.token,
+        allowFailure: report_failure,
+        callData: transfer(body),
+    };
+    let calls = Multicall3::aggregate3Call {
+        calls: vec![deployment, transfer],
+    };
+    Some(calls.abi_encode().into())
+}
+
+/// `transferWithAuthorization`, in the form that takes v, r and s for a signature of 65 bytes that needs no
+/// deployment, else in the form that takes bytes.
+fn transfer(body: &Body) -> Bytes {
+    let (value, after, before) = (
+        U256::from(body.value),
+        U256::from(body.valid_after),
+        U256::from(body.valid_before),
+    );
+    let parts = <&[u8; ECDSA_BYTES]>::try_from(body.signature.as_ref());
+    if let (Ok(parts), Wallet::AsIs | Wallet::Refused { .. }) = (parts, &body.wallet) {
+        let (r, s, v) = split(parts);
+        TransferParts::transferWithAuthorizationCall {
+            from: body.from,
+            to: body.to,
+            value,
+            validAfter: after,
+            validBefore: before,
+            nonce: body.nonce,
+            v,
+            r,
+            s,
+        }
+        .abi_encode()
+        .into()
+    } else {
+        TransferBytes::transferWithAuthorizationCall {
+            from: body.from,
+            to: body.to,
+            value,
+            validAfter: after,
+            validBefore: before,
+            nonce: body.nonce,
+            signature: body.signature.clone(),
+        }
+        .abi_encode()
+        .into()
+    }
+}
+
+/// r, s and v of an ECDSA signature in its usual order.
+pub(super) fn split(signature: &[u8; ECDSA_BYTES]) -> (B256, B256, u8) {
+    let [r @ .., _] = signature;
+    let (r, s) = r.split_at(32);
+    let [.., v] = signature;
+    (B256::from_slice(r), B256::from_slice(s), *v)
+}

@@ -1,0 +1,467 @@
+//! A lane: one signer's transactions on one network, from fee to delivery.
+//!
+//! Knows nothing of payments beyond their calls, and keeps no count of nonces: the order of a lane is the
+//! store's. Signing asks no node, so that bytes can be stored before anybody has seen them; the gas limit is
+//! therefore a bound that is known beforehand, not an estimate.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use alloy::consensus::{SignableTransaction, TxEip1559};
+use alloy::eips::eip2718::Encodable2718;
+use alloy::primitives::{Address, Bytes, TxKind, U64, U128, U256};
+use alloy::signers::SignerSync;
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::SolCall;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::eip3009::{Call3, MULTICALL3, Multicall3};
+use super::rpc::{Call, Rpc, RpcError, bounded};
+use crate::domain::amount::Amount;
+use crate::domain::rail::{Delivery, Quote, RailFault, SignedTx, TxId};
+
+/// The most gas of a transaction: 2^24, the protocol's own limit (EIP-7825).
+pub(super) const TX_GAS_MAX: u64 = 16_777_216;
+
+/// The most gas that a FiatToken transfer by an account without code takes, calldata apart. Cold slots for a
+/// fresh nonce and a fresh recipient, `ecrecover`, proxy and logs come to 79,000 on the local FiatTokenV2_2;
+/// the rest is for tokens with more to do.
+pub(super) const TRANSFER_GAS_MAX: u64 = 120_000;
+
+/// What Multicall3 itself does for each call: copy it in, copy its result out.
+const AGGREGATE_GAS_EACH: u64 = 10_000;
+
+/// What every transaction costs before it does anything (EIP-2028, EIP-2930).
+const INTRINSIC_GAS: u64 = 21_000;
+
+/// The tip where the node has no opinion, in wei.
+const TIP_FALLBACK: u128 = 1_000_000_000;
+
+/// The least that [`TIP_FALLBACK`] is cut down to on a cheap chain, in wei: the default tip of OP nodes.
+const TIP_FALLBACK_MIN: u128 = 1_000_000;
+
+/// A signing key. Its text form is its address.
+#[derive(Clone)]
+pub(super) struct Signer(PrivateKeySigner);
+
+impl Signer {
+    /// The signer with this private key: 64 hexadecimal digits, with or without `0x`.
+    ///
+    /// # Errors
+    /// The text is no secp256k1 key; the error does not repeat it.
+    pub(super) fn from_key(key: &str) -> Result<Self, String> {
+        key.trim()
+            .parse()
+            .map(Self)
+            .map_err(|_| "a signer's key is 64 hexadecimal digits".to_owned())
+    }
+
+    /// The account that pays for the transactions.
+    pub(super) fn address(&self) -> Address {
+        self.0.address()
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signer({})", self.address())
+    }
+}
+
+/// The call that executes one payment.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct TransferCall {
+    /// The token, or what deploys the payer's wallet first.
+    pub(super) target: Address,
+    /// The call data, selector first.
+    pub(super) input: Bytes,
+    /// The most gas the call may take, calldata apart: [`TRANSFER_GAS_MAX`] where no code but the token's runs.
+    pub(super) gas_max: u64,
+}
+
+/// What a transaction costs, remembered for half a block so that signing a batch asks the node for nothing.
+#[derive(Debug)]
+pub(super) struct Fees {
+    fee_cap: u128,
+    fresh_for: Duration,
+    /// Held while asking, so that concurrent callers share one question.
+    last: tokio::sync::Mutex<Option<(Instant, Quote)>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FeeHeader {
+    base_fee_per_gas: Option<U128>,
+}
+
+impl Fees {
+    /// Fees of at most `fee_cap` wei for a unit of gas on a chain with this usual time between blocks.
+    pub(super) fn new(fee_cap: u128, block_time: Duration) -> Self {
+        Self {
+            fee_cap,
+            fresh_for: block_time.checked_div(2).unwrap_or_default(),
+            last: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    /// Twice the latest base fee and the tip, as far as the cap allows: enough for five full blocks in a row,
+    /// since the base fee rises by an eighth a block at most (EIP-1559).
+    ///
+    /// # Errors
+    /// The node could not be asked, or the cap is below the base fee, so that nothing could be mined.
+    pub(super) async fn quote(&self, rpc: &Rpc) -> Result<Quote, RailFault> {
+        const OPERATION: &str = "quote";
+        let mut last = self.last.lock().await;
+        if let Some((at, quote)) = *last
+            && at.elapsed() < self.fresh_for
+        {
+            return Ok(quote);
+        }
+        let calls = [
+            Call {
+                method: "eth_getBlockByNumber",
+                params: json!(["latest", false]),
+            },
+            Call {
+                method: "eth_maxPriorityFeePerGas",
+                params: json!([]),
+            },
+        ];
+        let mut answers = rpc.batch(OPERATION, &calls).await?.into_iter();
+        let (Some(header), Some(tip)) = (answers.next(), answers.next()) else {
+            return Err(rpc.fault(OPERATION, "the batch came back short"));
+        };
+        let header = header.map_err(|e| rpc.refused(OPERATION, e))?;
+        let base_fee = rpc
+            .read::<FeeHeader>(OPERATION, &header)?
+            .base_fee_per_gas
+            .ok_or_else(|| rpc.fault(OPERATION, "the latest block has no base fee"))?
+            .to::<u128>();
+        let tip = match tip {
+            Ok(tip) => Some(rpc.read::<U128>(OPERATION, &tip)?.to::<u128>()),
+            Err(RpcError::Node { .. }) => None,
+            Err(RpcError::Fault(fault)) => return Err(fault),
+        };
+        let quote = quote_of(self.fee_cap, base_fee, tip).map_err(|cause| rpc.fault(OPERATION, &cause))?;
+        *last = Some((Instant::now(), quote));
+        Ok(quote)
+    }
+}
+
+fn quote_of(fee_cap: u128, base_fee: u128, tip: Option<u128>) -> Result<Quote, String> {
+    if fee_cap < base_fee {
+        return Err(format!(
+            "the fee cap of {fee_cap} wei is below the chain's base fee of {base_fee} wei"
+        ));
+    }
+    // A tip that dwarfs the base fee would be mere waste on a cheap chain.
+    let tip = tip.unwrap_or_else(|| TIP_FALLBACK.min(base_fee.max(TIP_FALLBACK_MIN)));
+    let fee_max = base_fee.saturating_mul(2).saturating_add(tip).min(fee_cap);
+    Ok(Quote {
+        fee_max,
+        tip: tip.min(fee_max),
+    })
+}
+
+/// The account's next nonce as the latest block has it; what is only in a mempool does not count.
+///
+/// # Errors
+/// The node could not be asked.
+pub(super) async fn lane_nonce(rpc: &Rpc, account: Address) -> Result<u64, RailFault> {
+    const OPERATION: &str = "lane nonce";
+    rpc.call_as::<U64>(OPERATION, "eth_getTransactionCount", &(account, "latest"))
+        .await
+        .map(|nonce| nonce.to())
+        .map_err(|e| rpc.refused(OPERATION, e))
+}
+
+/// One signed EIP-1559 transaction: the call itself for one payment, a Multicall3 `aggregate3` in which each
+/// call may fail by itself for several. The same arguments always give the same bytes (RFC 6979).
+///
+/// # Errors
+/// No payment, or more than one transaction may carry ([`TX_GAS_MAX`]).
+pub(super) fn sign(
+    signer: &Signer,
+    chain_id: u64,
+    nonce: u64,
+    cargo: &[TransferCall],
+    quote: Quote,
+) -> Result<SignedTx, String> {
+    let (target, input) = match cargo {
+        [] => return Err("a transaction carries at least one payment".to_owned()),
+        [only] => (only.target, only.input.clone()),
+        several => (MULTICALL3, aggregate(several)),
+    };
+    let gas_limit = gas_limit(cargo, &input);
+    if gas_limit > TX_GAS_MAX {
+        return Err(format!(
+            "{} payments may take {gas_limit} gas, and a transaction has {TX_GAS_MAX} at most",
+            cargo.len()
+        ));
+    }
+    let tx = TxEip1559 {
+        chain_id,
+        nonce,
+        gas_limit,
+        max_fee_per_gas: quote.fee_max,
+        max_priority_fee_per_gas: quote.tip,
+        to: TxKind::Call(target),
+        value: U256::ZERO,
+        access_list: alloy::eips::eip2930::AccessList::default(),
+        input,
+    };
+    let signature = signer
+        .0
+        .sign_hash_sync(&tx.signature_hash())
+        .map_err(|_| "the key cannot sign".to_owned())?;
+    let sealed = tx.into_signed(signature);
+    Ok(SignedTx {
+        id: TxId(sealed.hash().to_string()),
+        raw: sealed.encoded_2718(),
+        cost_max: Amount::from_units(quote.fee_max.saturating_mul(gas_limit.into())),
+    })
+}
+
+fn aggregate(cargo: &[TransferCall]) -> Bytes {
+    let calls = cargo
+        .iter()
+        .map(|call| Call3 {
+            target: call.target,
+            allowFailure: true,
+            callData: call.input.clone(),
+        })
+        .collect();
+    Multicall3::aggregate3Call { calls }.abi_encode().into()
+}
+
+/// Enough for every call to take all it may. What calls leave over is a reserve for nobody: unused gas is not
+/// paid for.
+fn gas_limit(cargo: &[TransferCall], input: &[u8]) -> u64 {
+    let (zeros, others) = input.iter().fold((0_u64, 0_u64), |(zeros, others), byte| match byte {
+        0 => (zeros.saturating_add(1), others),
+        _ => (zeros, others.saturating_add(1)),
+    });
+    // Calldata is 4 gas a zero byte and 16 any other (EIP-2028), and the whole transaction never less than
+    // 10 and 40 (EIP-7623).
+    let calldata = zeros.saturating_mul(4).saturating_add(others.saturating_mul(16));
+    let floor = zeros.saturating_mul(10).saturating_add(others.saturating_mul(40));
+    let mut execution = 0_u64;
+    for call in cargo {
+        execution = execution.saturating_add(call.gas_max);
+        if cargo.len() > 1 {
+            execution = execution.saturating_add(AGGREGATE_GAS_EACH);
+        }
+    }
+    if cargo.len() > 1 {
+        // A call is handed 63/64 of what is left (EIP-150), and the last one must get its all too.
+        execution = execution.saturating_add(execution >> 5);
+    }
+    calldata
+        .saturating_add(execution)
+        .max(floor)
+        .saturating_add(INTRINSIC_GAS)
+}
+
+/// Hands signed bytes to the node. Safe to repeat; what the node says is a hint, never evidence.
+pub(super) async fn deliver(rpc: &Rpc, raw: &[u8]) -> Delivery {
+    let hex = format!("0x{}", hex::encode(raw));
+    match rpc.call("deliver", "eth_sendRawTransaction", &[hex]).await {
+        Ok(_) => Delivery::Accepted,
+        Err(RpcError::Node { message, .. }) => said(&message),
+        Err(RpcError::Fault(fault)) => Delivery::Unknown(fault.cause),
+    }
+}
+
+/// Words by which nodes say that they have a transaction already: geth and reth, Nethermind and Erigon, anvil,
+/// OP pools.
+const KNOWN: [&str; 5] = [
+    "already known",
+    "known transaction",
+    "transaction already imported",
+    "already in mempool",
+    "alreadyknown",
+];
+
+/// Words by which nodes say that they will not have a transaction as it is.
+const REFUSED: [&str; 17] = [
+    "underpriced",
+    "fee too low",
+    "less than block base fee",
+    "insufficient funds",
+    "insufficient balance",
+    "nonce too low",
+    "nonce too high",
+    "nonce gap",
+    "gapped",
+    "intrinsic gas",
+    "exceeds block gas",
+    "gas limit",
+    "invalid sender",
+    "chain id",
+    "chainid",
+    "oversized",
+    "not supported",
+];
+
+fn said(message: &str) -> Delivery {
+    let text = message.to_ascii_lowercase();
+    // "unknown transaction type" holds the words of a node that has it.
+    let known = text.replace("unknown", "");
+    if KNOWN.iter().any(|words| known.contains(words)) {
+        Delivery::Known
+    } else if REFUSED.iter().any(|words| text.contains(words)) {
+        Delivery::Refused(bounded(message))
+    } else {
+        Delivery::Unknown(bounded(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::consensus::{Transaction, TxEnvelope};
+    use alloy::eips::eip2718::Decodable2718;
+    use alloy::primitives::keccak256;
+
+    use super::*;
+
+    /// Anvil's second published account.
+    const KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+    const QUOTE: Quote = Quote {
+        fee_max: 2_000_000_000,
+        tip: 1_000_000,
+    };
+
+    fn call(n: u8) -> TransferCall {
+        TransferCall {
+            target: Address::repeat_byte(n),
+            input: vec![n; 292].into(),
+            gas_max: TRANSFER_GAS_MAX,
+        }
+    }
+
+    fn signed(cargo: &[TransferCall]) -> (SignedTx, TxEnvelope) {
+        let signer = Signer::from_key(KEY).unwrap();
+        let tx = sign(&signer, 84_532, 7, cargo, QUOTE).unwrap();
+        let decoded = TxEnvelope::decode_2718_exact(&tx.raw).unwrap();
+        assert_eq!(tx.id.0, keccak256(&tx.raw).to_string());
+        let recovered = decoded
+            .signature()
+            .recover_address_from_prehash(&decoded.signature_hash());
+        assert_eq!(recovered.unwrap(), signer.address());
+        assert_eq!((decoded.chain_id(), decoded.nonce()), (Some(84_532), 7));
+        assert_eq!(decoded.max_fee_per_gas(), QUOTE.fee_max);
+        assert_eq!(decoded.max_priority_fee_per_gas(), Some(QUOTE.tip));
+        assert_eq!(decoded.value(), U256::ZERO);
+        assert_eq!(tx.cost_max.units(), u128::from(decoded.gas_limit()) * QUOTE.fee_max);
+        (tx, decoded)
+    }
+
+    #[test]
+    fn one_payment_is_the_call_itself() {
+        let (tx, decoded) = signed(&[call(1)]);
+        assert_eq!(decoded.to(), Some(Address::repeat_byte(1)));
+        assert_eq!(decoded.input(), &call(1).input);
+        assert_eq!(decoded.gas_limit(), 21_000 + 292 * 16 + 120_000);
+        assert_eq!(
+            tx.raw,
+            signed(&[call(1)]).0.raw,
+            "the same arguments give the same bytes"
+        );
+    }
+
+    #[test]
+    fn several_payments_share_a_multicall_in_which_each_may_fail() {
+        let cargo: Vec<_> = (1..=64).map(call).collect();
+        let (_, decoded) = signed(&cargo);
+        assert_eq!(decoded.to(), Some(MULTICALL3));
+        let calls = Multicall3::aggregate3Call::abi_decode(decoded.input()).unwrap().calls;
+        assert_eq!(calls.len(), 64);
+        for (carried, given) in calls.iter().zip(&cargo) {
+            assert!(carried.allowFailure);
+            assert_eq!((carried.target, &carried.callData), (given.target, &given.input));
+        }
+        assert!(decoded.gas_limit() > 64 * 130_000 && decoded.gas_limit() < TX_GAS_MAX);
+    }
+
+    #[test]
+    fn an_impossible_transaction_is_not_signed() {
+        let signer = Signer::from_key(KEY).unwrap();
+        let sign = |cargo: &[TransferCall]| sign(&signer, 1, 0, cargo, QUOTE);
+        assert!(sign(&[]).is_err());
+        assert!(sign(&vec![call(1); 200]).unwrap_err().contains("200 payments"));
+        let starved = TransferCall {
+            gas_max: 1,
+            ..call(255)
+        };
+        let raw = sign(&[starved]).unwrap().raw;
+        let floor = TxEnvelope::decode_2718_exact(&raw).unwrap().gas_limit();
+        assert_eq!(floor, 21_000 + 292 * 40, "calldata has a least price");
+    }
+
+    #[test]
+    fn a_key_is_hidden() {
+        let shown = format!("{:?}", Signer::from_key(KEY).unwrap());
+        assert_eq!(shown, "Signer(0x70997970C51812dc3A010C7d01b50e0d17dc79C8)");
+        assert!(!Signer::from_key("0x1234").unwrap_err().contains("1234"));
+    }
+
+    #[test]
+    fn a_quote_covers_two_base_fees_under_the_cap() {
+        const GWEI: u128 = 1_000_000_000;
+        let cases = [
+            // cap, base fee, tip -> fee, tip
+            (100 * GWEI, 10 * GWEI, Some(2 * GWEI), Ok((22 * GWEI, 2 * GWEI))),
+            (15 * GWEI, 10 * GWEI, Some(2 * GWEI), Ok((15 * GWEI, 2 * GWEI))),
+            (10 * GWEI, 10 * GWEI, Some(20 * GWEI), Ok((10 * GWEI, 10 * GWEI))),
+            (100 * GWEI, 10 * GWEI, None, Ok((21 * GWEI, GWEI))),
+            (100 * GWEI, 5_000_000, None, Ok((15_000_000, 5_000_000))),
+            (100 * GWEI, 0, None, Ok((1_000_000, 1_000_000))),
+            (9 * GWEI, 10 * GWEI, Some(0), Err(())),
+            (u128::MAX, u128::MAX, Some(1), Ok((u128::MAX, 1))),
+        ];
+        for (cap, base_fee, tip, expected) in cases {
+            let quote = quote_of(cap, base_fee, tip);
+            assert_eq!(quote.map(|q| (q.fee_max, q.tip)).map_err(|_| ()), expected);
+        }
+        assert!(quote_of(1, 2, None).unwrap_err().contains("cap of 1 wei is below"));
+    }
+
+    #[test]
+    fn a_node_that_has_it_refuses_it_or_leaves_it_open() {
+        for known in [
+            "already known",
+            "AlreadyKnown",
+            "known transaction: 0xabc",
+            "transaction already imported",
+            "Already in mempool",
+        ] {
+            assert_eq!(said(known), Delivery::Known, "{known}");
+        }
+        for refused in [
+            "replacement transaction underpriced",
+            "transaction underpriced",
+            "max fee per gas less than block base fee: address 0x1",
+            "Insufficient funds for gas * price + value",
+            "nonce too low: next nonce 5, tx nonce 4",
+            "nonce too high",
+            "intrinsic gas too low",
+            "exceeds block gas limit",
+            "invalid sender",
+            "invalid chain id for signer",
+            "oversized data",
+            "unknown transaction type: not supported",
+        ] {
+            assert_eq!(said(refused), Delivery::Refused(refused.to_owned()), "{refused}");
+        }
+        for open in [
+            "",
+            "internal error",
+            "rate limit exceeded",
+            "unknown transaction",
+            "header not found",
+        ] {
+            assert_eq!(said(open), Delivery::Unknown(open.to_owned()), "{open}");
+        }
+    }
+}

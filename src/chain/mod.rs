@@ -1,0 +1,3 @@
+//! How a chain does it: one folder for each family of chains.
+
+mod evm;
