@@ -146,6 +146,8 @@ pub struct Facts {
     pub asset_deployed: bool,
     /// The asset is one that this facilitator is configured for.
     pub asset_listed: bool,
+    /// Set when the requirements state another domain for the asset than it has.
+    pub asset_misnamed: Option<Misnamed>,
     /// Whether the authorization can still be used.
     pub authorization: AuthorizationState,
     /// What the payer holds of the asset.
@@ -154,6 +156,25 @@ pub struct Facts {
     pub transfer: Simulation,
     /// The payer's account runs code of its own, so that the payment must not share a transaction.
     pub must_go_alone: bool,
+}
+
+/// How the requirements misname an asset, so that what is signed under their words is nothing to the asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misnamed {
+    /// By another name.
+    Name {
+        /// The asset's.
+        expected: String,
+        /// The requirements'.
+        found: String,
+    },
+    /// By another version.
+    Version {
+        /// The asset's.
+        expected: String,
+        /// The requirements'.
+        found: String,
+    },
 }
 
 /// Whether an authorization can still be used.

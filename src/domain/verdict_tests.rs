@@ -64,6 +64,7 @@ fn facts() -> Facts {
         factory_refused: None,
         asset_deployed: true,
         asset_listed: true,
+        asset_misnamed: None,
         authorization: AuthorizationState::Unused,
         balance: Amount::from_units(100),
         transfer: Simulation::Succeeded {
@@ -154,6 +155,9 @@ fn each_fact_is_judged_in_its_order() {
         asset_listed: false,
         ..it
     };
+    let misnamed = |misnamed: fn(String, String) -> Misnamed| Some(misnamed("USDC".into(), "USD Coin".into()));
+    let by_name = misnamed(|expected, found| Misnamed::Name { expected, found });
+    let by_version = misnamed(|expected, found| Misnamed::Version { expected, found });
     #[rustfmt::skip]
     let table = [
         (Facts { factory_refused: Some("0xF".into()), signature_valid: false, ..facts() }, "FactoryNotAllowed"),
@@ -163,6 +167,11 @@ fn each_fact_is_judged_in_its_order() {
         (listed(Facts { authorization: AuthorizationState::Unsupported, ..failing() }), "AuthorizationUnsupported"),
         (Facts { authorization: AuthorizationState::Unsupported, ..failing() }, "AuthorizationUnsupported"),
         (Facts { authorization: AuthorizationState::Used, balance: Amount::ZERO, ..failing() }, "NonceUsed"),
+        (listed(Facts { authorization: AuthorizationState::Unsupported, ..facts() }), "AuthorizationUnsupported"),
+        (Facts { authorization: AuthorizationState::Used, ..facts() }, "NonceUsed"),
+        (Facts { authorization: AuthorizationState::Used, asset_misnamed: by_name.clone(), ..failing() }, "NonceUsed"),
+        (Facts { asset_misnamed: by_name, balance: Amount::ZERO, ..failing() }, "TokenNameMismatch"),
+        (Facts { asset_misnamed: by_version, ..facts() }, "TokenVersionMismatch"),
         (Facts { balance: Amount::from_units(99), ..failing() }, "InsufficientBalance"),
         (Facts { transfer: Simulation::DeploymentFailed, ..facts() }, "DeploymentFailed"),
         (failing(), "SimulationFailed"),

@@ -77,7 +77,7 @@ impl Finding {
     }
 }
 
-/// One look at the chain for all watched payments: one batch while nothing happens, a few when something did.
+/// One look at the chain for all watched payments and other transactions of ours: one batch while nothing happens, a few when something did.
 ///
 /// A payment whose texts are not this rail's, or about which the node would not say what matters, has no
 /// observation in the sighting. A transaction in which a payment is known to have landed already is not asked
@@ -85,11 +85,17 @@ impl Finding {
 ///
 /// # Errors
 /// The node could not be asked, or contradicts itself; nothing is known.
-pub(super) async fn observe(rpc: &Rpc, watched: &[Watched<'_>], confirmations: u64) -> Result<Sighting, RailFault> {
+pub(super) async fn observe(
+    rpc: &Rpc,
+    watched: &[Watched<'_>],
+    others: &[TxId],
+    confirmations: u64,
+) -> Result<Sighting, RailFault> {
     let cases: Vec<Case<'_>> = watched.iter().filter_map(Case::of).collect();
+    let others: Vec<B256> = others.iter().filter_map(|tx| tx.0.parse().ok()).collect();
     let mut look = Look {
-        node: first_look(rpc, &cases).await?,
-        carried: carried(&cases),
+        node: first_look(rpc, &cases, &others).await?,
+        carried: carried(&cases, &others),
         drained: HashSet::new(),
         confirmations,
     };
@@ -109,18 +115,18 @@ pub(super) async fn observe(rpc: &Rpc, watched: &[Watched<'_>], confirmations: u
 }
 
 /// Head, finalized head, the blocks of known landings, and the receipts of everything else.
-async fn first_look<'a>(rpc: &'a Rpc, cases: &[Case<'_>]) -> Result<Node<'a>, RailFault> {
+async fn first_look<'a>(rpc: &'a Rpc, cases: &[Case<'_>], others: &[B256]) -> Result<Node<'a>, RailFault> {
     let heights = cases
         .iter()
         .filter_map(|case| Some(case.watched.landed?.block.height))
         .collect();
-    let txs = cases.iter().flat_map(Case::txs_to_ask).collect();
+    let txs = cases.iter().flat_map(Case::txs_to_ask).chain(others.iter().copied()).collect();
     Node::look(rpc, heights, txs).await
 }
 
 /// How many of the watched payments each transaction carried.
-fn carried(cases: &[Case<'_>]) -> HashMap<B256, usize> {
-    let mut carried: HashMap<B256, usize> = HashMap::new();
+fn carried(cases: &[Case<'_>], others: &[B256]) -> HashMap<B256, usize> {
+    let mut carried: HashMap<B256, usize> = others.iter().map(|tx| (*tx, 0)).collect();
     for tx in cases.iter().flat_map(|case| &case.txs) {
         let count = carried.entry(*tx).or_default();
         *count = count.saturating_add(1);

@@ -9,7 +9,6 @@ use super::*;
 use crate::domain::settlement::{CannotLand, Setback};
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn a_payment_lands_deepens_and_becomes_final() {
     let anvil = Anvil::start().await;
     let mut payment = anvil.payment(1, 10_000, "one", FAR);
@@ -46,7 +45,6 @@ async fn a_payment_lands_deepens_and_becomes_final() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn a_landing_that_is_reorganized_away_is_unseen() {
     let anvil = Anvil::start().await;
     let mut payment = anvil.payment(1, 10_000, "one", FAR);
@@ -72,7 +70,6 @@ async fn a_landing_that_is_reorganized_away_is_unseen() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn a_setback_of_ours_never_hides_a_landing_by_another() {
     let anvil = Anvil::start().await;
     let mut taken = anvil.payment(1, 10_000, "taken", FAR);
@@ -107,7 +104,6 @@ async fn a_setback_of_ours_never_hides_a_landing_by_another() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn who_shared_a_failed_batch_is_innocent_once() {
     let anvil = Anvil::start().await;
     let mut good = anvil.payment(1, 10_000, "good", FAR);
@@ -147,7 +143,6 @@ async fn who_shared_a_failed_batch_is_innocent_once() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn who_was_starved_within_a_batch_is_innocent() {
     let anvil = Anvil::start().await;
     // The payer burns all but so much: its own payment lands, the batch succeeds, its neighbour is starved.
@@ -186,7 +181,6 @@ fn reverted(tx: &TxId, shared: bool) -> Observation {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn only_a_finalized_block_proves_that_a_payment_cannot_land() {
     let anvil = Anvil::start().await;
     let head = anvil.ask("eth_getBlockByNumber", json!(["latest", false])).await;
