@@ -70,11 +70,11 @@ pub trait Rail: Send + Sync {
     /// Hands the bytes to the chain. Safe to repeat.
     async fn deliver(&self, raw: &[u8]) -> Delivery;
 
-    /// What the chain shows of these payments now.
+    /// What the chain shows of these payments now, and which of these other transactions of ours are mined.
     ///
     /// # Errors
     /// The chain could not be asked; nothing changed.
-    async fn observe(&self, watched: &[Watched<'_>]) -> Result<Sighting, RailFault>;
+    async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault>;
 }
 
 /// A rail's limits and rhythm.
@@ -146,6 +146,8 @@ pub struct Facts {
     pub asset_deployed: bool,
     /// The asset is one that this facilitator is configured for.
     pub asset_listed: bool,
+    /// Set when the requirements state another domain for the asset than it has.
+    pub asset_misnamed: Option<Misnamed>,
     /// Whether the authorization can still be used.
     pub authorization: AuthorizationState,
     /// What the payer holds of the asset.
@@ -154,6 +156,25 @@ pub struct Facts {
     pub transfer: Simulation,
     /// The payer's account runs code of its own, so that the payment must not share a transaction.
     pub must_go_alone: bool,
+}
+
+/// How the requirements misname an asset, so that what is signed under their words is nothing to the asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misnamed {
+    /// By another name.
+    Name {
+        /// The asset's.
+        expected: String,
+        /// The requirements'.
+        found: String,
+    },
+    /// By another version.
+    Version {
+        /// The asset's.
+        expected: String,
+        /// The requirements'.
+        found: String,
+    },
 }
 
 /// Whether an authorization can still be used.
@@ -260,7 +281,7 @@ pub enum Observation {
     Landed(Landed),
     /// It is proven that it can never land.
     CannotLand(CannotLand),
-    /// Our transaction was mined without moving its money.
+    /// The newest of our transactions was mined without moving its money, and so was every older one.
     SetBack {
         /// How.
         setback: Setback,

@@ -293,7 +293,7 @@ pub fn next_step(at: &Settlement, seen: &Observation, window: Window, now: Times
         | (Settlement::InFlight { .. }, Observation::Unseen { .. }) => Step::Wait,
 
         // A whole batch failed: the payment may be innocent. By itself it gets a second chance.
-        (Settlement::InFlight { .. }, Observation::SetBack { shared: true, .. }) if is_open => {
+        (Settlement::InFlight { setback: None, .. }, Observation::SetBack { shared: true, .. }) if is_open => {
             Step::Sign { alone: true }
         }
         (Settlement::InFlight { setback: known, .. }, Observation::SetBack { setback, .. }) => {
@@ -365,3 +365,7 @@ pub fn apply(at: Settlement, event: &Event) -> Result<Settlement, IllegalTransit
         _ => Err(illegal),
     }
 }
+
+#[cfg(test)]
+#[path = "settlement_tests.rs"]
+mod tests;

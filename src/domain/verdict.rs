@@ -3,7 +3,7 @@
 //! costs no call.
 
 use crate::domain::authorization::Authorization;
-use crate::domain::rail::{AuthorizationState, Facts, Simulation};
+use crate::domain::rail::{AuthorizationState, Facts, Misnamed, Simulation};
 use crate::domain::rejection::Rejection;
 use crate::domain::request::PaymentRequest;
 use crate::domain::time::Timestamp;
@@ -158,17 +158,34 @@ pub fn judge_facts(authorization: &Authorization, facts: &Facts) -> Result<(), R
             asset: authorization.asset.clone(),
         });
     }
-    if !facts.asset_listed && facts.authorization != AuthorizationState::Unsupported {
-        return Err(Rejection::Unacceptable(format!(
-            "paymentRequirements.asset {} is not one this facilitator is configured for",
-            authorization.asset
-        )));
+    if !facts.asset_listed {
+        return Err(unlisted(authorization, facts));
     }
     match &facts.transfer {
-        Simulation::Succeeded { received } if *received == authorization.amount => Ok(()),
+        // A token that moves money on an authorization it calls used, or does not know, is not to be relied on.
+        Simulation::Succeeded { received }
+            if *received == authorization.amount
+                && facts.authorization == AuthorizationState::Unused
+                && facts.asset_misnamed.is_none() =>
+        {
+            Ok(())
+        }
         Simulation::Succeeded { .. } | Simulation::Failed { .. } | Simulation::DeploymentFailed => {
             Err(diagnose(authorization, facts))
         }
+    }
+}
+
+/// Why an asset that is not configured is refused: whatever it says, no payment in it passes.
+fn unlisted(authorization: &Authorization, facts: &Facts) -> Rejection {
+    match facts.authorization {
+        AuthorizationState::Unsupported => Rejection::AuthorizationUnsupported {
+            asset: authorization.asset.clone(),
+        },
+        AuthorizationState::Used | AuthorizationState::Unused => Rejection::Unacceptable(format!(
+            "paymentRequirements.asset {} is not one this facilitator is configured for",
+            authorization.asset
+        )),
     }
 }
 
@@ -187,6 +204,11 @@ fn diagnose(authorization: &Authorization, facts: &Facts) -> Rejection {
         }
         AuthorizationState::Unused => {}
     }
+    match facts.asset_misnamed.clone() {
+        Some(Misnamed::Name { expected, found }) => return Rejection::TokenNameMismatch { expected, found },
+        Some(Misnamed::Version { expected, found }) => return Rejection::TokenVersionMismatch { expected, found },
+        None => {}
+    }
     if facts.balance < authorization.amount {
         return Rejection::InsufficientBalance {
             balance: facts.balance,
@@ -201,3 +223,7 @@ fn diagnose(authorization: &Authorization, facts: &Facts) -> Rejection {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

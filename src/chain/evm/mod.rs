@@ -1,14 +1,251 @@
-//! EVM chains.
-
-#![expect(dead_code, reason = "the rail that uses these parts is written beside them")]
+//! The `exact` scheme on EVM chains: EIP-3009 transfers that the payer signs and we send.
+//!
+//! Reading a payment (`payload`), asking the chain about it (`coalesce`, `reader`, `lens`), paying for it (`lane`)
+//! and seeing what became of it (`watch`) are separate and meet only here. They share one thing: the
+//! authorization's stored form (`body`).
 
 mod body;
+mod coalesce;
 mod eip3009;
 mod evidence;
+mod finding;
 mod lane;
+mod lens;
+mod listing;
 mod node;
+mod payload;
+mod probe;
+mod reader;
 mod rpc;
 mod search;
+mod settings;
+mod signature;
+mod strangers;
 #[cfg(test)]
 mod trials;
 mod watch;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::body::{Body, Wallet};
+use self::coalesce::Coalescer;
+use self::lane::{Fees, Signer, TransferCall};
+use self::lens::{Caps, Question};
+use self::listing::{Listing, checksummed};
+use self::reader::Reader;
+use self::rpc::Rpc;
+pub use self::settings::{AssetSettings, Secret, Settings, Wei};
+use self::strangers::Strangers;
+use super::Unservable;
+use crate::domain::authorization::{Authorization, PaymentKey};
+use crate::domain::network::{RailId, Scheme};
+use crate::domain::rail::{
+    Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId, Watched,
+};
+use crate::domain::rejection::{Malformed, Refused};
+use crate::domain::request::PaymentRequest;
+use crate::task::Tasks;
+
+/// `exact` on one EVM network.
+#[derive(Debug)]
+pub struct EvmRail {
+    id: RailId,
+    pace: Pace,
+    lanes: Vec<LaneId>,
+    /// One for each lane, in the same order.
+    signers: Vec<Signer>,
+    listing: Listing,
+    coalescer: Coalescer,
+    strangers: Strangers,
+    fees: Fees,
+    confirmations: u64,
+    caps: Caps,
+    gas_deployment_max: u64,
+}
+
+impl EvmRail {
+    /// The rail of this network, once the network is proven to be what the settings say.
+    ///
+    /// # Errors
+    /// What was expected and what was found. Never repeats a key or the endpoint's address.
+    pub async fn connect(settings: &Settings, tasks: &Tasks) -> Result<Self, Unservable> {
+        Self::proven(settings, tasks).await.map_err(|what| Unservable {
+            network: settings.id.clone(),
+            what,
+        })
+    }
+
+    async fn proven(settings: &Settings, tasks: &Tasks) -> Result<Self, String> {
+        settings.check()?;
+        let chain_id = settings.chain_id().unwrap_or_default();
+        let signers = signers(settings)?;
+        let listing = Listing::new(settings, chain_id, signers.iter().map(Signer::address).collect());
+        let caps = Caps {
+            read: settings.gas_read_max,
+            signature: settings.gas_signature_max,
+            transfer: settings.gas_transfer_max,
+        };
+        let rpc = Rpc::new(settings.id.clone(), settings.rpc_url.expose(), rpc::TIMEOUT_DEFAULT)?;
+        let reader = Reader::new(rpc, caps, settings.gas_deployment_max);
+        probe::prove(&reader, &listing).await?;
+        let block_time = Duration::from_millis(settings.block_time_ms);
+        Ok(Self {
+            id: RailId {
+                scheme: Scheme::exact(),
+                network: settings.id.clone(),
+            },
+            pace: Pace {
+                batch_max: settings.batch_max,
+                in_flight_max: settings.in_flight_max,
+                block_time,
+                poll: Duration::from_millis(settings.poll_ms()),
+                lifetime_min_seconds: settings.lifetime_min_seconds,
+            },
+            lanes: listing
+                .signers
+                .iter()
+                .map(|signer| LaneId {
+                    network: settings.id.clone(),
+                    signer: checksummed(signer),
+                })
+                .collect(),
+            signers,
+            listing,
+            coalescer: Coalescer::new(reader, tasks.clone()),
+            strangers: Strangers::default(),
+            fees: Fees::new(settings.fee_max_gwei.0, block_time),
+            confirmations: settings.confirmations,
+            caps,
+            gas_deployment_max: settings.gas_deployment_max,
+        })
+    }
+
+    fn rpc(&self) -> &Rpc {
+        self.coalescer.reader().rpc()
+    }
+
+    /// The authorization's body, as today's allowlist has it: a factory that has been taken off is not called.
+    fn body(&self, operation: &'static str, authorization: &Authorization) -> Result<Body, RailFault> {
+        let mut body =
+            Body::decode(&authorization.body).map_err(|error| self.rpc().fault(operation, &error.to_string()))?;
+        if let Wallet::Deployable { factory, .. } = body.wallet
+            && !self.listing.factories.contains(&factory)
+        {
+            body.wallet = Wallet::Refused { factory };
+        }
+        Ok(body)
+    }
+
+    fn transfer_call(&self, body: &Body) -> TransferCall {
+        let (target, input) = eip3009::transfer_call(body);
+        // The signature of an account without code takes no code but the token's to check. If the account has
+        // code by now, its signature is judged by that, within a wallet's allowance.
+        let gas_max = match &body.wallet {
+            Wallet::AsIs if body.is_recovered => lane::TRANSFER_GAS_MAX,
+            Wallet::AsIs | Wallet::Refused { .. } => self.caps.transfer,
+            Wallet::Deployable { .. } => self.caps.transfer.saturating_add(self.gas_deployment_max),
+        };
+        TransferCall { target, input, gas_max }
+    }
+}
+
+fn signers(settings: &Settings) -> Result<Vec<Signer>, String> {
+    let mut signers: Vec<Signer> = Vec::with_capacity(settings.signers.len());
+    for (index, key) in settings.signers.iter().enumerate() {
+        let signer = Signer::from_key(key.expose()).map_err(|what| format!("signers[{index}]: {what}"))?;
+        if signers.iter().any(|other| other.address() == signer.address()) {
+            return Err(format!("signers[{index}]: expected each key once"));
+        }
+        signers.push(signer);
+    }
+    Ok(signers)
+}
+
+#[async_trait]
+impl Rail for EvmRail {
+    fn id(&self) -> &RailId {
+        &self.id
+    }
+
+    fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    fn lanes(&self) -> &[LaneId] {
+        &self.lanes
+    }
+
+    fn decode(&self, request: &PaymentRequest) -> Result<Authorization, Refused> {
+        payload::decode(&self.listing, request)
+    }
+
+    fn key_of(&self, asset: &str, payer: &str, nonce: &str) -> Result<PaymentKey, Malformed> {
+        payload::key_of(&self.listing, asset, payer, nonce)
+    }
+
+    async fn inspect(&self, authorization: &Authorization) -> Result<Facts, RailFault> {
+        const OPERATION: &str = "inspect";
+        let body = self.body(OPERATION, authorization)?;
+        let asset = self.listing.asset(&body.token);
+        let known = match asset {
+            Some(asset) => finding::misnamed(&body, asset),
+            // Who has not signed is told so, before anything about the token.
+            None if body.is_recovered => self.strangers.facts(&body.token),
+            None => None,
+        };
+        if let Some(facts) = known {
+            return Ok(facts);
+        }
+        let Some(separator) = self.listing.separator(body.token, body.stated.as_ref()) else {
+            return Err(self.rpc().fault(OPERATION, "the asset is not configured any more"));
+        };
+        let question = Question::of(&body, eip3009::digest(&body, separator));
+        let finding = self.coalescer.ask(question).await?;
+        let facts = finding::facts(&body, &finding, asset.is_some());
+        if asset.is_none() {
+            self.strangers.remember(body.token, &facts);
+        }
+        Ok(facts)
+    }
+
+    async fn quote(&self) -> Result<Quote, RailFault> {
+        self.fees.quote(self.rpc()).await
+    }
+
+    async fn lane_nonce(&self, lane: &LaneId) -> Result<u64, RailFault> {
+        const OPERATION: &str = "lane nonce";
+        let signer = self.signer(OPERATION, lane)?;
+        lane::lane_nonce(self.rpc(), signer.address()).await
+    }
+
+    fn sign(&self, lane: &LaneId, nonce: u64, cargo: &[&Authorization], quote: &Quote) -> Result<SignedTx, RailFault> {
+        const OPERATION: &str = "sign";
+        let signer = self.signer(OPERATION, lane)?;
+        let calls = cargo
+            .iter()
+            .map(|authorization| Ok(self.transfer_call(&self.body(OPERATION, authorization)?)))
+            .collect::<Result<Vec<_>, RailFault>>()?;
+        lane::sign(signer, self.listing.chain_id, nonce, &calls, *quote)
+            .map_err(|cause| self.rpc().fault(OPERATION, &cause))
+    }
+
+    async fn deliver(&self, raw: &[u8]) -> Delivery {
+        lane::deliver(self.rpc(), raw).await
+    }
+
+    async fn observe(&self, watched: &[Watched<'_>], _others: &[TxId]) -> Result<Sighting, RailFault> {
+        watch::observe(self.rpc(), watched, self.confirmations).await
+    }
+}
+
+impl EvmRail {
+    fn signer(&self, operation: &'static str, lane: &LaneId) -> Result<&Signer, RailFault> {
+        let ours = self.lanes.iter().zip(&self.signers).find(|(ours, _)| *ours == lane);
+        match ours {
+            Some((_, signer)) => Ok(signer),
+            None => Err(self.rpc().fault(operation, "the lane is not one of this rail's")),
+        }
+    }
+}

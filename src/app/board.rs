@@ -1,0 +1,583 @@
+//! What is under way on one rail: open settlements, those waiting for a lane, transactions not yet mined, and who
+//! wants to hear of them.
+//!
+//! Only a view of what the database holds, so that the usual case needs no polling of it: everything here can be
+//! lost at any instant and is rebuilt by [`Board::reconcile`].
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+
+use crate::domain::id::PaymentId;
+use crate::domain::rail::{LaneId, Mined, Pace, SignedTx, TxId};
+use crate::domain::rejection::Rejection;
+use crate::domain::settlement::{Settlement, State};
+use crate::domain::time::Timestamp;
+use crate::store::{Record, Unmined};
+
+/// How long a lane gathers payments for each transaction that it already has in flight. An idle lane adds no delay;
+/// a busy one packs more into each transaction, and sixteen transactions last for more than half a second.
+const GATHER_PER_TRANSACTION: Duration = Duration::from_millis(5);
+
+/// How many confirmed payments one look at the chain re-checks, oldest first.
+const RECHECKED_MAX: usize = 500;
+
+/// The open settlements of one rail.
+pub struct Board {
+    inner: Mutex<Inner>,
+    queued: Notify,
+    stirred: Notify,
+}
+
+struct Inner {
+    open: HashMap<PaymentId, Open>,
+    queue: VecDeque<PaymentId>,
+    in_queue: HashSet<PaymentId>,
+    flights: HashMap<TxId, Flight>,
+    lanes: BTreeMap<LaneId, usize>,
+    listeners: HashMap<PaymentId, watch::Sender<Option<News>>>,
+    is_doubtful: bool,
+}
+
+struct Open {
+    record: Arc<Record>,
+    facts_at: Option<Timestamp>,
+    is_retry: bool,
+    is_at_work: bool,
+    admitted: Instant,
+    looked: Option<Instant>,
+    sought: Instant,
+}
+
+struct Flight {
+    lane: LaneId,
+    nonce: u64,
+    raw: Arc<[u8]>,
+    is_mined: bool,
+    sent: Option<Instant>,
+}
+
+/// Something that a waiting caller wants to hear.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// The settlement is now here.
+    Moved(Settlement),
+    /// It was refused before anything was signed, for this reason.
+    Withdrawn(Rejection),
+}
+
+/// Payments that one transaction is to carry.
+pub struct Cargo {
+    /// One or more, all of one rail; more than one only where all may share.
+    pub items: Vec<CargoItem>,
+    /// A second chance after a whole batch failed: the payment is in flight already.
+    pub is_retry: bool,
+}
+
+/// A payment about to be signed.
+pub struct CargoItem {
+    /// Its record.
+    pub record: Arc<Record>,
+    /// When the chain was last asked about it; never, after a restart.
+    pub facts_at: Option<Timestamp>,
+}
+
+/// A payment to look for on the chain.
+pub struct Look {
+    /// Its record.
+    pub record: Arc<Record>,
+    /// Search other people's transactions too.
+    pub seek: bool,
+}
+
+impl Board {
+    /// An empty board for these lanes.
+    #[must_use]
+    pub fn new(lanes: &[LaneId]) -> Self {
+        let inner = Inner {
+            open: HashMap::new(),
+            queue: VecDeque::new(),
+            in_queue: HashSet::new(),
+            flights: HashMap::new(),
+            lanes: lanes.iter().map(|lane| (lane.clone(), 0)).collect(),
+            listeners: HashMap::new(),
+            is_doubtful: false,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            queued: Notify::new(),
+            stirred: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A payment was just reserved; `facts_at` is when the chain last allowed it.
+    pub fn admit(&self, record: Record, facts_at: Timestamp) {
+        let mut inner = self.lock();
+        let id = record.id;
+        inner.open.insert(id, Open::new(record, Some(facts_at)));
+        inner.enqueue(id);
+        drop(inner);
+        self.queued.notify_waiters();
+        self.stirred.notify_one();
+    }
+
+    /// Puts an open payment in line for a lane, unless it stands there already or a lane is working on it. A retry
+    /// goes alone.
+    pub fn enqueue(&self, id: PaymentId, is_retry: bool) {
+        let mut inner = self.lock();
+        if let Some(open) = inner.open.get_mut(&id) {
+            open.is_retry = is_retry;
+            inner.enqueue(id);
+        }
+        drop(inner);
+        self.queued.notify_waiters();
+    }
+
+    /// A lane is done with these payments, whatever came of it.
+    pub fn release(&self, payments: &[PaymentId]) {
+        let mut inner = self.lock();
+        for id in payments {
+            if let Some(open) = inner.open.get_mut(id) {
+                open.is_at_work = false;
+            }
+        }
+    }
+
+    /// The payments for the lane's next transaction. Waits while there are none, or the lane is full; gathers a
+    /// little longer the more the lane has in flight.
+    pub async fn next_cargo(&self, lane: &LaneId, pace: &Pace) -> Cargo {
+        loop {
+            // Listens before it looks, so that nothing queued in between is missed.
+            let queued = self.queued.notified();
+            let (waiting, in_flight) = {
+                let inner = self.lock();
+                (inner.queue.len(), inner.in_flight(lane))
+            };
+            if waiting == 0 || in_flight >= pace.in_flight_max {
+                queued.await;
+                continue;
+            }
+            if waiting < pace.batch_max && in_flight > 0 {
+                let flights = u32::try_from(in_flight).unwrap_or(u32::MAX);
+                tokio::time::sleep(GATHER_PER_TRANSACTION.saturating_mul(flights)).await;
+            }
+            if let Some(cargo) = self.lock().take(pace.batch_max) {
+                return cargo;
+            }
+        }
+    }
+
+    /// Payments were signed into a transaction and that is on record.
+    pub fn signed(&self, lane: &LaneId, nonce: u64, tx: &SignedTx, payments: &[PaymentId]) {
+        let mut inner = self.lock();
+        for id in payments {
+            if let Some(open) = inner.open.get_mut(id) {
+                let record = Arc::make_mut(&mut open.record);
+                record.txs.push(tx.id.clone());
+                record.settlement = Settlement::InFlight {
+                    tx: tx.id.clone(),
+                    setback: None,
+                };
+                record.version = record.version.saturating_add(1);
+                open.looked = None;
+            }
+            inner.publish(*id);
+        }
+        inner.take_off(
+            tx.id.clone(),
+            lane.clone(),
+            nonce,
+            tx.raw.clone().into(),
+            Some(Instant::now()),
+        );
+    }
+
+    /// A transaction was handed to the chain: time to look for it.
+    pub fn stir(&self) {
+        self.stirred.notify_one();
+    }
+
+    /// Waits for something new to look for.
+    pub async fn stirred(&self) {
+        self.stirred.notified().await;
+    }
+
+    /// A settlement's new state is on record.
+    pub fn moved(&self, id: PaymentId, settlement: Settlement) {
+        let mut inner = self.lock();
+        let (is_over, is_reserved) = (is_over(&settlement), settlement == Settlement::Reserved);
+        if let Some(open) = inner.open.get_mut(&id) {
+            let record = Arc::make_mut(&mut open.record);
+            record.settlement = settlement;
+            record.version = record.version.saturating_add(1);
+        }
+        inner.publish(id);
+        if is_over {
+            inner.open.remove(&id);
+        }
+        if is_reserved {
+            inner.enqueue(id);
+        }
+        drop(inner);
+        self.queued.notify_waiters();
+    }
+
+    /// A payment was withdrawn and that is on record.
+    pub fn withdrawn(&self, id: PaymentId, rejection: &Rejection) {
+        let mut inner = self.lock();
+        inner.open.remove(&id);
+        if let Some(listener) = inner.listeners.get(&id) {
+            listener.send_replace(Some(News::Withdrawn(rejection.clone())));
+        }
+    }
+
+    /// The database knows better than the board: replaces what the board holds of this payment.
+    pub fn replace(&self, record: Record) {
+        let mut inner = self.lock();
+        let (id, is_over) = (record.id, is_over(&record.settlement));
+        if let Some(open) = inner.open.get_mut(&id) {
+            open.record = Arc::new(record);
+            inner.publish(id);
+        }
+        if is_over {
+            inner.open.remove(&id);
+        }
+    }
+
+    /// A write's outcome is unknown: what the board holds may no longer be what is on record.
+    pub fn doubt(&self) {
+        if !std::mem::replace(&mut self.lock().is_doubtful, true) {
+            self.stirred.notify_one();
+        }
+    }
+
+    /// Whether the board must be brought to what is on record.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.lock().is_doubtful
+    }
+
+    /// Takes over what is on record: open settlements that are missing here or have moved on, and transactions
+    /// not yet mined.
+    pub fn reconcile(&self, records: Vec<Record>, unmined: Vec<Unmined>) {
+        let mut inner = self.lock();
+        inner.is_doubtful = false;
+        for record in records {
+            let id = record.id;
+            match inner.open.get_mut(&id) {
+                Some(open) if open.record.version >= record.version => {}
+                Some(open) => {
+                    open.record = Arc::new(record);
+                    inner.publish(id);
+                }
+                None => {
+                    inner.open.insert(id, Open::new(record, None));
+                }
+            }
+            if inner
+                .open
+                .get(&id)
+                .is_some_and(|open| open.record.settlement == Settlement::Reserved)
+            {
+                inner.enqueue(id);
+            }
+        }
+        drop(inner);
+        self.readmit(unmined);
+        self.queued.notify_waiters();
+        self.stirred.notify_one();
+    }
+
+    /// What to look for on the chain now. Payments in flight at every look; reserved and confirmed ones at the
+    /// pace of blocks.
+    #[must_use]
+    pub fn looks(&self, pace: &Pace) -> Vec<Look> {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let patience = pace.block_time.saturating_mul(2);
+        let mut looks = Vec::new();
+        let mut rechecks = Vec::new();
+        for open in inner.open.values_mut() {
+            let is_due = open.looked.is_none_or(|at| now.duration_since(at) >= pace.block_time);
+            match open.record.settlement.state() {
+                State::InFlight => looks.push(open.look(now, patience)),
+                State::Reserved if now.duration_since(open.sought) >= patience => looks.push(open.look(now, patience)),
+                State::Confirmed if is_due => rechecks.push(open),
+                State::Reserved | State::Confirmed | State::Final | State::Failed | State::Withdrawn => {}
+            }
+        }
+        rechecks.sort_by_key(|open| open.record.settlement.landed().map(|it| it.block.height));
+        looks.extend(
+            rechecks
+                .into_iter()
+                .take(RECHECKED_MAX)
+                .map(|open| open.look(now, patience)),
+        );
+        looks
+    }
+
+    /// Whether anything is in flight, so that the chain must be watched closely.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.lock()
+            .open
+            .values()
+            .any(|open| open.record.settlement.state() == State::InFlight)
+    }
+
+    /// Whether there is nothing at all to look for.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let inner = self.lock();
+        inner.open.is_empty() && inner.flights.is_empty() && !inner.is_doubtful
+    }
+
+    /// Notes which of our transactions are in a canonical block and which of those looked for are not. Returns
+    /// those that were not known to be mined before, and those that were and are no longer.
+    pub fn note_mined(&self, looked_for: &[TxId], mined: &[Mined]) -> (Vec<Mined>, Vec<TxId>) {
+        let mut inner = self.lock();
+        let seen: HashSet<&TxId> = mined.iter().map(|it| &it.tx).collect();
+        let missing = looked_for.iter().filter(|tx| !seen.contains(tx));
+        let vanished = missing.filter(|tx| inner.set_mined(tx, false)).cloned().collect();
+        let fresh = mined
+            .iter()
+            .filter(|it| inner.set_mined(&it.tx, true))
+            .cloned()
+            .collect();
+        drop(inner);
+        self.queued.notify_waiters();
+        (fresh, vanished)
+    }
+
+    /// Transactions of ours to look for even though no open payment refers to them: their slots are still open.
+    #[must_use]
+    pub fn unmined(&self) -> Vec<TxId> {
+        let inner = self.lock();
+        inner
+            .flights
+            .iter()
+            .filter(|(_, flight)| !flight.is_mined)
+            .map(|(tx, _)| tx.clone())
+            .collect()
+    }
+
+    /// Takes over transactions that are on record as not mined and are not known here.
+    pub fn readmit(&self, unmined: Vec<Unmined>) {
+        let mut inner = self.lock();
+        for tx in unmined {
+            if !inner.flights.contains_key(&tx.tx) {
+                inner.take_off(tx.tx, tx.lane, tx.nonce, tx.raw.into(), None);
+            }
+        }
+    }
+
+    /// Transactions not yet mined and not handed to the chain for this long, lowest nonce first. They count as
+    /// handed over from now on.
+    #[must_use]
+    pub fn due_for_delivery(&self, interval: Duration) -> Vec<(TxId, Arc<[u8]>)> {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let mut due = Vec::new();
+        for (tx, flight) in &mut inner.flights {
+            let is_due = flight.sent.is_none_or(|at| now.duration_since(at) >= interval);
+            if !flight.is_mined && is_due {
+                flight.sent = Some(now);
+                due.push((flight.lane.clone(), flight.nonce, tx.clone(), Arc::clone(&flight.raw)));
+            }
+        }
+        due.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        due.into_iter().map(|(_, _, tx, raw)| (tx, raw)).collect()
+    }
+
+    /// Forgets mined transactions that no open payment refers to.
+    pub fn sweep(&self) {
+        let mut inner = self.lock();
+        let referred: HashSet<TxId> = inner
+            .open
+            .values()
+            .flat_map(|open| open.record.txs.iter().cloned())
+            .collect();
+        inner
+            .flights
+            .retain(|tx, flight| !flight.is_mined || referred.contains(tx));
+    }
+
+    /// Hears of a payment from now on.
+    #[must_use]
+    pub fn subscribe(self: &Arc<Self>, id: PaymentId) -> Subscription {
+        let mut inner = self.lock();
+        let receiver = inner
+            .listeners
+            .entry(id)
+            .or_insert_with(|| watch::channel(None).0)
+            .subscribe();
+        Subscription {
+            id,
+            receiver,
+            board: Arc::clone(self),
+        }
+    }
+}
+
+const fn is_over(settlement: &Settlement) -> bool {
+    matches!(settlement.state(), State::Final | State::Failed | State::Withdrawn)
+}
+
+impl Open {
+    fn new(record: Record, facts_at: Option<Timestamp>) -> Self {
+        let now = Instant::now();
+        Self {
+            record: Arc::new(record),
+            facts_at,
+            is_retry: false,
+            is_at_work: false,
+            admitted: now,
+            looked: None,
+            sought: now,
+        }
+    }
+
+    fn look(&mut self, now: Instant, patience: Duration) -> Look {
+        // After a restart much may have happened that we did not see.
+        let is_first_after_restart = self.looked.replace(now).is_none() && self.facts_at.is_none();
+        let is_overdue = now.duration_since(self.admitted) >= patience && now.duration_since(self.sought) >= patience;
+        let seek = is_first_after_restart || is_overdue;
+        if seek {
+            self.sought = now;
+        }
+        Look {
+            record: Arc::clone(&self.record),
+            seek,
+        }
+    }
+}
+
+impl Inner {
+    fn enqueue(&mut self, id: PaymentId) {
+        let is_at_work = self.open.get(&id).is_some_and(|open| open.is_at_work);
+        if !is_at_work && self.in_queue.insert(id) {
+            self.queue.push_back(id);
+        }
+    }
+
+    fn in_flight(&self, lane: &LaneId) -> usize {
+        self.lanes.get(lane).copied().unwrap_or_default()
+    }
+
+    /// The oldest waiting payment and all that may share its transaction.
+    fn take(&mut self, batch_max: usize) -> Option<Cargo> {
+        let mut cargo: Option<Cargo> = None;
+        let mut left = VecDeque::new();
+        while let Some(id) = self.queue.pop_front() {
+            let Some(open) = self.open.get_mut(&id) else {
+                self.in_queue.remove(&id);
+                continue;
+            };
+            let goes_alone = open.record.must_go_alone || open.is_retry;
+            let fits = cargo
+                .as_ref()
+                .is_none_or(|it| !goes_alone && !it.is_retry && !it.is_alone());
+            if !fits {
+                left.push_back(id);
+                continue;
+            }
+            self.in_queue.remove(&id);
+            open.is_at_work = true;
+            let item = CargoItem {
+                record: Arc::clone(&open.record),
+                facts_at: open.facts_at,
+            };
+            let it = cargo.get_or_insert_with(|| Cargo {
+                items: Vec::new(),
+                is_retry: open.is_retry,
+            });
+            it.items.push(item);
+            if goes_alone || it.items.len() >= batch_max {
+                break;
+            }
+        }
+        left.append(&mut self.queue);
+        self.queue = left;
+        cargo
+    }
+
+    fn take_off(&mut self, tx: TxId, lane: LaneId, nonce: u64, raw: Arc<[u8]>, sent: Option<Instant>) {
+        let count = self.lanes.entry(lane.clone()).or_default();
+        *count = count.saturating_add(1);
+        self.flights.insert(
+            tx,
+            Flight {
+                lane,
+                nonce,
+                raw,
+                is_mined: false,
+                sent,
+            },
+        );
+    }
+
+    /// True when this is news.
+    fn set_mined(&mut self, tx: &TxId, is_mined: bool) -> bool {
+        let Some(flight) = self.flights.get_mut(tx) else {
+            return false;
+        };
+        if flight.is_mined == is_mined {
+            return false;
+        }
+        flight.is_mined = is_mined;
+        if let Some(count) = self.lanes.get_mut(&flight.lane) {
+            *count = if is_mined {
+                count.saturating_sub(1)
+            } else {
+                count.saturating_add(1)
+            };
+        }
+        true
+    }
+
+    fn publish(&self, id: PaymentId) {
+        if let (Some(listener), Some(open)) = (self.listeners.get(&id), self.open.get(&id)) {
+            listener.send_replace(Some(News::Moved(open.record.settlement.clone())));
+        }
+    }
+}
+
+impl Cargo {
+    fn is_alone(&self) -> bool {
+        self.items.iter().any(|item| item.record.must_go_alone)
+    }
+}
+
+/// One caller's ear for one payment.
+pub struct Subscription {
+    id: PaymentId,
+    receiver: watch::Receiver<Option<News>>,
+    board: Arc<Board>,
+}
+
+impl Subscription {
+    /// The next news: only the newest counts. None when there will be no more.
+    pub async fn next(&mut self) -> Option<News> {
+        self.receiver.changed().await.ok()?;
+        self.receiver.borrow_and_update().clone()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut inner = self.board.lock();
+        let is_last = inner
+            .listeners
+            .get(&self.id)
+            .is_some_and(|listener| listener.receiver_count() <= 1);
+        if is_last {
+            inner.listeners.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A lane at work: take what is waiting, make sure it is still wanted, sign it into one transaction, put that on
+//! record, and only then let it out. The only caller of [`Rail::sign`](crate::domain::rail::Rail::sign).
+//!
+//! One effect per step (one database transaction or one call to the chain), so that a crash anywhere is nothing
+//! but a stop: whatever is on record is picked up again from there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::board::{Cargo, CargoItem};
+use crate::app::{App, Track};
+use crate::domain::authorization::Authorization;
+use crate::domain::id::PaymentId;
+use crate::domain::rail::{Delivery, LaneId, Quote, RailFault, SignedTx};
+use crate::domain::rejection::Rejection;
+use crate::domain::settlement::{Event, Setback, Settlement, apply};
+use crate::domain::verdict::{check_window, judge_facts};
+use crate::store::{Advance, IntendFault};
+
+/// The pause after a dependency failed, before the lane tries again.
+const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
+
+/// How many block times the chain's word about a payment is good for; after that it is asked again before we sign.
+const FACTS_GOOD_FOR_BLOCKS: u32 = 2;
+
+/// Works for one lane until told to stop. Ends between two steps, never within one.
+pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &CancellationToken) {
+    if prepare(app, track, lane, stop).await.is_none() {
+        return;
+    }
+    loop {
+        let cargo = tokio::select! {
+            () = stop.cancelled() => return,
+            cargo = track.board.next_cargo(lane, track.rail.pace()) => cargo,
+        };
+        let ids: Vec<PaymentId> = cargo.items.iter().map(|item| item.record.id).collect();
+        let is_retry = cargo.is_retry;
+        if let Err(fault) = carry(app, track, lane, cargo).await {
+            tracing::warn!(lane = %lane, payments = ids.len(), error = %fault, "lane paused");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
+            }
+            track.board.release(&ids);
+            for id in ids {
+                track.board.enqueue(id, is_retry);
+            }
+        } else {
+            track.board.release(&ids);
+        }
+    }
+}
+
+/// Makes sure that the lane is on record, starting at the chain's nonce when it is new.
+async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationToken) -> Option<u64> {
+    loop {
+        let ready = match track.rail.lane_nonce(lane).await {
+            Ok(nonce) => app
+                .store
+                .lane_prepare(lane, nonce)
+                .await
+                .map_err(|fault| fault.to_string()),
+            Err(fault) => Err(fault.to_string()),
+        };
+        match ready {
+            Ok(nonce) => {
+                tracing::info!(lane = %lane, lane.next_nonce = nonce, "lane ready");
+                return Some(nonce);
+            }
+            Err(fault) => tracing::warn!(lane = %lane, error = %fault, "lane not ready"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
+        }
+    }
+}
+
+/// Takes one cargo from the queue to the chain.
+async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<(), RailFault> {
+    let is_retry = cargo.is_retry;
+    let mut wanted = Vec::with_capacity(cargo.items.len());
+    for item in cargo.items {
+        match still_wanted(app, track, &item).await? {
+            Wanted::Yes => wanted.push(item.record),
+            Wanted::Later => {}
+            Wanted::No(rejection) => give_up(app, track, &item, &rejection).await,
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let quote = track.rail.quote().await?;
+    let ids: Vec<PaymentId> = wanted.iter().map(|record| record.id).collect();
+    let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<SignedTx, RailFault> {
+        let aboard: Vec<&Authorization> = wanted
+            .iter()
+            .filter(|it| claimed.contains(&it.id))
+            .map(|it| &it.authorization)
+            .collect();
+        sign(track, lane, nonce, &aboard, &quote)
+    };
+    match app.store.lane_intend(lane, &ids, is_retry, sign).await {
+        Ok(Some(intent)) => {
+            track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
+            deliver(track, lane, &intent.tx, intent.payments.len()).await;
+            Ok(())
+        }
+        // None: somebody else moved them. A fault: they may have moved. Either way the record tells.
+        Ok(None) => {
+            track.board.doubt();
+            Ok(())
+        }
+        Err(IntendFault::Sign(fault)) => Err(fault),
+        Err(IntendFault::Store(fault)) => {
+            track.board.doubt();
+            Err(RailFault {
+                operation: "intend",
+                network: lane.network.clone(),
+                cause: fault.to_string(),
+            })
+        }
+    }
+}
+
+fn sign(
+    track: &Track,
+    lane: &LaneId,
+    nonce: u64,
+    aboard: &[&Authorization],
+    quote: &Quote,
+) -> Result<SignedTx, RailFault> {
+    track.rail.sign(lane, nonce, aboard, quote)
+}
+
+/// Lets the bytes out, now that they are on record. Whatever the node says, only the chain decides; bytes that did
+/// not get through are sent again by the watch.
+async fn deliver(track: &Track, lane: &LaneId, tx: &SignedTx, payments: usize) {
+    let delivery = track.rail.deliver(&tx.raw).await;
+    metrics::counter!("facilitator_transactions_sent_total", "network" => lane.network.to_string()).increment(1);
+    match delivery {
+        Delivery::Accepted | Delivery::Known => {
+            tracing::info!(lane = %lane, tx.id = %tx.id, payments, "transaction sent");
+        }
+        Delivery::Refused(why) | Delivery::Unknown(why) => {
+            tracing::warn!(lane = %lane, tx.id = %tx.id, payments, error = %why, "transaction not acknowledged");
+        }
+    }
+    track.board.stir();
+}
+
+enum Wanted {
+    Yes,
+    No(Rejection),
+    /// The chain shows the authorization as used: not ours to judge here, the watch looks for who used it.
+    Later,
+}
+
+/// Asks the clock, and if the chain's last word is old the chain too, whether the payment would still go through:
+/// a revert costs us gas.
+async fn still_wanted(app: &App, track: &Track, item: &CargoItem) -> Result<Wanted, RailFault> {
+    let (now, pace) = (app.clock.now(), track.rail.pace());
+    let authorization = &item.record.authorization;
+    if let Err(rejection) = check_window(authorization, now, 1) {
+        return Ok(Wanted::No(rejection));
+    }
+    let good_for = pace.block_time.saturating_mul(FACTS_GOOD_FOR_BLOCKS).as_secs().max(1);
+    if item.facts_at.is_some_and(|at| now.since(at) <= good_for) {
+        return Ok(Wanted::Yes);
+    }
+    let facts = track.rail.inspect(authorization).await?;
+    Ok(match judge_facts(authorization, &facts) {
+        Ok(()) => Wanted::Yes,
+        Err(Rejection::NonceUsed { .. }) => Wanted::Later,
+        Err(rejection) => Wanted::No(rejection),
+    })
+}
+
+/// The payment would not go through. If nothing was ever signed, nothing will be: it is withdrawn, and may be
+/// presented again. Otherwise the setback stands, and the chain has the last word.
+async fn give_up(app: &App, track: &Track, item: &CargoItem, rejection: &Rejection) {
+    let record = &*item.record;
+    let event = match &record.settlement {
+        Settlement::InFlight { tx, .. } => Event::SetBack(Setback::Reverted { tx: tx.clone() }),
+        Settlement::Reserved
+        | Settlement::Confirmed { .. }
+        | Settlement::Final { .. }
+        | Settlement::Failed { .. }
+        | Settlement::Withdrawn => Event::Withdrawn,
+    };
+    let Ok(next) = apply(record.settlement.clone(), &event) else {
+        return;
+    };
+    let advance = Advance {
+        record,
+        event,
+        next: next.clone(),
+    };
+    match app.store.settlements_advance(&[advance]).await {
+        Ok(moved) if moved.contains(&record.id) => {
+            tracing::info!(payment.id = %record.id, reason = %rejection, "payment given up");
+            match next {
+                Settlement::Withdrawn => track.board.withdrawn(record.id, rejection),
+                Settlement::Reserved
+                | Settlement::InFlight { .. }
+                | Settlement::Confirmed { .. }
+                | Settlement::Final { .. }
+                | Settlement::Failed { .. } => track.board.moved(record.id, next),
+            }
+        }
+        Ok(_) => {}
+        Err(fault) => {
+            tracing::warn!(payment.id = %record.id, error = %fault, "giving up is not on record yet");
+            track.board.doubt();
+        }
+    }
+}

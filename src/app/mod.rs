@@ -1,0 +1,165 @@
+//! What the facilitator does: the use cases, each read top to bottom in a file of its own.
+//!
+//! Knows the traits and types of `domain` and the `store`; knows no chain, no dialect and no HTTP. Handlers call
+//! [`verify`], [`settle`] and [`records`]; [`drive`] and [`watch`] run in the background and own every effect on a
+//! chain, because a handler's future is dropped when its client goes away.
+
+pub mod board;
+pub mod drive;
+pub mod records;
+pub mod settle;
+pub mod verify;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+
+use crate::app::board::Board;
+use crate::domain::network::{NetworkId, RailId};
+use crate::domain::rail::{Rail, RailFault};
+use crate::domain::rejection::{Malformed, Rejection};
+use crate::domain::time::{Clock, Timestamp};
+use crate::store::{Store, StoreFault};
+use crate::task::Tasks;
+
+/// How the use cases behave.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How long `/settle` waits for the chain before it answers `settlement_pending`, in seconds; 1 to 25, since
+    /// the least patient official client gives up after 30.
+    pub wait_seconds: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { wait_seconds: 20 }
+    }
+}
+
+/// The facilitator: its rails, its records and its clock.
+pub struct App {
+    store: Store,
+    rails: BTreeMap<RailId, Track>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+}
+
+/// A rail with what is under way on it.
+#[derive(Clone)]
+pub struct Track {
+    /// The way to pay.
+    pub rail: Arc<dyn Rail>,
+    /// Its open settlements.
+    pub board: Arc<Board>,
+}
+
+/// Why a request got no verdict. Each says who must act.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The caller's developer: the request is not a payment of this rail.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The caller: it used one name for two different requests.
+    #[error("{0} was used before with another request")]
+    Conflict(&'static str),
+    /// Nobody yet: the chain could not be asked. Nothing happened.
+    #[error(transparent)]
+    Rail(#[from] RailFault),
+    /// Nobody yet: the database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+impl App {
+    /// A facilitator over these rails. Nothing runs until [`App::start`].
+    #[must_use]
+    pub fn new(store: Store, rails: Vec<Arc<dyn Rail>>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        let rails = rails
+            .into_iter()
+            .map(|rail| {
+                (
+                    rail.id().clone(),
+                    Track {
+                        board: Arc::new(Board::new(rail.lanes())),
+                        rail,
+                    },
+                )
+            })
+            .collect();
+        Self {
+            store,
+            rails,
+            clock,
+            settings,
+        }
+    }
+
+    /// Picks up what an earlier process left unfinished, and starts the background work of every rail.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn start(self: &Arc<Self>, tasks: &Tasks) -> Result<(), StoreFault> {
+        for track in self.rails.values() {
+            self.reconcile(track).await?;
+            for lane in track.rail.lanes() {
+                let (app, track, lane, stop) = (Arc::clone(self), track.clone(), lane.clone(), tasks.stop_signal());
+                tasks.spawn("lane", async move { drive::run(&app, &track, &lane, &stop).await });
+            }
+            let (app, track, stop) = (Arc::clone(self), track.clone(), tasks.stop_signal());
+            tasks.spawn("watch", async move { watch::run(&app, &track, &stop).await });
+        }
+        Ok(())
+    }
+
+    /// Brings a rail's board to what is on record.
+    async fn reconcile(&self, track: &Track) -> Result<(), StoreFault> {
+        let network = &track.rail.id().network;
+        let open = self.store.settlements_open(network).await?;
+        let unmined = self.store.transactions_unmined(network).await?;
+        tracing::info!(rail.id = %track.rail.id(), settlements = open.len(), transactions = unmined.len(), "resuming");
+        track.board.reconcile(open, unmined);
+        Ok(())
+    }
+
+    /// The rails that are served, in a stable order.
+    pub fn rails(&self) -> impl Iterator<Item = &dyn Rail> {
+        self.rails.values().map(|track| &*track.rail)
+    }
+
+    /// Whether requests can be served now; if not, what is missing.
+    ///
+    /// # Errors
+    /// What is missing, in words for an operator.
+    pub async fn is_ready(&self) -> Result<(), String> {
+        self.store.ping().await.map_err(|fault| fault.to_string())
+    }
+
+    fn track(&self, id: &RailId) -> Result<&Track, Rejection> {
+        if let Some(track) = self.rails.get(id) {
+            return Ok(track);
+        }
+        if self.rails.keys().any(|known| known.scheme == id.scheme) {
+            return Err(Rejection::UnsupportedNetwork(id.network.to_string()));
+        }
+        Err(Rejection::UnsupportedScheme(id.scheme.to_string()))
+    }
+
+    fn track_on(&self, network: &NetworkId) -> Option<&Track> {
+        self.rails.values().find(|track| track.rail.id().network == *network)
+    }
+}
+
+/// The machine's clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        Timestamp(since_epoch.map_or(0, |elapsed| elapsed.as_secs()))
+    }
+}

@@ -1,0 +1,52 @@
+//! Looking payments up, by any name they have.
+
+use crate::app::{App, Trouble};
+use crate::domain::id::PaymentId;
+use crate::domain::network::NetworkId;
+use crate::domain::rail::TxId;
+use crate::domain::rejection::Malformed;
+use crate::store::{Cursor, Filter, Page, Record, StoreFault};
+
+/// The payment of this id.
+///
+/// # Errors
+/// The database could not be asked.
+pub async fn get(app: &App, id: PaymentId) -> Result<Option<Record>, StoreFault> {
+    app.store.payment_get(id).await
+}
+
+/// The payment that an authorization makes, found by what the payer signed: possible before, during and after
+/// its settlement, by anybody who knows these four.
+///
+/// # Errors
+/// A coordinate is malformed or its network is not served, or the database could not be asked.
+pub async fn by_coordinates(
+    app: &App,
+    network: &NetworkId,
+    asset: &str,
+    payer: &str,
+    nonce: &str,
+) -> Result<Option<Record>, Trouble> {
+    let track = app.track_on(network).ok_or_else(|| Malformed {
+        path: "network".into(),
+        expected: "a network that this facilitator serves; see /supported".into(),
+    })?;
+    let key = track.rail.key_of(asset, payer, nonce)?;
+    Ok(app.store.payment_find(&key).await?)
+}
+
+/// The payments that a transaction carried or landed.
+///
+/// # Errors
+/// The database could not be asked.
+pub async fn by_transaction(app: &App, tx: &TxId) -> Result<Vec<Record>, StoreFault> {
+    app.store.payments_by_transaction(tx).await
+}
+
+/// A page of payments in the order of their creation.
+///
+/// # Errors
+/// The database could not be asked.
+pub async fn list(app: &App, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
+    app.store.payments_list(filter, after, limit).await
+}

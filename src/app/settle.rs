@@ -1,0 +1,247 @@
+//! `/settle`: reserve, hand over, wait, and say what is true. The effects on the chain are `drive`'s and `watch`'s;
+//! dropping this future changes nothing but who hears the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::app::board::{News, Subscription};
+use crate::app::{App, Track, Trouble, verify};
+use crate::domain::authorization::Authorization;
+use crate::domain::id::PaymentId;
+use crate::domain::outcome::Outcome;
+use crate::domain::rejection::Rejection;
+use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
+use crate::domain::settlement::{Landed, Settlement};
+use crate::store::{NewPayment, Record, Reservation};
+
+/// Puts an outcome into the words of the caller's dialect. What it returns for a success is what is recorded and
+/// replayed, byte for byte.
+pub type Encode = Arc<dyn Fn(&Outcome) -> Vec<u8> + Send + Sync>;
+
+/// The answer to `/settle`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettleAnswer {
+    /// What is true now, and the encoded body.
+    Fresh(Outcome, Vec<u8>),
+    /// The body recorded for the same keyed request.
+    Replayed(Vec<u8>),
+}
+
+/// Settles a payment, or finds the settlement that an earlier request began.
+///
+/// # Errors
+/// The request is malformed, its idempotency key belongs to another request, or a dependency could not be asked.
+/// After the reservation is on record no fault is reported any more: the answer is then at worst "pending".
+pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> Result<SettleAnswer, Trouble> {
+    let fresh = |outcome: Outcome| {
+        let body = encode(&outcome);
+        Ok(SettleAnswer::Fresh(outcome, body))
+    };
+    let (track, authorization) = match verify::read(app, &request)? {
+        Ok(read) => read,
+        Err(rejection) => return fresh(Outcome::Refused { payer: None, rejection }),
+    };
+    let ask = Ask::of(app, &request, &authorization, encode.clone());
+    if let Some(taken) = app.store.reference_find(&request.references).await?
+        && taken.digest != ask.digest
+    {
+        return Err(conflict(&taken, &request.references));
+    }
+    if let Some(record) = app.store.payment_find(&authorization.key).await?
+        && record.settlement != Settlement::Withdrawn
+    {
+        return ask.join(track, record).await;
+    }
+
+    let payer = Some(authorization.payer.clone());
+    let verified = match verify::judge(app, track, request, authorization).await? {
+        Ok(verified) => verified,
+        Err(rejection) => return fresh(Outcome::Refused { payer, rejection }),
+    };
+    let new = NewPayment {
+        id: PaymentId::mint(),
+        verified,
+        digest: ask.digest,
+    };
+    match app
+        .store
+        .payment_reserve(&new)
+        .await
+        .inspect_err(|_| track.board.doubt())?
+    {
+        Reservation::New(record) | Reservation::Reopened(record) => {
+            let news = track.board.subscribe(record.id);
+            track.board.admit(record.clone(), app.clock.now());
+            ask.wait(record, news).await
+        }
+        Reservation::Seen(record) => ask.join(track, record).await,
+        Reservation::ReferenceTaken(reference) => Err(Trouble::Conflict(words_for(reference.kind))),
+    }
+}
+
+fn conflict(taken: &Record, asked: &[PaymentReference]) -> Trouble {
+    let shared = asked.iter().find(|reference| taken.references.contains(reference));
+    Trouble::Conflict(shared.map_or("the idempotency key", |reference| words_for(reference.kind)))
+}
+
+const fn words_for(kind: ReferenceKind) -> &'static str {
+    match kind {
+        ReferenceKind::PaymentIdentifier => "the payment-identifier id",
+        ReferenceKind::IdempotencyKey => "the Idempotency-Key",
+    }
+}
+
+/// What one caller asked, as far as it decides which answer it may get.
+struct Ask {
+    app: Arc<App>,
+    digest: [u8; 32],
+    references: Vec<PaymentReference>,
+    deadline: Instant,
+    encode: Encode,
+}
+
+impl Ask {
+    fn of(app: &Arc<App>, request: &PaymentRequest, authorization: &Authorization, encode: Encode) -> Self {
+        let patience = Duration::from_secs(app.settings.wait_seconds.min(request.terms.timeout_seconds));
+        let now = Instant::now();
+        Self {
+            app: Arc::clone(app),
+            digest: request.digest(authorization),
+            references: request.references.clone(),
+            deadline: now.checked_add(patience).unwrap_or(now),
+            encode,
+        }
+    }
+
+    /// The payment is on record already: who asks decides what it may be told (single grant, keyed replay).
+    async fn join(&self, track: &Track, record: Record) -> Result<SettleAnswer, Trouble> {
+        let is_keyed = self
+            .references
+            .iter()
+            .any(|reference| record.references.contains(reference));
+        let is_same = record.digest == self.digest && (is_keyed || self.is_unkeyed_twin(&record));
+        match (&record.answer, is_keyed && is_same) {
+            (Some(answer), true) => return Ok(SettleAnswer::Replayed(answer.clone())),
+            (Some(_), false) => return Ok(self.duplicate(&record)),
+            (None, _) if !is_same => return Ok(self.duplicate(&record)),
+            (None, _) => {}
+        }
+        let news = track.board.subscribe(record.id);
+        // Read again after subscribing, so that no change falls between the two.
+        match self.app.store.payment_get(record.id).await {
+            Ok(Some(current)) => self.wait(current, news).await,
+            Ok(None) | Err(_) => self.wait(record, news).await,
+        }
+    }
+
+    fn is_unkeyed_twin(&self, record: &Record) -> bool {
+        self.references.is_empty() && record.references.is_empty()
+    }
+
+    /// Waits until the settlement can be answered for, or until the deadline; then says what is true.
+    async fn wait(&self, mut record: Record, mut news: Subscription) -> Result<SettleAnswer, Trouble> {
+        loop {
+            if let Some(answer) = self.answer(&record).await {
+                return Ok(answer);
+            }
+            match tokio::time::timeout_at(self.deadline, news.next()).await {
+                Ok(Some(News::Moved(settlement))) => record.settlement = settlement,
+                Ok(Some(News::Withdrawn(rejection))) => {
+                    let payer = Some(record.authorization.payer);
+                    return Ok(self.fresh(Outcome::Refused { payer, rejection }));
+                }
+                Ok(None) | Err(_) => return Ok(self.fresh(pending(&record))),
+            }
+        }
+    }
+
+    /// What can be said for good about the settlement, if anything can.
+    async fn answer(&self, record: &Record) -> Option<SettleAnswer> {
+        let (payment, payer) = (record.id, record.authorization.payer.clone());
+        match &record.settlement {
+            Settlement::Confirmed { landed, .. } | Settlement::Final { landed } => {
+                Some(self.grant(record, landed).await)
+            }
+            Settlement::InFlight {
+                setback: Some(setback), ..
+            } => Some(self.fresh(Outcome::SetBack {
+                payment,
+                payer,
+                setback: setback.clone(),
+            })),
+            Settlement::Failed { proof } => Some(self.fresh(Outcome::Failed {
+                payment,
+                payer,
+                proof: proof.clone(),
+            })),
+            // Withdrawn between our two looks: nothing of it was signed, and presenting it again begins anew.
+            Settlement::Withdrawn => {
+                let reason = "it was refused a moment ago; present it again".into();
+                let rejection = Rejection::SimulationFailed { reason };
+                Some(self.fresh(Outcome::Refused {
+                    payer: Some(payer),
+                    rejection,
+                }))
+            }
+            Settlement::Reserved | Settlement::InFlight { setback: None, .. } => None,
+        }
+    }
+
+    /// The money has moved: exactly one un-keyed caller, ever, is told success; keyed callers share one answer.
+    async fn grant(&self, record: &Record, landed: &Landed) -> SettleAnswer {
+        let settled = Outcome::Settled {
+            payment: record.id,
+            payer: record.authorization.payer.clone(),
+            tx: landed.tx.clone(),
+        };
+        let body = (self.encode)(&settled);
+        match self.app.store.settlement_grant(record.id, &body).await {
+            Ok(true) => SettleAnswer::Fresh(settled, body),
+            Ok(false) if self.references.is_empty() => self.duplicate(record),
+            Ok(false) => self.recorded(record).await,
+            // It may or may not have been granted to us: nobody may be told success now.
+            Err(fault) => {
+                tracing::warn!(payment.id = %record.id, error = %fault, "grant not recorded");
+                self.fresh(pending(record))
+            }
+        }
+    }
+
+    async fn recorded(&self, record: &Record) -> SettleAnswer {
+        match self.app.store.payment_get(record.id).await {
+            Ok(Some(Record {
+                answer: Some(answer), ..
+            })) => SettleAnswer::Replayed(answer),
+            Ok(_) | Err(_) => self.fresh(pending(record)),
+        }
+    }
+
+    fn duplicate(&self, record: &Record) -> SettleAnswer {
+        let landed = record.settlement.landed();
+        self.fresh(Outcome::Duplicate {
+            payer: record.authorization.payer.clone(),
+            tx: landed.map(|it| it.tx.clone()).or_else(|| record.txs.last().cloned()),
+            is_settled: landed.is_some(),
+        })
+    }
+
+    fn fresh(&self, outcome: Outcome) -> SettleAnswer {
+        let body = (self.encode)(&outcome);
+        SettleAnswer::Fresh(outcome, body)
+    }
+}
+
+fn pending(record: &Record) -> Outcome {
+    let tx = match &record.settlement {
+        Settlement::InFlight { tx, .. } => Some(tx.clone()),
+        Settlement::Confirmed { landed, .. } | Settlement::Final { landed } => Some(landed.tx.clone()),
+        Settlement::Reserved | Settlement::Failed { .. } | Settlement::Withdrawn => record.txs.last().cloned(),
+    };
+    Outcome::Pending {
+        payment: record.id,
+        payer: record.authorization.payer.clone(),
+        tx,
+    }
+}

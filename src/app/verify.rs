@@ -1,0 +1,72 @@
+//! One verification for all rails: `/verify` is this and nothing more, `/settle` begins with it.
+
+use crate::app::{App, Track, Trouble};
+use crate::domain::authorization::Authorization;
+use crate::domain::rejection::{Refused, Rejection};
+use crate::domain::request::PaymentRequest;
+use crate::domain::verdict::{Verdict, Verified, check_scheme, precheck};
+
+/// The answer to `/verify`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyAnswer {
+    /// Who would pay, when that could be read.
+    pub payer: Option<String>,
+    /// Valid, or the first rule broken.
+    pub verdict: Result<(), Rejection>,
+}
+
+/// Judges a payment. Writes nothing and sends nothing.
+///
+/// # Errors
+/// The request is malformed, or the chain could not be asked; then nothing is known about the payment.
+pub async fn verify(app: &App, request: PaymentRequest) -> Result<VerifyAnswer, Trouble> {
+    let (track, authorization) = match read(app, &request)? {
+        Ok(read) => read,
+        Err(rejection) => {
+            return Ok(VerifyAnswer {
+                payer: None,
+                verdict: Err(rejection),
+            });
+        }
+    };
+    let payer = Some(authorization.payer.clone());
+    let verdict = judge(app, track, request, authorization).await?;
+    Ok(VerifyAnswer {
+        payer,
+        verdict: verdict.map(drop),
+    })
+}
+
+/// Finds the rail and reads the authorization: everything that needs neither chain nor clock.
+pub(super) fn read<'a>(
+    app: &'a App,
+    request: &PaymentRequest,
+) -> Result<Result<(&'a Track, Authorization), Rejection>, Trouble> {
+    let track = match app.track(&request.rail) {
+        Ok(track) => track,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    if let Err(rejection) = check_scheme(request) {
+        return Ok(Err(rejection));
+    }
+    match track.rail.decode(request) {
+        Ok(authorization) => Ok(Ok((track, authorization))),
+        Err(Refused::Malformed(malformed)) => Err(Trouble::Malformed(malformed)),
+        Err(Refused::Rejected(rejection)) => Ok(Err(rejection)),
+    }
+}
+
+/// Applies every rule in its order; the chain is asked only about a payment that everything else allows.
+pub(super) async fn judge(
+    app: &App,
+    track: &Track,
+    request: PaymentRequest,
+    authorization: Authorization,
+) -> Result<Verdict, Trouble> {
+    let lifetime = track.rail.pace().lifetime_min_seconds;
+    if let Err(rejection) = precheck(&request, &authorization, app.clock.now(), lifetime) {
+        return Ok(Err(rejection));
+    }
+    let facts = track.rail.inspect(&authorization).await?;
+    Ok(Verified::judge(request, authorization, facts))
+}

@@ -1,0 +1,228 @@
+//! Eyes on the chain: looks for every open settlement, asks the state machine what follows, and puts that on record.
+//! Also sends bytes again that the chain has not taken.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::board::Look;
+use crate::app::{App, Track};
+use crate::domain::id::PaymentId;
+use crate::domain::rail::{Delivery, Observation, Pace, Sighting, TxId, Watched};
+use crate::domain::settlement::{Event, State, Step, apply, next_step};
+use crate::store::{Advance, Record, StoreFault};
+
+/// Bytes that are not in a block are handed to the chain again this often.
+const REDELIVER_EVERY: Duration = Duration::from_secs(5);
+
+/// The first pause after a transaction was sent: chains that mine at once are seen at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Watches one rail until told to stop.
+pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
+    let mut rhythm = Rhythm::new();
+    loop {
+        let pause = rhythm.pause(track);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = track.board.stirred() => rhythm.quicken(),
+            () = pause => {}
+        }
+        if let Err(fault) = look(app, track).await {
+            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look at the chain");
+            rhythm.slow_down();
+        }
+        redeliver(track).await;
+        track.board.sweep();
+    }
+}
+
+/// How long to pause between looks: at first hardly, then longer and longer up to the rail's pace.
+struct Rhythm {
+    pause: Duration,
+}
+
+impl Rhythm {
+    fn new() -> Self {
+        Self { pause: FIRST_PAUSE }
+    }
+
+    async fn pause(&mut self, track: &Track) {
+        let pace = track.rail.pace();
+        if track.board.is_idle() {
+            std::future::pending::<()>().await;
+        }
+        let pause = if track.board.is_busy() {
+            self.pause.min(pace.poll)
+        } else {
+            slow(pace)
+        };
+        self.pause = self.pause.saturating_mul(2).min(pace.poll);
+        tokio::time::sleep(pause).await;
+    }
+
+    fn quicken(&mut self) {
+        self.pause = FIRST_PAUSE;
+    }
+
+    fn slow_down(&mut self) {
+        self.pause = Duration::from_secs(1);
+    }
+}
+
+fn slow(pace: &Pace) -> Duration {
+    pace.block_time.max(pace.poll)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LookFault {
+    #[error(transparent)]
+    Rail(#[from] crate::domain::rail::RailFault),
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+/// One look at the chain and everything that follows from it.
+async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
+    if track.board.is_doubtful() {
+        app.reconcile(track).await?;
+    }
+    let looks = track.board.looks(track.rail.pace());
+    let unmined = track.board.unmined();
+    if looks.is_empty() && unmined.is_empty() {
+        return Ok(());
+    }
+    let watched: Vec<Watched<'_>> = looks.iter().map(watched).collect();
+    let sighting = track.rail.observe(&watched, &unmined).await?;
+    note_mined(app, track, &looks, &sighting).await?;
+
+    let mut advances = Vec::new();
+    for look in &looks {
+        let Some(seen) = sighting.payments.get(&look.record.id) else {
+            continue;
+        };
+        if let Some(advance) = follow(app, track, look, seen) {
+            advances.push(advance);
+        }
+    }
+    Ok(record(app, track, &advances).await?)
+}
+
+fn watched(look: &Look) -> Watched<'_> {
+    let record = &look.record;
+    Watched {
+        payment: record.id,
+        authorization: &record.authorization,
+        txs: &record.txs,
+        landed: record.settlement.landed(),
+        since_height: record.since_height,
+        seek: look.seek,
+    }
+}
+
+/// What the state machine makes of an observation.
+fn follow<'a>(app: &App, track: &Track, look: &'a Look, seen: &Observation) -> Option<Advance<'a>> {
+    let record: &'a Record = &look.record;
+    match next_step(&record.settlement, seen, record.authorization.window, app.clock.now()) {
+        Step::Sign { alone } => {
+            track.board.enqueue(record.id, alone);
+            None
+        }
+        Step::Record(event) => match apply(record.settlement.clone(), &event) {
+            Ok(next) => Some(Advance { record, event, next }),
+            Err(illegal) => {
+                tracing::error!(payment.id = %record.id, error = %illegal, "broken invariant");
+                None
+            }
+        },
+        Step::Wait | Step::Stop => None,
+    }
+}
+
+async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
+    if advances.is_empty() {
+        return Ok(());
+    }
+    let applied = app
+        .store
+        .settlements_advance(advances)
+        .await
+        .inspect_err(|_| track.board.doubt())?;
+    let mut next: HashMap<PaymentId, &Advance<'_>> = advances.iter().map(|it| (it.record.id, it)).collect();
+    for id in applied {
+        if let Some(advance) = next.remove(&id) {
+            log(advance);
+            track.board.moved(id, advance.next.clone());
+        }
+    }
+    readmit_reversed(app, track, advances).await?;
+    // Somebody else moved these since we looked: take the database's word.
+    for id in next.into_keys() {
+        if let Some(current) = app.store.payment_get(id).await? {
+            track.board.replace(current);
+        }
+    }
+    Ok(())
+}
+
+/// A reorganization took back transactions of ours: their bytes must go out again.
+async fn readmit_reversed(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
+    let reversed = advances.iter().filter(|it| it.event == Event::Reversed);
+    let txs: Vec<TxId> = reversed.flat_map(|it| it.record.txs.iter().cloned()).collect();
+    if txs.is_empty() {
+        return Ok(());
+    }
+    let network = &track.rail.id().network;
+    app.store.transactions_reorganized(network, &txs).await?;
+    track.board.readmit(app.store.transactions_unmined(network).await?);
+    Ok(())
+}
+
+fn log(advance: &Advance<'_>) {
+    let (id, event) = (advance.record.id, advance.event.as_str());
+    metrics::counter!(
+        "facilitator_settlements_total",
+        "network" => advance.record.network.to_string(),
+        "event" => event
+    )
+    .increment(1);
+    match &advance.event {
+        Event::Reversed => tracing::warn!(payment.id = %id, event, "payment reversed by a reorganization"),
+        Event::SetBack(_) | Event::Failed(_) => tracing::warn!(payment.id = %id, event, "payment not settled"),
+        Event::Signed(_) | Event::Confirmed(_) | Event::Finalized(_) | Event::Withdrawn | Event::Reopened => {
+            tracing::info!(payment.id = %id, event, "payment advanced");
+        }
+    }
+}
+
+/// Puts newly mined transactions on record, and those that a reorganization took back.
+async fn note_mined(app: &App, track: &Track, looks: &[Look], sighting: &Sighting) -> Result<(), StoreFault> {
+    let network = &track.rail.id().network;
+    let looked_for: Vec<TxId> = looks
+        .iter()
+        .filter(|look| look.record.settlement.state() == State::InFlight)
+        .flat_map(|look| look.record.txs.iter().cloned())
+        .collect();
+    let (fresh, vanished) = track.board.note_mined(&looked_for, &sighting.mined);
+    if !fresh.is_empty() {
+        app.store.transactions_mined(network, &fresh).await?;
+    }
+    if !vanished.is_empty() {
+        app.store.transactions_reorganized(network, &vanished).await?;
+    }
+    Ok(())
+}
+
+/// Sends again what the chain has not taken: the same bytes, always safe.
+async fn redeliver(track: &Track) {
+    for (tx, raw) in track.board.due_for_delivery(REDELIVER_EVERY) {
+        match track.rail.deliver(&raw).await {
+            Delivery::Accepted | Delivery::Known => tracing::info!(tx.id = %tx, "transaction sent again"),
+            Delivery::Refused(why) | Delivery::Unknown(why) => {
+                tracing::warn!(tx.id = %tx, error = %why, "transaction still not acknowledged");
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The proof, before anything is served, that a network is what its settings say.
+//!
+//! Money rules rest on these settings: a wrong chain, domain or number of decimals would misjudge every payment,
+//! so any of them stops the process. Only the lens may be missing.
+
+use std::collections::VecDeque;
+
+use alloy::primitives::{Address, B256, Bytes, U64, U256, hex};
+use alloy::sol_types::SolCall;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::eip3009::{MULTICALL3, Token};
+use super::lens::{Finding, Question};
+use super::listing::{Asset, Listing};
+use super::reader::Reader;
+use super::rpc::{Call, Rpc, RpcError};
+use crate::domain::rail::AuthorizationState;
+
+const OPERATION: &str = "start-up proof";
+
+/// Blocks by which the lens and the node may differ when they count the same chain's.
+const HEIGHT_TOLERANCE: u64 = 1_000;
+
+/// Proves the network and finds out how its node is best asked.
+///
+/// # Errors
+/// What was expected and what was found; without the endpoint's address.
+pub(super) async fn prove(reader: &Reader, listing: &Listing) -> Result<(), String> {
+    let rpc = reader.rpc();
+    let chain_id: U64 = rpc
+        .call_as(OPERATION, "eth_chainId", &json!([]))
+        .await
+        .map_err(|error| said(&error))?;
+    if chain_id.to::<u64>() != listing.chain_id {
+        return Err(format!(
+            "expected chain id {}, the node says {chain_id}",
+            listing.chain_id
+        ));
+    }
+    let height = prove_accounts(rpc, listing).await?;
+    prove_lens(reader, listing, height).await
+}
+
+/// Proves the contracts and our own accounts; gives the newest block's number.
+async fn prove_accounts(rpc: &Rpc, listing: &Listing) -> Result<u64, String> {
+    let mut calls = vec![
+        Call {
+            method: "eth_blockNumber",
+            params: json!([]),
+        },
+        code(MULTICALL3),
+    ];
+    for asset in &listing.assets {
+        calls.extend(questions(asset));
+    }
+    for &signer in &listing.signers {
+        calls.push(code(signer));
+        calls.push(Call {
+            method: "eth_getBalance",
+            params: json!([signer, "latest"]),
+        });
+    }
+    let answers = rpc.batch(OPERATION, &calls).await.map_err(|fault| fault.cause)?;
+    let mut answers = Answers(rpc, answers.into());
+
+    let height = answers.next::<U64>("eth_blockNumber")?.to();
+    if answers.next::<Bytes>("Multicall3")?.is_empty() {
+        return Err(format!("expected Multicall3 at {MULTICALL3}, found no contract"));
+    }
+    for asset in &listing.assets {
+        prove_asset(asset, &mut answers)?;
+    }
+    for signer in &listing.signers {
+        let code: Bytes = answers.next(&format!("signer {signer}"))?;
+        if !code.is_empty() {
+            return Err(format!(
+                "signer {signer}: expected an account without code, found {} bytes of it",
+                code.len()
+            ));
+        }
+        let balance: U256 = answers.next(&format!("signer {signer}"))?;
+        if balance.is_zero() {
+            return Err(format!("signer {signer}: expected a balance to pay gas with, found 0"));
+        }
+    }
+    Ok(height)
+}
+
+fn code(address: Address) -> Call {
+    Call {
+        method: "eth_getCode",
+        params: json!([address, "latest"]),
+    }
+}
+
+fn questions(asset: &Asset) -> [Call; 4] {
+    let call = |data: Vec<u8>| Call {
+        method: "eth_call",
+        params: json!([{ "to": asset.address, "data": hex::encode_prefixed(data) }, "latest"]),
+    };
+    let state = Token::authorizationStateCall {
+        authorizer: asset.address,
+        nonce: B256::ZERO,
+    };
+    [
+        code(asset.address),
+        call(Token::DOMAIN_SEPARATORCall {}.abi_encode()),
+        call(Token::decimalsCall {}.abi_encode()),
+        call(state.abi_encode()),
+    ]
+}
+
+fn prove_asset(asset: &Asset, answers: &mut Answers<'_>) -> Result<(), String> {
+    let address = asset.address;
+    if answers.next::<Bytes>(&format!("asset {address}"))?.is_empty() {
+        return Err(format!("asset {address}: expected a token, found no contract"));
+    }
+    let separator: Bytes = answers.next(&format!("asset {address}: DOMAIN_SEPARATOR()"))?;
+    if separator.as_ref() != asset.separator.as_slice() {
+        return Err(format!(
+            "asset {address}: expected DOMAIN_SEPARATOR() {} for name {:?} and version {:?}, found {separator}",
+            asset.separator, asset.domain.name, asset.domain.version
+        ));
+    }
+    let decimals: Bytes = answers.next(&format!("asset {address}: decimals()"))?;
+    let found = U256::try_from_be_slice(&decimals).filter(|_| !decimals.is_empty());
+    if found != Some(U256::from(asset.decimals)) {
+        return Err(format!(
+            "asset {address}: expected {} decimals, found {}",
+            asset.decimals,
+            found.map_or_else(|| "none".to_owned(), |found| found.to_string())
+        ));
+    }
+    let state: Bytes = answers.next(&format!("asset {address}: authorizationState()"))?;
+    if state.len() == 32 {
+        Ok(())
+    } else {
+        Err(format!(
+            "asset {address}: expected an EIP-3009 token, found no authorizationState()"
+        ))
+    }
+}
+
+/// Asks the lens about the first asset. A node that does not run it is asked otherwise from then on.
+async fn prove_lens(reader: &Reader, listing: &Listing, height: u64) -> Result<(), String> {
+    let Some(asset) = listing.assets.first() else {
+        return Err("expected at least one asset".to_owned());
+    };
+    let question = Question {
+        token: asset.address,
+        payer: Address::repeat_byte(0x11),
+        pay_to: Address::repeat_byte(0x22),
+        value: 0,
+        nonce: B256::ZERO,
+        digest: B256::ZERO,
+        signature: Bytes::new(),
+        target: asset.address,
+        call: Token::DOMAIN_SEPARATORCall {}.abi_encode().into(),
+        deploys: false,
+    };
+    let network = &listing.network;
+    let finding = match reader.through_lens(&[&question]).await {
+        Ok(answers) => answers.into_iter().next().flatten(),
+        Err(RpcError::Node { code, message, .. }) => {
+            tracing::warn!(%network, code, message, "the node does not run the lens: asking by batches of reads");
+            reader.forgo_lens();
+            return Ok(());
+        }
+        Err(RpcError::Fault(fault)) => return Err(fault.cause),
+    };
+    let Some(finding) = finding.filter(|finding| is_as_known(finding, asset)) else {
+        tracing::warn!(%network, "the node runs the lens wrongly: asking by batches of reads");
+        reader.forgo_lens();
+        return Ok(());
+    };
+    if finding.height.abs_diff(height) > HEIGHT_TOLERANCE {
+        tracing::info!(%network, "the chain's block.number is not its own: taking heights from the node");
+        reader.ask_height();
+    }
+    Ok(())
+}
+
+/// The lens finds what was just found without it.
+fn is_as_known(finding: &Finding, asset: &Asset) -> bool {
+    finding.token_has_code
+        && finding.authorization != AuthorizationState::Unsupported
+        && finding.is_transferred
+        && finding.returned == asset.separator.as_slice()
+}
+
+/// The batch's answers, in the order of the questions.
+struct Answers<'a>(&'a Rpc, VecDeque<Result<Box<RawValue>, RpcError>>);
+
+impl Answers<'_> {
+    fn next<T: DeserializeOwned>(&mut self, what: &str) -> Result<T, String> {
+        let Self(rpc, answers) = self;
+        match answers.pop_front() {
+            Some(Ok(answer)) => rpc
+                .read(OPERATION, &answer)
+                .map_err(|fault| format!("{what}: {}", fault.cause)),
+            Some(Err(error)) => Err(format!("{what}: {}", said(&error))),
+            None => Err(format!("{what}: no answer")),
+        }
+    }
+}
+
+fn said(error: &RpcError) -> String {
+    match error {
+        RpcError::Fault(fault) => fault.cause.clone(),
+        RpcError::Node { .. } => error.to_string(),
+    }
+}

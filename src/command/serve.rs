@@ -1,0 +1,95 @@
+//! `facilitator serve`, and its parts by themselves: `migrate` and `check`.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::{App, SystemClock};
+use crate::config::Config;
+use crate::domain::rail::Rail;
+use crate::store::Store;
+use crate::task::Tasks;
+use crate::{chain, http, telemetry};
+
+/// How long a stopping process waits for requests and lanes to end their current step: a little more than the
+/// longest answer takes.
+const DRAIN: Duration = Duration::from_secs(27);
+
+/// Serves until told to stop (SIGINT or SIGTERM), then lets requests and lanes end their current step.
+///
+/// # Errors
+/// Anything configured cannot be served: said before the first request is accepted.
+pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> {
+    telemetry::start_logging(&config.log)?;
+    let metrics = telemetry::start_metrics()?;
+    let store = Store::connect(&config.database).await?;
+    if migrate {
+        store.migrate().await?;
+    }
+    store.schema_check().await?;
+
+    let tasks = Tasks::default();
+    let rails = chain::connect(&config.network, &tasks).await?;
+    announce(&rails);
+    let app = Arc::new(App::new(store, rails, Arc::new(SystemClock), config.settle));
+    app.start(&tasks).await?;
+
+    let stopped = http::serve(&config.http, &config.metrics, Arc::clone(&app), metrics, stop_requested()).await;
+    tracing::info!("stopping: finishing what is under way");
+    if !tasks.drain(DRAIN).await {
+        tracing::warn!("stopped with work under way; it is on record and goes on at the next start");
+    }
+    Ok(stopped?)
+}
+
+/// Brings the schema up to date.
+///
+/// # Errors
+/// The database cannot be reached, or holds a schema of a newer version.
+pub async fn migrate(config: Config) -> Result<(), Box<dyn Error>> {
+    let store = Store::connect(&config.database).await?;
+    store.migrate().await?;
+    println!("the schema is up to date");
+    Ok(())
+}
+
+/// Proves the configuration: file, secrets, database and every network.
+///
+/// # Errors
+/// The first thing that would keep `serve` from starting.
+pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
+    println!("configuration: ok, {} network(s)", config.network.len());
+    let store = Store::connect(&config.database).await?;
+    store.ping().await?;
+    match store.schema_check().await {
+        Ok(()) => println!("database: ok, schema up to date"),
+        Err(fault) => println!("database: reachable; {fault} (serve and migrate bring it up to date)"),
+    }
+    let tasks = Tasks::default();
+    let rails = chain::connect(&config.network, &tasks).await?;
+    for rail in &rails {
+        let signers: Vec<&str> = rail.lanes().iter().map(|lane| lane.signer.as_str()).collect();
+        println!("{}: ok, signers {}", rail.id(), signers.join(", "));
+    }
+    tasks.drain(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+fn announce(rails: &[Arc<dyn Rail>]) {
+    for rail in rails {
+        tracing::info!(rail.id = %rail.id(), signers = rail.lanes().len(), "rail proven");
+    }
+}
+
+/// Resolves on the first SIGINT or SIGTERM.
+async fn stop_requested() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,148 @@
+//! One TOML file and the secrets it points to become a checked [`Config`]. The only reader of the environment.
+//!
+//! Any string in the file may instead say where to find it: `{ env = "NAME" }` or `{ file = "path" }`. Unknown keys
+//! are refused, and each module describes its own section.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Value;
+
+use crate::{app, chain, http, store, telemetry};
+
+/// Everything the facilitator is told.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The public listener.
+    #[serde(default)]
+    pub http: http::Settings,
+    /// The metrics listener.
+    #[serde(default)]
+    pub metrics: telemetry::MetricsSettings,
+    /// Logging.
+    #[serde(default)]
+    pub log: telemetry::LogSettings,
+    /// Postgres.
+    pub database: store::Settings,
+    /// How `/settle` behaves.
+    #[serde(default)]
+    pub settle: app::Settings,
+    /// The networks to serve; at least one.
+    pub network: Vec<chain::evm::Settings>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{path} is not valid TOML")]
+    NotToml {
+        /// The file.
+        path: String,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A secret is not where the file says.
+    #[error("{key}: {what}")]
+    Secret {
+        /// The key in the file.
+        key: String,
+        /// What is missing.
+        what: String,
+    },
+    /// A key is missing, unknown or has a wrong value.
+    #[error("{key}: {what}")]
+    Key {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks the file and every secret it points to. Nothing is connected to.
+    ///
+    /// # Errors
+    /// Names the file or the key, and what was expected there. Never repeats a secret.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: name.clone(), source })?;
+        let table: toml::Table =
+            text.parse().map_err(|source| ConfigError::NotToml { path: name, source: Box::new(source) })?;
+        Self::from_table(table)
+    }
+
+    fn from_table(table: toml::Table) -> Result<Self, ConfigError> {
+        let mut value = Value::Table(table);
+        resolve(&mut value, "")?;
+        let config: Self = serde_path_to_error::deserialize(value.into_deserializer()).map_err(|error| {
+            // A secret that has a wrong form must not be repeated in the complaint.
+            ConfigError::Key { key: error.path().to_string(), what: first_line(&error.inner().to_string()) }
+        })?;
+        if !(1..=25).contains(&config.settle.wait_seconds) {
+            return Err(ConfigError::Key { key: "settle.wait_seconds".into(), what: "expected 1 to 25".into() });
+        }
+        if config.network.is_empty() {
+            return Err(ConfigError::Key { key: "network".into(), what: "expected at least one network".into() });
+        }
+        Ok(config)
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Replaces each `{ env = … }` and `{ file = … }` by the text it points to.
+fn resolve(value: &mut Value, key: &str) -> Result<(), ConfigError> {
+    match value {
+        Value::Table(table) => {
+            if let Some(text) = secret(table, key)? {
+                *value = Value::String(text);
+                return Ok(());
+            }
+            for (name, inner) in table.iter_mut() {
+                let inner_key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                resolve(inner, &inner_key)?;
+            }
+        }
+        Value::Array(items) => {
+            for (index, inner) in items.iter_mut().enumerate() {
+                resolve(inner, &format!("{key}[{index}]"))?;
+            }
+        }
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {}
+    }
+    Ok(())
+}
+
+fn secret(table: &toml::Table, key: &str) -> Result<Option<String>, ConfigError> {
+    let missing = |what: String| ConfigError::Secret { key: key.to_owned(), what };
+    let mut entries = table.iter();
+    let (Some((kind, Value::String(place))), None) = (entries.next(), entries.next()) else { return Ok(None) };
+    let text = match kind.as_str() {
+        "env" => {
+            #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
+            let found = std::env::var(place);
+            found.map_err(|_| missing(format!("the environment variable {place} is not set")))?
+        }
+        "file" => std::fs::read_to_string(place)
+            .map_err(|error| missing(format!("the file {place} cannot be read: {}", error.kind())))?,
+        _ => return Ok(None),
+    };
+    Ok(Some(text.trim().to_owned()))
+}

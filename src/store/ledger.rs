@@ -1,0 +1,146 @@
+//! The books: balanced movements, only ever added, by the transaction that made them true.
+
+use sqlx::postgres::PgConnection;
+use sqlx::types::Uuid;
+
+use super::StoreFault;
+use super::rows::{OutOfPlace, amount, unsigned};
+use super::settlements::Advance;
+use crate::domain::id::PaymentId;
+use crate::domain::posting::{Posting, Stage, posting};
+use crate::domain::settlement::Event;
+
+statements! {
+    // A movement that resolves finds its pending twin by all that makes it one. Finding none leaves the column
+    // empty, which a constraint refuses.
+    ADD = "insert into ledger_entries (id, payment_id, version, purpose, stage, debit, credit, network, asset, amount,
+            pending_id, created_at)
+        select n.id, n.payment_id, n.version, n.purpose, n.stage, n.debit, n.credit, p.network, n.asset,
+            n.amount::numeric,
+            (select e.id from ledger_entries e
+                where n.stage <> 'pending' and n.purpose = 'payment' and e.payment_id = n.payment_id
+                    and e.purpose = 'payment' and e.stage = 'pending' and e.debit = n.debit and e.credit = n.credit
+                    and e.asset = n.asset and e.amount = n.amount::numeric
+                    and not exists (select 1 from ledger_entries r where r.pending_id = e.id)),
+            now()
+        from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                $9::text[]) as n(id, payment_id, version, purpose, stage, debit, credit, asset, amount)
+            join payments p on p.id = n.payment_id";
+    COSTS = "select a.payment_id, a.seat, t.signer, t.cost::text as cost,
+            (select count(*) from settlement_attempts n
+                where n.network = a.network and n.signer = a.signer and n.nonce = a.nonce) as seats
+        from settlements s
+            join payments p on p.id = s.payment_id
+            join chain_transactions t on t.tx = s.landed_tx and t.network = p.network
+            join settlement_attempts a on a.network = t.network and a.signer = t.signer and a.nonce = t.nonce
+                and a.payment_id = s.payment_id
+        where s.payment_id = any($1::uuid[]) and t.cost is not null";
+}
+
+/// A movement to add.
+struct Entry {
+    payment: PaymentId,
+    version: i64,
+    purpose: &'static str,
+    posting: Posting,
+}
+
+/// A payment's seat in the transaction of ours that landed it.
+#[derive(sqlx::FromRow)]
+struct CostRow {
+    payment_id: Uuid,
+    seat: i64,
+    signer: String,
+    cost: String,
+    seats: i64,
+}
+
+/// Adds what these events move: the money, and for final ones that we carried, their share of what that cost.
+/// Called after the settlements were written.
+pub(super) async fn add(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    applied: &[&Advance<'_>],
+) -> Result<(), StoreFault> {
+    let mut entries: Vec<Entry> = applied
+        .iter()
+        .filter_map(|advance| {
+            posting(&advance.record.authorization, &advance.event).map(|posting| Entry {
+                payment: advance.record.id,
+                version: advance.version_after(),
+                purpose: "payment",
+                posting,
+            })
+        })
+        .collect();
+    entries.extend(costs(connection, operation, applied).await?);
+    if entries.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(ADD)
+        .bind(entries.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|it| it.payment.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(entries.iter().map(|it| it.version).collect::<Vec<_>>())
+        .bind(entries.iter().map(|it| it.purpose).collect::<Vec<_>>())
+        .bind(entries.iter().map(|it| it.posting.stage.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|it| it.posting.debit.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|it| it.posting.credit.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|it| it.posting.asset.as_str()).collect::<Vec<_>>())
+        .bind(
+            entries
+                .iter()
+                .map(|it| it.posting.amount.to_string())
+                .collect::<Vec<_>>(),
+        )
+        .execute(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    Ok(())
+}
+
+async fn costs(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    applied: &[&Advance<'_>],
+) -> Result<Vec<Entry>, StoreFault> {
+    let finals: Vec<&Advance<'_>> = applied
+        .iter()
+        .filter(|advance| matches!(advance.event, Event::Finalized(_)))
+        .copied()
+        .collect();
+    if finals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = finals.iter().map(|advance| advance.record.id.as_uuid()).collect();
+    let rows: Vec<CostRow> = sqlx::query_as(COSTS)
+        .bind(ids)
+        .fetch_all(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let of_this = |it: &&&Advance<'_>| it.record.id.as_uuid() == row.payment_id;
+        if let Some(advance) = finals.iter().find(of_this) {
+            entries.push(row.entry(advance).map_err(OutOfPlace::during(operation))?);
+        }
+    }
+    Ok(entries)
+}
+
+impl CostRow {
+    fn entry(&self, advance: &Advance<'_>) -> Result<Entry, OutOfPlace> {
+        let whole = amount("cost", &self.cost)?;
+        Ok(Entry {
+            payment: advance.record.id,
+            version: advance.version_after(),
+            purpose: "gas",
+            posting: Posting {
+                stage: Stage::Posted,
+                debit: "facilitator:gas".into(),
+                credit: format!("signer:{}", self.signer),
+                asset: "native".into(),
+                amount: whole.share(unsigned("seat", self.seat)?, unsigned("seats", self.seats)?),
+            },
+        })
+    }
+}

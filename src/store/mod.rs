@@ -1,0 +1,241 @@
+//! How Postgres remembers payments: the only SQL.
+//!
+//! It must not know HTTP, dialects, or what a chain's bytes mean. Nothing waits for the network while a
+//! transaction is open, and a row that means money is written by the transaction that made it true. What may not
+//! be (a key twice, two live seats, a movement resolved twice) is refused by constraints rather than by checks
+//! made beforehand, because only the database sees all callers.
+//!
+//! Statements are constants, listed by [`Store::statements`], so that a test prepares each against the real
+//! schema: that stands in for checking them at build time, and no build needs a database.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{Connection, PgPool, Postgres, SqlSafeStr, Transaction};
+
+pub use sqlx::types::chrono::{DateTime, Utc};
+
+/// Declares statements and lists them, so that none escapes the test that prepares them all.
+macro_rules! statements {
+    ($($(#[$meta:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$meta])* const $name: &str = $sql;)*
+        pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+mod events;
+mod fault;
+mod lanes;
+mod ledger;
+mod payments;
+mod reports;
+mod rows;
+mod settlements;
+mod transactions;
+
+pub use fault::{Cause, SchemaMismatch, StoreFault};
+pub use lanes::{IntendFault, Intent};
+pub use payments::{NewPayment, Reservation};
+pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
+pub use rows::Record;
+pub use settlements::Advance;
+pub use transactions::Unmined;
+
+/// Where the database is and how hard to lean on it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// `postgres://user:password@host:port/database`, with the driver's options (`sslmode`, `sslrootcert`, ...).
+    /// A secret: it holds the password.
+    pub url: String,
+    /// The most connections to hold; at least 1.
+    #[serde(default = "connections_max_default")]
+    pub connections_max: u32,
+}
+
+const fn connections_max_default() -> u32 {
+    16
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("connections_max", &self.connections_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest wait for a free connection. Under the callers' patience, so that they hear of an overload.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection unused for this long is asked whether it lives before it is used; a busy one is not, since that
+/// costs a round trip.
+const IDLE_TRUSTED: Duration = Duration::from_secs(1);
+
+/// Limits set on each connection as it is made. The last one frees a lane whose holder stopped mid-way.
+const SESSION: [(&str, &str); 3] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "3s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
+
+/// Migrations may take their time, but not hold up the tables' users while they wait for a lock.
+const SESSION_MIGRATING: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "10s")];
+
+/// Forward only: version, name, text. A text is never changed once it was released.
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../../migrations/0001_initial.sql"))];
+
+statements! {
+    PING = "select 1";
+    APPLIED = "select version, success, checksum from _sqlx_migrations order by version";
+}
+
+/// The database. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Connects, and so proves that the database answers. Says nothing about its schema.
+    ///
+    /// # Errors
+    /// [`StoreFault::Settings`] when the URL is none, [`StoreFault::Unavailable`] after 3 s without a connection.
+    pub async fn connect(settings: &Settings) -> Result<Self, StoreFault> {
+        let options: PgConnectOptions = settings.url.parse().map_err(|_| StoreFault::Settings)?;
+        let options = options.application_name("facilitator").options(SESSION);
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections_max.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, was| {
+                Box::pin(async move {
+                    if was.idle_for > IDLE_TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(StoreFault::reading("connect"))?;
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to this program's. Each migration is applied whole or not at all. When two processes do
+    /// it at once, one of them may fail and only needs to be run again.
+    ///
+    /// # Errors
+    /// [`StoreFault::Schema`] when the database is ahead of this program or a migration was altered;
+    /// otherwise as of any change.
+    pub async fn migrate(&self) -> Result<(), StoreFault> {
+        let options = PgConnectOptions::clone(&self.pool.connect_options()).options(SESSION_MIGRATING);
+        let mut connection = PgConnection::connect_with(&options)
+            .await
+            .map_err(StoreFault::reading("migrate"))?;
+        let mut migrator = Migrator::with_migrations(migrations());
+        // The driver would lock with an advisory lock, which not every such database has.
+        migrator.set_locking(false);
+        let done = migrator.run_direct(None, &mut connection, false).await;
+        done.map_err(|error| StoreFault::migrating(&error))?;
+        connection.close().await.map_err(StoreFault::reading("migrate"))
+    }
+
+    /// Refuses a schema that is not exactly this program's: behind, ahead, altered or half applied.
+    ///
+    /// # Errors
+    /// [`StoreFault::Schema`] names the first migration that differs; [`StoreFault::Unavailable`].
+    pub async fn schema_check(&self) -> Result<(), StoreFault> {
+        let operation = "schema_check";
+        let applied: Vec<(i64, bool, Vec<u8>)> = match sqlx::query_as(APPLIED).fetch_all(&self.pool).await {
+            Ok(applied) => applied,
+            Err(error) if is_undefined_table(&error) => Vec::new(),
+            Err(error) => return Err(StoreFault::reading(operation)(error)),
+        };
+        let known = migrations();
+        for (version, is_done, checksum) in &applied {
+            let Some(migration) = known.iter().find(|migration| migration.version == *version) else {
+                return Err(StoreFault::Schema(SchemaMismatch::Ahead(*version)));
+            };
+            if !is_done {
+                return Err(StoreFault::Schema(SchemaMismatch::Unfinished(*version)));
+            }
+            if migration.checksum != *checksum {
+                return Err(StoreFault::Schema(SchemaMismatch::Altered(*version)));
+            }
+        }
+        let missing = known
+            .iter()
+            .find(|migration| applied.iter().all(|(version, ..)| *version != migration.version));
+        match missing {
+            Some(migration) => Err(StoreFault::Schema(SchemaMismatch::Behind(migration.version))),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn ping(&self) -> Result<(), StoreFault> {
+        sqlx::query(PING)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreFault::reading("ping"))?;
+        Ok(())
+    }
+
+    /// Closes the connections once their present work is done; later calls fail with [`StoreFault::Unavailable`].
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Every statement this module runs, with its name.
+    pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
+        [
+            STATEMENTS,
+            events::STATEMENTS,
+            lanes::STATEMENTS,
+            ledger::STATEMENTS,
+            payments::STATEMENTS,
+            reports::STATEMENTS,
+            settlements::STATEMENTS,
+            transactions::STATEMENTS,
+        ]
+        .into_iter()
+        .flatten()
+        .copied()
+    }
+
+    /// A connection for one statement. Taken apart from running it, because failing here means nothing was sent.
+    async fn connection(&self, operation: &'static str) -> Result<PoolConnection<Postgres>, StoreFault> {
+        self.pool.acquire().await.map_err(StoreFault::reading(operation))
+    }
+
+    async fn begin(&self, operation: &'static str) -> Result<Transaction<'static, Postgres>, StoreFault> {
+        self.pool.begin().await.map_err(StoreFault::reading(operation))
+    }
+}
+
+async fn commit(transaction: Transaction<'_, Postgres>, operation: &'static str) -> Result<(), StoreFault> {
+    transaction.commit().await.map_err(StoreFault::writing(operation))
+}
+
+fn migrations() -> Vec<Migration> {
+    MIGRATIONS
+        .into_iter()
+        .map(|(version, name, text)| {
+            Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+        })
+        .collect()
+}
+
+fn is_undefined_table(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == "42P01")
+}

@@ -1,0 +1,302 @@
+//! Moving settlements along, each by compare-and-set on its version, and granting the one success.
+
+use std::collections::HashSet;
+
+use sqlx::postgres::PgConnection;
+use sqlx::types::Uuid;
+
+use super::events::{self, EventRow};
+use super::rows::{OutOfPlace, RecordRow, SettlementRow, read_all, records, setback_words, signed};
+use super::{Record, Store, StoreFault, commit, ledger};
+use crate::domain::id::PaymentId;
+use crate::domain::network::NetworkId;
+use crate::domain::rail::{ChainPoint, TxId};
+use crate::domain::settlement::{Event, Settlement, State};
+
+statements! {
+    GRANT = "update settlements set granted_at = now(), answer = $2
+        where payment_id = $1 and granted_at is null and state in ('confirmed', 'final')";
+    OPEN = records!("where p.network = $1 and s.state in ('reserved', 'in_flight', 'confirmed') and s.state <> 'final'
+        order by p.valid_before, p.id");
+    // Rows are locked in the order of their ids, as everywhere, so that two writers never wait for each other in a
+    // ring. A final one waits until the cost of our transaction that landed it is on record: its share is posted in
+    // the same breath.
+    ADVANCE = "with asked as (
+            select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::boolean[], $13::boolean[], $14::text[],
+                $15::text[], $16::bigint[], $17::text[], $18::bigint[])
+            as a(payment_id, version, state, tx, setback, setback_tx, landed_tx, landed_log_index, landed_height,
+                landed_hash, landed_time, landed_is_deep_enough, landed_is_final, proof, proof_tx, proof_height,
+                proof_hash, proof_time)
+        ), locked as (
+            select s.payment_id from settlements s join asked a on a.payment_id = s.payment_id
+            order by s.payment_id for update of s
+        )
+        update settlements s set state = a.state, version = s.version + 1, tx = a.tx, setback = a.setback,
+            setback_tx = a.setback_tx, landed_tx = a.landed_tx, landed_log_index = a.landed_log_index,
+            landed_height = a.landed_height, landed_hash = a.landed_hash, landed_time = a.landed_time,
+            landed_is_deep_enough = a.landed_is_deep_enough, landed_is_final = a.landed_is_final, proof = a.proof,
+            proof_tx = a.proof_tx, proof_height = a.proof_height, proof_hash = a.proof_hash,
+            proof_time = a.proof_time,
+            confirmed_at = case when a.landed_tx is not null then coalesce(s.confirmed_at, now()) end,
+            final_at = case when a.state = 'final' then now() end
+        from asked a join locked l on l.payment_id = a.payment_id
+        where s.payment_id = a.payment_id and s.version = a.version
+            and (a.state <> 'withdrawn'
+                or not exists (select 1 from settlement_attempts t where t.payment_id = a.payment_id))
+            and (a.state <> 'final'
+                or not exists (select 1 from chain_transactions t join payments p on p.network = t.network
+                    where p.id = a.payment_id and t.tx = a.landed_tx and t.cost is null))
+        returning s.payment_id";
+    EVIDENCE_ADD = "insert into evidence (payment_id, version, claim, tx, log_index, block_height, block_hash, block_time,
+            ours, created_at)
+        select e.payment_id, e.version, e.claim, e.tx, e.log_index, e.block_height, e.block_hash, e.block_time,
+            exists (select 1 from payments p join chain_transactions t on t.network = p.network
+                where p.id = e.payment_id and t.tx = e.tx),
+            now()
+        from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
+            $8::bigint[])
+        as e(payment_id, version, claim, tx, log_index, block_height, block_hash, block_time)";
+    SEATS_CLOSE = "update settlement_attempts set closed_at = now()
+        where payment_id = any($1::uuid[]) and closed_at is null";
+}
+
+/// One settlement's change: what happened to the record, and where that leaves its money.
+#[derive(Debug, Clone)]
+pub struct Advance<'a> {
+    /// The record it is judged by; its version must still be the stored one.
+    pub record: &'a Record,
+    /// What happened. [`Event::Signed`] is [`Store::lane_intend`]'s to record, [`Event::Reopened`]
+    /// [`Store::payment_reserve`]'s; both are refused here.
+    pub event: Event,
+    /// [`crate::domain::settlement::apply`] of the two.
+    pub next: Settlement,
+}
+
+impl Advance<'_> {
+    /// The version that the settlement takes by it.
+    pub(super) const fn version_after(&self) -> i64 {
+        self.record.version.saturating_add(1)
+    }
+
+    fn told(&self) -> EventRow {
+        let (tx, reason) = match &self.event {
+            Event::Signed(tx) => (Some(tx), None),
+            Event::SetBack(setback) => {
+                let (word, tx) = setback_words(setback);
+                (Some(tx), Some(word))
+            }
+            Event::Confirmed(landed) | Event::Finalized(landed) => (Some(&landed.tx), None),
+            Event::Reversed => (self.record.settlement.landed().map(|landed| &landed.tx), None),
+            Event::Failed(proof) => (proof.tx(), Some(proof.as_str())),
+            Event::Withdrawn | Event::Reopened => (None, None),
+        };
+        let (payment, state) = (self.record.id, self.next.state());
+        EventRow {
+            payment,
+            version: self.version_after(),
+            kind: self.event.as_str(),
+            body: events::body(payment, &self.record.network, state, tx, reason),
+        }
+    }
+
+    fn proves(&self) -> Result<Option<EvidenceRow<'_>>, OutOfPlace> {
+        let (claim, tx, log_index, block) = match &self.event {
+            Event::Confirmed(landed) => {
+                let log_index = signed("log_index", landed.log_index)?;
+                ("landed", Some(&landed.tx), Some(log_index), &landed.block)
+            }
+            Event::Failed(proof) => (proof.as_str(), proof.tx(), None, proof.block()),
+            Event::Signed(_)
+            | Event::SetBack(_)
+            | Event::Reversed
+            | Event::Finalized(_)
+            | Event::Withdrawn
+            | Event::Reopened => return Ok(None),
+        };
+        Ok(Some(EvidenceRow {
+            payment: self.record.id,
+            version: self.version_after(),
+            claim,
+            tx,
+            log_index,
+            block,
+            height: signed("block_height", block.height)?,
+            time: signed("block_time", block.time.0)?,
+        }))
+    }
+}
+
+struct EvidenceRow<'a> {
+    payment: PaymentId,
+    version: i64,
+    claim: &'static str,
+    tx: Option<&'a TxId>,
+    log_index: Option<i64>,
+    block: &'a ChainPoint,
+    height: i64,
+    time: i64,
+}
+
+impl Store {
+    /// Grants the payment's one success: true for exactly one caller ever, and only while its money has landed.
+    /// `answer` is kept for those who may hear it again.
+    ///
+    /// # Errors
+    /// Faults of the store. After [`StoreFault::OutcomeUnknown`] the record tells by its `answer`.
+    pub async fn settlement_grant(&self, payment: PaymentId, answer: &[u8]) -> Result<bool, StoreFault> {
+        let operation = "settlement_grant";
+        let mut connection = self.connection(operation).await?;
+        let granted = sqlx::query(GRANT)
+            .bind(payment.as_uuid())
+            .bind(answer)
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(granted.rows_affected() == 1)
+    }
+
+    /// The network's settlements that are not over (reserved, in flight or confirmed), the window that ends first
+    /// at the front. For a restart: as long as the work in hand, without other bound.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn settlements_open(&self, network: &NetworkId) -> Result<Vec<Record>, StoreFault> {
+        let operation = "settlements_open";
+        let rows: Vec<RecordRow> = sqlx::query_as(OPEN)
+            .bind(network.as_str())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        read_all(operation, rows)
+    }
+
+    /// Records what happened to these payments, with all that belongs to it (evidence, ledger, events), in one
+    /// transaction. Names the ones it applied to, in the order given. It passes over those that somebody else has
+    /// changed since they were read, a withdrawal of one that already had a seat, and a final one whose landing
+    /// transaction is ours and not recorded as mined yet ([`Store::transactions_mined`]). Of several changes to
+    /// one payment only the first is looked at.
+    ///
+    /// # Errors
+    /// Faults of the store; nothing applied, except that after [`StoreFault::OutcomeUnknown`] all or none did.
+    pub async fn settlements_advance(&self, advances: &[Advance<'_>]) -> Result<Vec<PaymentId>, StoreFault> {
+        let operation = "settlements_advance";
+        let foreign = |advance: &Advance<'_>| matches!(advance.event, Event::Signed(_) | Event::Reopened);
+        if advances.iter().any(foreign) {
+            let what = "an event that is another operation's to record";
+            return Err(StoreFault::Corrupt { operation, what });
+        }
+        let mut met = HashSet::new();
+        let firsts: Vec<&Advance<'_>> = advances.iter().filter(|it| met.insert(it.record.id)).collect();
+        if firsts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.begin(operation).await?;
+        let changed = compare_and_set(&mut transaction, operation, &firsts).await?;
+        let applied: Vec<&Advance<'_>> = firsts
+            .into_iter()
+            .filter(|it| changed.contains(&it.record.id))
+            .collect();
+        if !applied.is_empty() {
+            evidence_add(&mut transaction, operation, &applied).await?;
+            ledger::add(&mut transaction, operation, &applied).await?;
+            let told: Vec<EventRow> = applied.iter().map(|it| it.told()).collect();
+            events::add(&mut transaction, operation, &told).await?;
+            seats_close(&mut transaction, operation, &applied).await?;
+        }
+        commit(transaction, operation).await?;
+        Ok(applied.iter().map(|it| it.record.id).collect())
+    }
+}
+
+/// Writes the settlements whose version is still the record's, and names them.
+async fn compare_and_set(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    advances: &[&Advance<'_>],
+) -> Result<HashSet<PaymentId>, StoreFault> {
+    let rows: Vec<SettlementRow> = advances
+        .iter()
+        .map(|it| SettlementRow::of(&it.next))
+        .collect::<Result<_, _>>()
+        .map_err(OutOfPlace::during(operation))?;
+    let ids: Vec<Uuid> = advances.iter().map(|it| it.record.id.as_uuid()).collect();
+    let changed: Vec<Uuid> = sqlx::query_scalar(ADVANCE)
+        .bind(ids)
+        .bind(advances.iter().map(|it| it.record.version).collect::<Vec<_>>())
+        .bind(column(&rows, |row| row.state.as_str()))
+        .bind(column(&rows, |row| row.tx.as_deref()))
+        .bind(column(&rows, |row| row.setback.as_deref()))
+        .bind(column(&rows, |row| row.setback_tx.as_deref()))
+        .bind(column(&rows, |row| row.landed_tx.as_deref()))
+        .bind(column(&rows, |row| row.landed_log_index))
+        .bind(column(&rows, |row| row.landed_height))
+        .bind(column(&rows, |row| row.landed_hash.as_deref()))
+        .bind(column(&rows, |row| row.landed_time))
+        .bind(column(&rows, |row| row.landed_is_deep_enough))
+        .bind(column(&rows, |row| row.landed_is_final))
+        .bind(column(&rows, |row| row.proof.as_deref()))
+        .bind(column(&rows, |row| row.proof_tx.as_deref()))
+        .bind(column(&rows, |row| row.proof_height))
+        .bind(column(&rows, |row| row.proof_hash.as_deref()))
+        .bind(column(&rows, |row| row.proof_time))
+        .fetch_all(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    Ok(changed.into_iter().map(PaymentId::from_uuid).collect())
+}
+
+async fn evidence_add(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    applied: &[&Advance<'_>],
+) -> Result<(), StoreFault> {
+    let rows: Vec<EvidenceRow<'_>> = applied
+        .iter()
+        .filter_map(|advance| advance.proves().transpose())
+        .collect::<Result<_, _>>()
+        .map_err(OutOfPlace::during(operation))?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(EVIDENCE_ADD)
+        .bind(column(&rows, |row| row.payment.as_uuid()))
+        .bind(column(&rows, |row| row.version))
+        .bind(column(&rows, |row| row.claim))
+        .bind(column(&rows, |row| row.tx.map(|tx| tx.0.as_str())))
+        .bind(column(&rows, |row| row.log_index))
+        .bind(column(&rows, |row| row.height))
+        .bind(column(&rows, |row| row.block.hash.as_str()))
+        .bind(column(&rows, |row| row.time))
+        .execute(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    Ok(())
+}
+
+/// Nothing more comes of a seat whose payment is over.
+async fn seats_close(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    applied: &[&Advance<'_>],
+) -> Result<(), StoreFault> {
+    let over: Vec<Uuid> = applied
+        .iter()
+        .filter(|advance| matches!(advance.next.state(), State::Final | State::Failed))
+        .map(|advance| advance.record.id.as_uuid())
+        .collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(SEATS_CLOSE)
+        .bind(over)
+        .execute(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    Ok(())
+}
+
+/// One column of many rows, for `unnest`.
+fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}

@@ -1,0 +1,259 @@
+//! Nonces without gaps, each for payments that were still free to be signed for.
+
+use std::collections::BTreeSet;
+
+use facilitator::domain::id::PaymentId;
+use facilitator::domain::rail::{LaneId, RailFault, SignedTx};
+use facilitator::domain::settlement::{Event, Setback, Settlement};
+use facilitator::store::{IntendFault, Record, StoreFault};
+use tokio::task::JoinSet;
+
+use crate::support::{
+    Database, advance, again, intend, landed, lane, mined, name, network, on_database, reserve, sample, signed, tx,
+};
+
+async fn prepared(db: &Database, count: u8) -> Vec<Record> {
+    assert_eq!(db.store.lane_prepare(&lane(), 5).await.unwrap(), 5);
+    let mut records = Vec::new();
+    for key in 0..count {
+        records.push(reserve(&db.store, &sample(key)).await);
+    }
+    records
+}
+
+#[tokio::test]
+async fn a_lane_begins_at_the_chains_nonce_and_never_goes_back() {
+    on_database(async |db| {
+        let records = prepared(&db, 1).await;
+        for chain_nonce in [0, 5, 900] {
+            assert_eq!(db.store.lane_prepare(&lane(), chain_nonce).await.unwrap(), 5);
+        }
+        assert_eq!(intend(&db.store, &[&records[0]], "t").await.unwrap().nonce, 5);
+        assert_eq!(db.store.lane_prepare(&lane(), 5).await.unwrap(), 6);
+        let too_far = db.store.lane_prepare(&lane(), u64::MAX).await;
+        assert!(matches!(too_far, Err(StoreFault::Corrupt { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_reserved_payments_of_the_network_are_claimed_in_the_order_given() {
+    on_database(async |db| {
+        let records = prepared(&db, 4).await;
+        let mut elsewhere = sample(9);
+        elsewhere.network = "eip155:1".parse().unwrap();
+        let elsewhere = reserve(&db.store, &elsewhere).await;
+        advance(&db.store, &records[1], Event::Withdrawn).await;
+        intend(&db.store, &[&records[3]], "earlier").await.unwrap();
+        let asked = [
+            &records[2],
+            &elsewhere,
+            &records[3],
+            &records[1],
+            &records[0],
+            &records[2],
+        ]
+        .map(|it| it.id);
+        let mut shown = Vec::new();
+        let intent = db
+            .store
+            .lane_intend(&lane(), &asked, false, |nonce, claimed| {
+                shown = claimed.to_vec();
+                assert_eq!(nonce, 6);
+                Ok(signed("batch"))
+            })
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(intent.payments, [records[2].id, records[0].id]);
+        assert_eq!(shown, intent.payments);
+        let carried = again(&db.store, &records[0]).await;
+        let settlement = Settlement::InFlight {
+            tx: tx("batch"),
+            setback: None,
+        };
+        assert_eq!((carried.settlement, carried.version), (settlement, 1));
+        assert_eq!(carried.txs, [tx("batch")]);
+        let found = db.store.payments_by_transaction(&tx("batch")).await.unwrap();
+        assert_eq!(
+            found.iter().map(|it| it.id).collect::<Vec<_>>(),
+            [records[0].id, records[2].id]
+        );
+        assert!(intend(&db.store, &[&records[0], &elsewhere], "none").await.is_none());
+        assert!(
+            db.store
+                .lane_intend(&lane(), &[], false, |_, _| unreachable!())
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), 2);
+        assert_eq!(db.count("events where kind = 'payment.signed'").await, 3);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_callers_on_one_lane_take_nonces_without_gaps_and_no_payment_twice() {
+    on_database(async |db| {
+        let records = prepared(&db, 60).await;
+        let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
+        let mut callers = JoinSet::new();
+        for caller in 0..8_usize {
+            let (store, mut ids) = (db.store.clone(), ids.clone());
+            ids.rotate_left(caller * 7);
+            callers.spawn(async move {
+                let mut intents = Vec::new();
+                // Overlapping on purpose: every caller asks for every payment, three at a time.
+                for asked in ids.chunks(3) {
+                    let sign = |nonce: u64, _: &[PaymentId]| Ok(signed(&format!("{caller}-{nonce}")));
+                    intents.extend(store.lane_intend(&lane(), asked, false, sign).await.unwrap());
+                }
+                intents
+            });
+        }
+        let intents: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
+        let nonces: BTreeSet<u64> = intents.iter().map(|it| it.nonce).collect();
+        let count = u64::try_from(intents.len()).unwrap();
+        assert_eq!(nonces, (5..5 + count).collect());
+        let carried: Vec<PaymentId> = intents.iter().flat_map(|it| it.payments.clone()).collect();
+        assert_eq!(carried.len(), 60);
+        assert_eq!(carried.into_iter().collect::<BTreeSet<_>>(), ids.into_iter().collect());
+        assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), count);
+        let unmined = db.store.transactions_unmined(&network()).await.unwrap();
+        let in_order: Vec<u64> = unmined.iter().map(|it| it.nonce).collect();
+        assert_eq!(in_order, nonces.into_iter().collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_signer_that_fails_leaves_nothing_behind() {
+    on_database(async |db| {
+        let records = prepared(&db, 1).await;
+        let fails = |_: u64, _: &[PaymentId]| -> Result<SignedTx, RailFault> {
+            Err(RailFault {
+                operation: "sign",
+                network: network(),
+                cause: "no key".into(),
+            })
+        };
+        let done = db.store.lane_intend(&lane(), &[records[0].id], false, fails).await;
+        assert!(matches!(done, Err(IntendFault::Sign(_))));
+        for table in ["slots", "chain_transactions", "settlement_attempts"] {
+            assert_eq!(db.count(table).await, 0, "{table}");
+        }
+        let after = again(&db.store, &records[0]).await;
+        assert_eq!((after.settlement, after.version), (Settlement::Reserved, 0));
+        assert_eq!(intend(&db.store, &[&records[0]], "t").await.unwrap().nonce, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lane_that_was_never_prepared_signs_nothing() {
+    on_database(async |db| {
+        let record = reserve(&db.store, &sample(1)).await;
+        let nowhere = LaneId {
+            network: network(),
+            signer: name("x").value,
+        };
+        let done = db
+            .store
+            .lane_intend(&nowhere, &[record.id], false, |_, _| unreachable!())
+            .await;
+        assert!(matches!(done, Err(IntendFault::Store(StoreFault::Corrupt { .. }))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_payment_is_tried_again_alone_only_once_its_nonce_is_spent() {
+    on_database(async |db| {
+        let records = prepared(&db, 2).await;
+        intend(&db.store, &[&records[0], &records[1]], "batch").await.unwrap();
+        let retry = async |name: &'static str| {
+            let asked = [records[1].id];
+            db.store
+                .lane_intend(&lane(), &asked, true, |_, _| Ok(signed(name)))
+                .await
+                .unwrap()
+        };
+        assert!(retry("too-early").await.is_none());
+        db.store
+            .transactions_mined(&network(), &[mined("batch", 20, 9)])
+            .await
+            .unwrap();
+        assert!(intend(&db.store, &[&records[1]], "not-reserved").await.is_none());
+        let set_back = again(&db.store, &records[1]).await;
+        let setback = Setback::Reverted { tx: tx("batch") };
+        advance(&db.store, &set_back, Event::SetBack(setback)).await;
+        assert_eq!(retry("alone").await.unwrap().payments, [records[1].id]);
+        let alone = again(&db.store, &records[1]).await;
+        let settlement = Settlement::InFlight {
+            tx: tx("alone"),
+            setback: None,
+        };
+        assert_eq!(alone.settlement, settlement);
+        assert_eq!(alone.txs, [tx("batch"), tx("alone")]);
+        assert!(retry("twice").await.is_none());
+        assert_eq!(db.count("settlement_attempts where closed_at is null").await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_transaction_is_unmined_until_mined_and_again_after_a_reorganization() {
+    on_database(async |db| {
+        let records = prepared(&db, 2).await;
+        intend(&db.store, &[&records[0]], "first").await.unwrap();
+        intend(&db.store, &[&records[1]], "second").await.unwrap();
+        let unmined = async || -> Vec<String> {
+            let all = db.store.transactions_unmined(&network()).await.unwrap();
+            all.into_iter().map(|it| String::from_utf8(it.raw).unwrap()).collect()
+        };
+        assert_eq!(unmined().await, ["first", "second"]);
+        let seen = [mined("first", 20, u128::MAX), mined("foreign", 20, 1)];
+        for _ in 0..2 {
+            db.store.transactions_mined(&network(), &seen).await.unwrap();
+            assert_eq!(unmined().await, ["second"]);
+            assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), 1);
+        }
+        let cost = "select cost::text from chain_transactions where status = 'mined'";
+        assert_eq!(db.texts(cost).await, [u128::MAX.to_string()]);
+        let gone = [tx("first"), tx("second"), tx("foreign")];
+        for _ in 0..2 {
+            db.store.transactions_reorganized(&network(), &gone).await.unwrap();
+            assert_eq!(unmined().await, ["first", "second"]);
+        }
+        assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), 2);
+        db.store
+            .transactions_mined(&"eip155:1".parse().unwrap(), &seen)
+            .await
+            .unwrap();
+        assert_eq!(unmined().await.len(), 2);
+        db.store.transactions_mined(&network(), &[]).await.unwrap();
+        db.store.transactions_reorganized(&network(), &[]).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_payment_with_a_seat_is_never_withdrawn() {
+    on_database(async |db| {
+        let records = prepared(&db, 1).await;
+        intend(&db.store, &[&records[0]], "t").await.unwrap();
+        let mut forged = again(&db.store, &records[0]).await;
+        forged.settlement = Settlement::Reserved;
+        let change = facilitator::store::Advance {
+            record: &forged,
+            event: Event::Withdrawn,
+            next: Settlement::Withdrawn,
+        };
+        assert!(db.store.settlements_advance(&[change]).await.unwrap().is_empty());
+        let confirmed = Event::Confirmed(landed("t", 3, false));
+        let record = advance(&db.store, &again(&db.store, &records[0]).await, confirmed).await;
+        assert_eq!(record.version, 2);
+    })
+    .await;
+}

@@ -1,0 +1,13 @@
+//! The store against a real Postgres, each test in a database of its own.
+#![cfg(test)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows is a test that fails"
+)]
+
+mod advancing;
+mod lanes;
+mod reports;
+mod reserving;
+mod schema;
+mod support;

@@ -1,0 +1,300 @@
+//! The code's own rules, held by reading the code: directions between modules, fences around third-party crates,
+//! sizes, words, and files that nothing uses.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE_LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+const LINE_WIDTH_MAX: usize = 120;
+
+/// Which modules a module may name with `crate::`; its own name is always allowed.
+const DIRECTIONS: [(&str, &[&str]); 12] = [
+    ("domain", &[]),
+    ("wire", &["domain"]),
+    ("chain", &["domain", "task"]),
+    ("store", &["domain"]),
+    ("app", &["domain", "store", "task"]),
+    ("http", &["app", "domain", "store", "telemetry", "wire"]),
+    (
+        "command",
+        &["app", "chain", "config", "domain", "http", "store", "task", "telemetry"],
+    ),
+    ("config", &["app", "chain", "http", "store", "telemetry"]),
+    ("task", &[]),
+    ("telemetry", &[]),
+    ("main", &[]),
+    ("lib", &[]),
+];
+
+/// Crates that may be named only under these paths.
+const FENCES: [(&str, &[&str]); 7] = [
+    ("alloy", &["src/chain/evm/"]),
+    ("secp256k1", &["src/chain/evm/"]),
+    ("reqwest", &["src/chain/evm/rpc.rs"]),
+    ("sqlx", &["src/store/"]),
+    ("axum", &["src/http/"]),
+    ("tower", &["src/http/"]),
+    ("toml", &["src/config.rs"]),
+];
+
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The first part of the path below `src/`, without the extension: the module it belongs to.
+    fn module(&self) -> &str {
+        let below = self.path.trim_start_matches("src/");
+        below.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+
+    fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .enumerate()
+            .map(|(i, line)| (i + 1, line))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+}
+
+fn rust_files(top: &str) -> Vec<Source> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("node_modules") {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    walk(&root.join(top), &mut found);
+    found.sort();
+    let relative = |path: &Path| path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+    found
+        .iter()
+        .map(|path| Source {
+            path: relative(path),
+            text: fs::read_to_string(path).unwrap(),
+        })
+        .collect()
+}
+
+/// Words of the line, split at everything that cannot be in an identifier.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+}
+
+fn assert_none(rule: &str, offences: &[String]) {
+    assert!(offences.is_empty(), "{rule}:\n  {}", offences.join("\n  "));
+}
+
+#[test]
+fn modules_name_only_the_modules_they_may() {
+    let allowed: BTreeMap<&str, &[&str]> = DIRECTIONS.into_iter().collect();
+    let tops: Vec<&str> = DIRECTIONS.iter().map(|(name, _)| *name).collect();
+    let mut offences = Vec::new();
+    for source in rust_files("src") {
+        let module = source.module();
+        let may = allowed
+            .get(module)
+            .unwrap_or_else(|| panic!("{} is not in DIRECTIONS", source.path));
+        for (number, line) in source.code_lines() {
+            for named in line.split("crate::").skip(1).filter_map(|rest| words(rest).next()) {
+                if tops.contains(&named) && named != module && !may.contains(&named) {
+                    offences.push(format!("{}:{number} names crate::{named}", source.path));
+                }
+            }
+            if line.contains("use crate::{") && module != "config" && module != "command" {
+                offences.push(format!(
+                    "{}:{number} imports several modules at once, which this test cannot read",
+                    source.path
+                ));
+            }
+        }
+    }
+    assert_none("a module names another that it may not know", &offences);
+}
+
+#[test]
+fn third_party_crates_stay_behind_their_fences() {
+    let mut offences = Vec::new();
+    for source in rust_files("src") {
+        for (crate_name, homes) in FENCES {
+            if homes.iter().any(|home| source.path.starts_with(home)) {
+                continue;
+            }
+            let named = [
+                format!("use {crate_name}::"),
+                format!("{crate_name}::"),
+                format!("use {crate_name};"),
+            ];
+            for (number, line) in source.code_lines() {
+                let starts_here =
+                    |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+                if named
+                    .iter()
+                    .any(|name| line.find(name.as_str()).is_some_and(starts_here))
+                {
+                    offences.push(format!("{}:{number} names {crate_name}", source.path));
+                }
+            }
+        }
+    }
+    assert_none("a crate is named outside its home", &offences);
+}
+
+#[test]
+fn sql_is_only_in_the_store() {
+    let mut offences = Vec::new();
+    for source in rust_files("src")
+        .iter()
+        .filter(|source| !source.path.starts_with("src/store/"))
+    {
+        for (number, line) in source.code_lines() {
+            let lower = line.to_lowercase();
+            let is_sql = ["select ", "insert into ", "delete from "]
+                .iter()
+                .any(|start| lower.contains(&format!("\"{start}")))
+                || (lower.contains("\"update ") && lower.contains(" set "));
+            if is_sql {
+                offences.push(format!("{}:{number}", source.path));
+            }
+        }
+    }
+    assert_none("SQL outside src/store", &offences);
+}
+
+#[test]
+fn protocol_versions_are_named_only_by_the_wire() {
+    let mut offences = Vec::new();
+    for source in rust_files("src")
+        .iter()
+        .filter(|source| !source.path.starts_with("src/wire/"))
+    {
+        for (number, line) in source.code_lines() {
+            let is_version = |word: &str| {
+                word.split('_')
+                    .any(|part| matches!(part.to_lowercase().as_str(), "v1" | "v2" | "x402v1" | "x402v2"))
+            };
+            if words(line).any(is_version) {
+                offences.push(format!("{}:{number} {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert_none("a protocol version outside src/wire", &offences);
+}
+
+#[test]
+fn files_and_functions_stay_readable() {
+    let mut offences = Vec::new();
+    for source in rust_files("src").into_iter().chain(rust_files("tests")) {
+        let lines: Vec<&str> = source.text.lines().collect();
+        if lines.len() > FILE_LINES_MAX {
+            offences.push(format!("{} has {} lines", source.path, lines.len()));
+        }
+        for (number, line) in lines.iter().enumerate() {
+            if line.chars().count() > LINE_WIDTH_MAX && !line.contains("0x") {
+                offences.push(format!(
+                    "{}:{} is {} wide",
+                    source.path,
+                    number + 1,
+                    line.chars().count()
+                ));
+            }
+        }
+        for (name, start, length) in functions(&lines) {
+            if length > FUNCTION_LINES_MAX {
+                offences.push(format!("{}:{start} fn {name} has {length} lines", source.path));
+            }
+        }
+    }
+    assert_none("too long to read", &offences);
+}
+
+/// Each function's name, first line and length, found by the indentation that rustfmt guarantees.
+fn functions(lines: &[&str]) -> Vec<(String, usize, usize)> {
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let is_function = words(code).any(|word| word == "fn") && !code.starts_with("//") && !code.contains('"');
+        let Some(name) = code.split("fn ").nth(1).filter(|_| is_function) else {
+            continue;
+        };
+        let end = format!("{}}}", &line[..line.len() - code.len()]);
+        if let Some(length) = lines[start..].iter().position(|it| **it == end) {
+            found.push((words(name).next().unwrap_or_default().to_owned(), start + 1, length + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_file_belongs_to_a_module() {
+    let sources = rust_files("src");
+    let mut offences = Vec::new();
+    for source in &sources {
+        let path = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let name = path.rsplit('/').next().unwrap();
+        let is_declared = sources.iter().any(|it| {
+            it.text.contains(&format!("mod {name};")) || it.text.contains(&format!("#[path = \"{name}.rs\"]"))
+        });
+        if !is_declared && name != "main" && name != "lib" {
+            offences.push(source.path.clone());
+        }
+    }
+    assert_none("nothing declares this file", &offences);
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let silent: Vec<String> = rust_files("src")
+        .into_iter()
+        .chain(rust_files("tests"))
+        .filter(|source| !source.text.starts_with("//!") && !source.text.starts_with("#![doc"))
+        .map(|source| source.path)
+        .collect();
+    assert_none("no module header", &silent);
+}
+
+#[test]
+fn nothing_is_left_open_in_the_code() {
+    let open = [
+        "TO".to_owned() + "DO",
+        "FIX".to_owned() + "ME",
+        "un".to_owned() + "implemented!",
+        "to".to_owned() + "do!(",
+    ];
+    let mut offences = Vec::new();
+    for source in rust_files("src").into_iter().chain(rust_files("tests")) {
+        for (number, line) in source.text.lines().enumerate() {
+            if open.iter().any(|word| line.contains(word.as_str())) {
+                offences.push(format!("{}:{}", source.path, number + 1));
+            }
+        }
+    }
+    assert_none("left open", &offences);
+}
+
+#[test]
+fn the_architecture_page_stays_a_page_and_names_every_module() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
+    assert!(
+        page.lines().count() < 200,
+        "ARCHITECTURE.md has {} lines",
+        page.lines().count()
+    );
+    for (module, _) in DIRECTIONS.iter().filter(|(name, _)| *name != "lib") {
+        let named = [format!("{module}.rs"), format!("{module}/")];
+        assert!(
+            named.iter().any(|name| page.contains(name)),
+            "ARCHITECTURE.md does not mention src/{module}"
+        );
+    }
+}
