@@ -177,7 +177,7 @@ impl Anvil {
 
     async fn look(&self, payments: &[&Payment]) -> Sighting {
         let watched: Vec<_> = payments.iter().map(|payment| payment.watched()).collect();
-        observe(&self.rpc, &watched, 2).await.unwrap()
+        observe(&self.rpc, &watched, &[], 2).await.unwrap()
     }
 
     async fn see(&self, payment: &Payment) -> Observation {
