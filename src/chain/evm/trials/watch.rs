@@ -30,6 +30,9 @@ async fn a_payment_lands_deepens_and_becomes_final() {
     assert_eq!((&first.tx, first.block.height), (&tx.id, anvil.height().await));
     assert_eq!(sighting.mined.len(), 1);
     assert!(sighting.mined[0].cost > Amount::ZERO && sighting.mined[0].cost <= tx.cost_max);
+    let unborn = TxId(B256::ZERO.to_string());
+    let others = observe(&anvil.rpc, &[], &[tx.id.clone(), unborn], 2).await.unwrap();
+    assert_eq!(others.mined, sighting.mined);
     assert!(matches!(
         deliver(&anvil.rpc, &tx.raw).await,
         Delivery::Refused(_) | Delivery::Known
