@@ -187,6 +187,7 @@ impl Sample {
             factory_refused: None,
             asset_deployed: true,
             asset_listed: true,
+            asset_misnamed: None,
             authorization: AuthorizationState::Unused,
             balance: terms.amount,
             transfer: Simulation::Succeeded { received: terms.amount },
