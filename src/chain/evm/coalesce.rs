@@ -190,8 +190,8 @@ impl Queue {
         let mut group: Vec<Waiting> = Vec::new();
         let mut room = lens::room();
         while let Some(next) = self.waiting.front() {
-            let goes_along = group.is_empty()
-                || (!next.alone && next.question.bytes() <= room && group.len() < QUESTIONS_MAX);
+            let goes_along =
+                group.is_empty() || (!next.alone && next.question.bytes() <= room && group.len() < QUESTIONS_MAX);
             if !goes_along {
                 break;
             }

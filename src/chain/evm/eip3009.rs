@@ -199,3 +199,127 @@ pub(super) fn split(signature: &[u8; ECDSA_BYTES]) -> (B256, B256, u8) {
     let [.., v] = signature;
     (B256::from_slice(r), B256::from_slice(s), *v)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::b256;
+
+    use super::*;
+
+    fn body(wallet: Wallet, signature: Vec<u8>) -> Body {
+        Body {
+            token: address!("036CbD53842c5426634e7929541eC2318f3dCF7e"),
+            from: address!("70997970C51812dc3A010C7d01b50e0d17dc79C8"),
+            to: address!("15d34AAf54267DB7D7c367839AAf71A00a2C6A65"),
+            value: 10_000,
+            valid_after: 0,
+            valid_before: 1_760_000_000,
+            nonce: B256::repeat_byte(0xab),
+            signature: signature.into(),
+            is_recovered: false,
+            wallet,
+            stated: None,
+        }
+    }
+
+    fn usdc() -> Domain {
+        Domain {
+            name: "USDC".into(),
+            version: "2".into(),
+        }
+    }
+
+    /// Computed with viem 2.57 (`domainSeparator`, `hashTypedData`).
+    #[test]
+    fn digests_are_those_of_other_implementations() {
+        let body = body(Wallet::AsIs, vec![]);
+        let separator = domain_separator(&usdc(), 84_532, body.token);
+        assert_eq!(
+            separator,
+            b256!("71f17a3b2ff373b803d70a5a07c046c1a2bc8e89c09ef722fcb047abe94c9818")
+        );
+        assert_eq!(
+            digest(&body, separator),
+            b256!("db67cf8e32a980fffc85d903a892278eb654d757a76ce7d402b4864de83bc418")
+        );
+        let usdt0 = Domain {
+            name: "USD₮0".into(),
+            version: "1".into(),
+        };
+        assert_eq!(
+            domain_separator(&usdt0, 14, address!("e7cd86e13AC4309349F30B3435a9d337750fC82D")),
+            b256!("4c53d754dcb2f406ecf83695856d8c10b13296a318d9a481043412bf253d43ae")
+        );
+    }
+
+    #[test]
+    fn a_key_is_over_what_the_token_lets_happen_once() {
+        let network = |text: &str| text.parse::<NetworkId>().unwrap();
+        let (token, from, nonce) = (Address::repeat_byte(1), Address::repeat_byte(2), B256::repeat_byte(3));
+        let key = payment_key(&network("eip155:1"), token, from, nonce);
+        // Stored payments are found by it: it must never change.
+        assert_eq!(
+            hex::encode(key.0),
+            "6dac2fe7ae3b7e1c866113a4ebe5ed4321da88af1ca34c3a90a06fd31a567286"
+        );
+        for other in [
+            payment_key(&network("eip155:10"), token, from, nonce),
+            payment_key(&network("eip155:1"), from, token, nonce),
+            payment_key(&network("eip155:1"), token, token, nonce),
+            payment_key(&network("eip155:1"), token, from, B256::ZERO),
+        ] {
+            assert_ne!(other, key);
+        }
+    }
+
+    #[test]
+    fn the_call_follows_the_signature_and_the_wallet() {
+        let mut ecdsa = vec![0x11; 32];
+        ecdsa.extend([0x22; 32]);
+        ecdsa.push(28);
+        let (target, call) = transfer_call(&body(Wallet::AsIs, ecdsa.clone()));
+        assert_eq!(target, body(Wallet::AsIs, vec![]).token);
+        // The selectors of the FiatTokenV2_2 ABI.
+        assert_eq!(call[..4], [0xe3, 0xee, 0x16, 0x0e]);
+        let decoded = TransferParts::transferWithAuthorizationCall::abi_decode(&call).unwrap();
+        assert_eq!(
+            (decoded.v, decoded.r, decoded.s),
+            (28, B256::repeat_byte(0x11), B256::repeat_byte(0x22))
+        );
+        assert_eq!(
+            (decoded.value, decoded.nonce),
+            (U256::from(10_000), B256::repeat_byte(0xab))
+        );
+
+        for length in [0, 64, 66, 300] {
+            let (_, call) = transfer_call(&body(Wallet::AsIs, vec![7; length]));
+            assert_eq!(call[..4], [0xcf, 0x09, 0x29, 0x95]);
+            let decoded = TransferBytes::transferWithAuthorizationCall::abi_decode(&call).unwrap();
+            assert_eq!(decoded.signature.len(), length);
+        }
+        let factory = Address::repeat_byte(9);
+        let refused = body(Wallet::Refused { factory }, ecdsa.clone());
+        assert_eq!(transfer_call(&refused).0, refused.token, "never the factory");
+    }
+
+    #[test]
+    fn a_deployment_and_its_transfer_are_one_call() {
+        let factory = Address::repeat_byte(9);
+        let deploy = Wallet::Deployable {
+            factory,
+            call: vec![8; 40].into(),
+        };
+        let body = body(deploy, vec![7; 65]);
+        for ((target, call), reports) in [(transfer_call(&body), false), (trial_call(&body), true)] {
+            assert_eq!(target, MULTICALL3);
+            let calls = Multicall3::aggregate3Call::abi_decode(&call).unwrap().calls;
+            let [first, second] = calls.as_slice() else {
+                panic!("two calls")
+            };
+            assert_eq!((first.target, first.allowFailure), (factory, true));
+            assert_eq!(first.callData, vec![8; 40]);
+            assert_eq!((second.target, second.allowFailure), (body.token, reports));
+            assert_eq!(second.callData[..4], [0xcf, 0x09, 0x29, 0x95]);
+        }
+    }
+}

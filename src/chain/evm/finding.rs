@@ -107,9 +107,7 @@ fn simulation(body: &Body, finding: &Finding) -> Simulation {
         },
         // More was returned than is kept. What arrived decides.
         _ if finding.is_transferred && finding.received == body.value => Simulation::Succeeded { received },
-        _ if finding.payer_has_code => Simulation::Failed {
-            reason: reason(&[]),
-        },
+        _ if finding.payer_has_code => Simulation::Failed { reason: reason(&[]) },
         _ => Simulation::DeploymentFailed,
     }
 }
@@ -234,7 +232,12 @@ mod tests {
         let ended = |deployed: bool, moved: bool| {
             let part = |success: bool, reason: &str| Ended {
                 success,
-                returnData: if success { vec![] } else { Revert::from(reason).abi_encode() }.into(),
+                returnData: if success {
+                    vec![]
+                } else {
+                    Revert::from(reason).abi_encode()
+                }
+                .into(),
             };
             vec![part(deployed, "no deployment"), part(moved, "no transfer")].abi_encode()
         };

@@ -134,7 +134,13 @@ pub(super) fn room() -> usize {
 pub(super) fn request(id: u64, caps: Caps, questions: &[&Question]) -> Vec<u8> {
     let arguments = arguments(caps, questions);
     let code = CODE.trim_end();
-    let mut out = Vec::with_capacity(arguments.len().saturating_mul(2).saturating_add(code.len()).saturating_add(160));
+    let mut out = Vec::with_capacity(
+        arguments
+            .len()
+            .saturating_mul(2)
+            .saturating_add(code.len())
+            .saturating_add(160),
+    );
     out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     out.extend_from_slice(id.to_string().as_bytes());
     out.extend_from_slice(br#","method":"eth_call","params":[{"data":""#);

@@ -41,9 +41,7 @@ use self::strangers::Strangers;
 use super::Unservable;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::network::{RailId, Scheme};
-use crate::domain::rail::{
-    Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId, Watched,
-};
+use crate::domain::rail::{Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId, Watched};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::task::Tasks;

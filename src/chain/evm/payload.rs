@@ -291,7 +291,9 @@ fn expectation(said: &str) -> String {
     if said.starts_with("duplicate field") {
         return "each key once".to_owned();
     }
-    let expected = said.rsplit_once("expected ").map_or("well-formed JSON", |(_, rest)| rest);
+    let expected = said
+        .rsplit_once("expected ")
+        .map_or("well-formed JSON", |(_, rest)| rest);
     let expected = expected.rsplit_once(" at line ").map_or(expected, |(rest, _)| rest);
     expected.to_owned()
 }
@@ -311,3 +313,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         deserializer.deserialize_map(OnlyMap(PhantomData)).map(Self)
     }
 }
+
+#[cfg(test)]
+#[path = "payload_tests.rs"]
+mod tests;

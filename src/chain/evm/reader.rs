@@ -213,11 +213,7 @@ impl Reader {
             call(question.token, &state.abi_encode(), self.caps.read),
             call(question.token, &balance.abi_encode(), self.caps.read),
             call(question.payer, &judgement.abi_encode(), self.caps.signature),
-            call(
-                question.target,
-                &question.call,
-                self.transfer_gas(question.deploys),
-            ),
+            call(question.target, &question.call, self.transfer_gas(question.deploys)),
         ]
     }
 
@@ -263,9 +259,7 @@ impl Reader {
     fn outcome(&self, answer: Option<Result<Box<RawValue>, RpcError>>) -> Result<Outcome, RailFault> {
         const OPERATION: &str = "inspect";
         match answer {
-            Some(Ok(result)) => Ok(Outcome::Returned(
-                self.rpc.read::<Bytes>(OPERATION, &result)?.into(),
-            )),
+            Some(Ok(result)) => Ok(Outcome::Returned(self.rpc.read::<Bytes>(OPERATION, &result)?.into())),
             Some(Err(RpcError::Node { code, message, data })) if is_execution(code, &message, data.as_deref()) => {
                 let bytes = data.and_then(|data| hex::decode(data).ok());
                 Ok(Outcome::Failed(bytes.unwrap_or_default()))

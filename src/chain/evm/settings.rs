@@ -183,10 +183,7 @@ impl Settings {
                 (1..=IN_FLIGHT_MAX).contains(&self.in_flight_max),
                 "in_flight_max: expected 1 to 64",
             ),
-            (
-                self.poll_ms.is_none_or(|ms| ms >= 20),
-                "poll_ms: expected at least 20",
-            ),
+            (self.poll_ms.is_none_or(|ms| ms >= 20), "poll_ms: expected at least 20"),
             (self.fee_max_gwei.0 > 0, "fee_max_gwei: expected more than 0"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
@@ -245,29 +242,45 @@ fn parse_gwei(text: &str) -> Option<Wei> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    const LEAST: &str = r#"
-        id = "eip155:84532"
-        rpc_url = "http://node/secret-key"
-        signers = ["0xsecret"]
-        block_time_ms = 2000
-        fee_max_gwei = 5
-        [[asset]]
-        address = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
-        name = "USDC"
-        version = "2"
-        symbol = "USDC"
-        decimals = 6
-    "#;
+    /// As the file's table arrives here, its secrets resolved.
+    fn least() -> Value {
+        json!({
+            "id": "eip155:84532",
+            "rpc_url": "http://node/secret-key",
+            "signers": ["0xsecret"],
+            "block_time_ms": 2000,
+            "fee_max_gwei": 5,
+            "asset": [{
+                "address": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+                "name": "USDC",
+                "version": "2",
+                "symbol": "USDC",
+                "decimals": 6,
+            }],
+        })
+    }
 
-    fn parsed(text: &str) -> Result<Settings, toml::de::Error> {
-        toml::from_str(text)
+    fn parsed(table: Value) -> Result<Settings, serde_json::Error> {
+        serde_json::from_value(table)
+    }
+
+    /// The least table with one key set, or removed.
+    fn with(key: &str, value: Value) -> Value {
+        let mut table = least();
+        table[key] = value;
+        if table[key].is_null() {
+            table.as_object_mut().unwrap().remove(key);
+        }
+        table
     }
 
     #[test]
     fn the_least_table_has_sane_defaults_and_shows_no_secret() {
-        let settings = parsed(LEAST).unwrap();
+        let settings = parsed(least()).unwrap();
         settings.check().unwrap();
         assert_eq!(settings.chain_id(), Some(84_532));
         assert_eq!(settings.poll_ms(), 100);
@@ -280,10 +293,7 @@ mod tests {
     #[test]
     fn the_pause_follows_the_block_time() {
         for (block_time_ms, poll_ms) in [(1, 20), (250, 20), (2_000, 100), (12_000, 250)] {
-            let settings = Settings {
-                block_time_ms,
-                ..parsed(LEAST).unwrap()
-            };
+            let settings = parsed(with("block_time_ms", json!(block_time_ms))).unwrap();
             assert_eq!(settings.poll_ms(), poll_ms);
         }
     }
@@ -301,34 +311,37 @@ mod tests {
         for bad in ["", "-1", "1e3", "0.0000000001", "NaN", "inf", ".5"] {
             assert_eq!(parse_gwei(bad), None, "{bad}");
         }
-        let settings = parsed(&LEAST.replace("fee_max_gwei = 5", "fee_max_gwei = 0.05")).unwrap();
+        let settings = parsed(with("fee_max_gwei", json!(0.05))).unwrap();
         assert_eq!(settings.fee_max_gwei, Wei(50_000_000));
     }
 
     #[test]
     fn a_wrong_table_is_refused_by_key() {
-        for (from, to, complaint) in [
-            ("fee_max_gwei = 5", "", "fee_max_gwei"),
-            ("fee_max_gwei = 5", "fee_max_gwei = -5", "expected gwei"),
-            ("block_time_ms", "block_time", "block_time"),
-            ("0x036C", "036C", "expected an address"),
+        let mut asset = least()["asset"][0].clone();
+        asset["address"] = json!("036CbD53842c5426634e7929541eC2318f3dCF7e");
+        for (key, value, complaint) in [
+            ("fee_max_gwei", Value::Null, "fee_max_gwei"),
+            ("fee_max_gwei", json!(-5), "expected gwei"),
+            ("block_time", json!(5), "block_time"),
+            ("asset", json!([asset]), "expected an address"),
         ] {
-            let error = parsed(&LEAST.replace(from, to)).unwrap_err().to_string();
+            let error = parsed(with(key, value)).unwrap_err().to_string();
             assert!(error.contains(complaint), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }
-        let asset = LEAST.split_once("[[asset]]").unwrap().1;
-        for (table, complaint) in [
-            (LEAST.replace("eip155:84532", "eip155:084532"), "id:"),
-            (LEAST.replace("eip155:84532", "solana:devnet"), "id:"),
-            (LEAST.replace("[\"0xsecret\"]", "[]"), "signers:"),
-            (LEAST.replace("= 2000", "= 0"), "block_time_ms:"),
-            (LEAST.replace("fee_max_gwei = 5", "fee_max_gwei = 0"), "fee_max_gwei:"),
-            (format!("poll_ms = 19\n{LEAST}"), "poll_ms:"),
-            (format!("batch_max = 101\n{LEAST}"), "batch_max:"),
-            (format!("{LEAST}[[asset]]{asset}"), "asset: expected each"),
+        let asset = &least()["asset"][0];
+        for (key, value, complaint) in [
+            ("id", json!("eip155:084532"), "id:"),
+            ("id", json!("solana:devnet"), "id:"),
+            ("signers", json!([]), "signers:"),
+            ("block_time_ms", json!(0), "block_time_ms:"),
+            ("fee_max_gwei", json!(0), "fee_max_gwei:"),
+            ("poll_ms", json!(19), "poll_ms:"),
+            ("batch_max", json!(101), "batch_max:"),
+            ("asset", json!([]), "asset: expected at least"),
+            ("asset", json!([asset, asset]), "asset: expected each"),
         ] {
-            let error = parsed(&table).unwrap().check().unwrap_err();
+            let error = parsed(with(key, value)).unwrap().check().unwrap_err();
             assert!(error.starts_with(complaint), "{error}");
         }
     }

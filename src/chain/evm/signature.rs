@@ -145,11 +145,7 @@ mod tests {
             assert_eq!(recovered(&bytes, &digest, &account), None, "{what}");
         }
         assert_eq!(recovered(&signature, &B256::ZERO, &account), None, "another digest");
-        assert_eq!(
-            recovered(&signature, &digest, &Address::ZERO),
-            None,
-            "another account"
-        );
+        assert_eq!(recovered(&signature, &digest, &Address::ZERO), None, "another account");
     }
 
     #[test]
