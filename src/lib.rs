@@ -2,7 +2,11 @@
 
 pub mod app;
 pub mod chain;
+pub mod command;
+pub mod config;
 pub mod domain;
+pub mod http;
 pub mod store;
 pub mod task;
+pub mod telemetry;
 pub mod wire;

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::domain::amount::Amount;
 use crate::domain::network::NetworkId;
 use crate::domain::settlement::State;
-use crate::store::{Filter, Record, Store};
+use crate::store::{DateTime, Filter, Record, Store, Utc};
 
 /// How many rows are read at a time.
 const PAGE: u16 = 1000;
@@ -37,10 +37,10 @@ pub struct FilterArgs {
     pay_to: Option<String>,
     /// Only payments recorded at or after this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
-    from: Option<chrono::DateTime<chrono::Utc>>,
+    from: Option<DateTime<Utc>>,
     /// Only payments recorded before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
-    until: Option<chrono::DateTime<chrono::Utc>>,
+    until: Option<DateTime<Utc>>,
 }
 
 /// Prints the payments that the filter lets through.
@@ -92,7 +92,7 @@ struct Decimals(Vec<(NetworkId, String, u8)>);
 impl Decimals {
     fn of(config: &Config) -> Self {
         let assets = config.network.iter().flat_map(|network| {
-            network.assets().map(|asset| (network.id().clone(), asset.address().to_owned(), asset.decimals()))
+            network.assets.iter().map(|asset| (network.id.clone(), asset.address.to_string(), asset.decimals))
         });
         Self(assets.collect())
     }
@@ -108,10 +108,10 @@ impl Decimals {
 fn row(record: &Record, decimals: &Decimals) -> String {
     let paid = &record.authorization;
     let landed = record.settlement.landed();
-    let time = |at: Option<chrono::DateTime<chrono::Utc>>| at.map_or_else(String::new, rfc3339);
+    let time = |at: Option<DateTime<Utc>>| at.map_or_else(String::new, rfc3339);
     let block_time = landed
         .and_then(|it| i64::try_from(it.block.time.0).ok())
-        .and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     let references: Vec<String> =
         record.references.iter().map(|it| format!("{}={}", it.kind.as_str(), it.value)).collect();
     let fields = [
@@ -134,11 +134,11 @@ fn row(record: &Record, decimals: &Decimals) -> String {
         record.resource_url.clone().unwrap_or_default(),
         references.join(" "),
     ];
-    fields.map(|field| escape(&field)).join(",")
+    fields.iter().map(|field| escape(field)).collect::<Vec<_>>().join(",")
 }
 
-fn rfc3339(at: chrono::DateTime<chrono::Utc>) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+fn rfc3339(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// The amount in whole coins, with all its decimals and a point, without thousands separators.

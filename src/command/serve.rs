@@ -1,8 +1,12 @@
 //! `facilitator serve`, and its parts by themselves: `migrate` and `check`.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, SystemClock};
 use crate::config::Config;
@@ -11,9 +15,11 @@ use crate::store::Store;
 use crate::task::Tasks;
 use crate::{chain, http, telemetry};
 
-/// How long a stopping process waits for requests and lanes to end their current step: a little more than the
-/// longest answer takes.
-const DRAIN: Duration = Duration::from_secs(27);
+/// How long a stopping process waits for its requests: a little more than the longest answer takes.
+const DRAIN: Duration = Duration::from_secs(26);
+
+/// How long it waits for background tasks after that: one call to a chain or the database each.
+const DRAIN_TASKS: Duration = Duration::from_secs(6);
 
 /// Serves until told to stop (SIGINT or SIGTERM), then lets requests and lanes end their current step.
 ///
@@ -22,6 +28,8 @@ const DRAIN: Duration = Duration::from_secs(27);
 pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> {
     telemetry::start_logging(&config.log)?;
     let metrics = telemetry::start_metrics()?;
+    let listener = listen("http.listen", config.http.listen).await?;
+    let metrics_listener = listen("metrics.listen", config.metrics.listen).await?;
     let store = Store::connect(&config.database).await?;
     if migrate {
         store.migrate().await?;
@@ -31,15 +39,41 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
     announce(&rails);
-    let app = Arc::new(App::new(store, rails, Arc::new(SystemClock), config.settle));
+    let app = Arc::new(App::new(store.clone(), rails, Arc::new(SystemClock), config.settle));
     app.start(&tasks).await?;
 
-    let stopped = http::serve(&config.http, &config.metrics, Arc::clone(&app), metrics, stop_requested()).await;
-    tracing::info!("stopping: finishing what is under way");
-    if !tasks.drain(DRAIN).await {
-        tracing::warn!("stopped with work under way; it is on record and goes on at the next start");
+    let (settings, stop) = (config.http.clone(), tasks.stop_signal());
+    let metrics_router = http::metrics_router(move || metrics.render());
+    tasks.spawn("metrics", async move { http::serve(metrics_listener, metrics_router, &settings, stop).await });
+
+    let no_more_requests = CancellationToken::new();
+    let requests = http::serve(
+        listener,
+        http::router(app, &config.http),
+        &config.http,
+        no_more_requests.clone(),
+    );
+    let patience = async {
+        stop_requested().await;
+        tracing::info!("stopping: finishing what is under way");
+        no_more_requests.cancel();
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        () = requests => {}
+        () = patience => tracing::warn!("some requests were not answered in time"),
     }
-    Ok(stopped?)
+    // Lanes and watch go on until the last request has its answer, and stop between two steps.
+    if !tasks.drain(DRAIN_TASKS).await {
+        tracing::warn!("stopped within a step; it is on record and goes on at the next start");
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
+    TcpListener::bind(address).await.map_err(|error| format!("{key}: cannot listen on {address}: {error}").into())
 }
 
 /// Brings the schema up to date.

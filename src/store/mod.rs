@@ -215,6 +215,7 @@ impl Store {
         self.pool.acquire().await.map_err(StoreFault::reading(operation))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the one door to transactions")]
     async fn begin(&self, operation: &'static str) -> Result<Transaction<'static, Postgres>, StoreFault> {
         self.pool.begin().await.map_err(StoreFault::reading(operation))
     }

@@ -135,7 +135,10 @@ impl Store {
         let operation = "payments_list";
         let limit = usize::from(limit.clamp(1, PAGE_MAX));
         let (from_at, from_id) = filter.start(after);
+        // Planned anew for these values: a plan kept for all values cannot know that the walk ends early, and at
+        // 300,000 payments took a second instead of a millisecond.
         let mut rows: Vec<RecordRow> = sqlx::query_as(filter.statement())
+            .persistent(false)
             .bind(from_at)
             .bind(from_id)
             .bind(filter.created_before.unwrap_or_else(end_of_time).min(end_of_time()))

@@ -1,6 +1,7 @@
 //! Nonces without gaps, each for payments that were still free to be signed for.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::rail::{LaneId, RailFault, SignedTx};
@@ -9,7 +10,8 @@ use facilitator::store::{IntendFault, Record, StoreFault};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Database, advance, again, intend, landed, lane, mined, name, network, on_database, reserve, sample, signed, tx,
+    Database, advance, again, execute, intend, landed, lane, mined, name, network, on_database, reserve, sample,
+    signed, tx,
 };
 
 async fn prepared(db: &Database, count: u8) -> Vec<Record> {
@@ -254,6 +256,47 @@ async fn a_payment_with_a_seat_is_never_withdrawn() {
         let confirmed = Event::Confirmed(landed("t", 3, false));
         let record = advance(&db.store, &again(&db.store, &records[0]).await, confirmed).await;
         assert_eq!(record.version, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_cut_off_midway_says_that_nobody_knows() {
+    on_database(async |db| {
+        db.store.lane_prepare(&lane(), 0).await.unwrap();
+        let mut holder = db.raw().await;
+        execute(&mut holder, "begin; select * from lanes for update".into())
+            .await
+            .unwrap();
+        let store = db.store.clone();
+        let waiting = tokio::spawn(async move { store.lane_prepare(&lane(), 0).await });
+        let cut = "select pg_terminate_backend(pid)::text from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        while db.texts(cut).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let fault = waiting.await.unwrap().unwrap_err();
+        assert!(matches!(fault, StoreFault::OutcomeUnknown { .. }), "{fault:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lane_held_too_long_is_given_up_with_nothing_written() {
+    on_database(async |db| {
+        let records = prepared(&db, 1).await;
+        let mut holder = db.raw().await;
+        execute(&mut holder, "begin; select * from lanes for update".into())
+            .await
+            .unwrap();
+        let done = db
+            .store
+            .lane_intend(&lane(), &[records[0].id], false, |_, _| unreachable!())
+            .await;
+        let Err(IntendFault::Store(StoreFault::Unavailable { source, .. })) = done else {
+            panic!("{done:?}");
+        };
+        assert_eq!(source.sqlstate(), Some("55P03"));
     })
     .await;
 }

@@ -1,6 +1,10 @@
 //! The store against a real Postgres, each test in a database of its own.
 #![cfg(test)]
 #![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads where its database is, and spawns the callers that compete"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "a test that overflows is a test that fails"
 )]

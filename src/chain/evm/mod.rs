@@ -233,8 +233,8 @@ impl Rail for EvmRail {
         lane::deliver(self.rpc(), raw).await
     }
 
-    async fn observe(&self, watched: &[Watched<'_>], _others: &[TxId]) -> Result<Sighting, RailFault> {
-        watch::observe(self.rpc(), watched, self.confirmations).await
+    async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
+        watch::observe(self.rpc(), watched, others, self.confirmations).await
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Settings {
     #[serde(default = "default::in_flight_max")]
     pub in_flight_max: usize,
     /// The longest pause between two looks at the chain while something is in flight, in milliseconds; at least
-    /// 20. A quarter of the block time, and 250 at most, when absent.
+    /// 20. A twentieth of the block time, from 20 to 250, when absent.
     #[serde(default)]
     pub poll_ms: Option<u64>,
     /// The most to pay for a unit of gas, tip included, in gwei (10^-9 of the chain's coin), with up to 9 digits
@@ -143,7 +143,7 @@ impl Settings {
     /// The pause between two looks at the chain, in milliseconds.
     pub(super) fn poll_ms(&self) -> u64 {
         self.poll_ms
-            .unwrap_or_else(|| self.block_time_ms.checked_div(4).unwrap_or_default().min(250))
+            .unwrap_or_else(|| self.block_time_ms.checked_div(20).unwrap_or_default().min(250))
             .max(20)
     }
 
@@ -283,7 +283,7 @@ mod tests {
         let settings = parsed(least()).unwrap();
         settings.check().unwrap();
         assert_eq!(settings.chain_id(), Some(84_532));
-        assert_eq!(settings.poll_ms(), 250);
+        assert_eq!(settings.poll_ms(), 100);
         assert_eq!(settings.fee_max_gwei, Wei(5_000_000_000));
         assert_eq!((settings.batch_max, settings.confirmations), (50, 1));
         let shown = format!("{settings:?}");
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn the_pause_follows_the_block_time() {
-        for (block_time_ms, poll_ms) in [(1, 20), (250, 62), (1_000, 250), (12_000, 250)] {
+        for (block_time_ms, poll_ms) in [(1, 20), (250, 20), (2_000, 100), (12_000, 250)] {
             let settings = parsed(with("block_time_ms", json!(block_time_ms))).unwrap();
             assert_eq!(settings.poll_ms(), poll_ms);
         }

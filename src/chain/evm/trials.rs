@@ -1,6 +1,6 @@
 //! The lane and the watcher against a real node: anvil with the prepared chain (`tests/stack/chain.mjs`).
 //!
-//! They run with `cargo test -- --ignored` and `FACILITATOR_STACK` (the folder `tests/stack`),
+//! `./dev test` sets what they need: `FACILITATOR_STACK` (the folder `tests/stack`),
 //! `FACILITATOR_CHAIN_STATE` and `FACILITATOR_CHAIN_ADDRESSES` (what `chain.mjs` wrote).
 
 use std::net::TcpListener;
@@ -177,7 +177,7 @@ impl Anvil {
 
     async fn look(&self, payments: &[&Payment]) -> Sighting {
         let watched: Vec<_> = payments.iter().map(|payment| payment.watched()).collect();
-        observe(&self.rpc, &watched, 2).await.unwrap()
+        observe(&self.rpc, &watched, &[], 2).await.unwrap()
     }
 
     async fn see(&self, payment: &Payment) -> Observation {

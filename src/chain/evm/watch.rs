@@ -81,15 +81,21 @@ impl Finding {
 ///
 /// A payment whose texts are not this rail's, or about which the node would not say what matters, has no
 /// observation in the sighting. A transaction in which a payment is known to have landed already is not asked
-/// for again and so not reported as mined again.
+/// for again and so not reported as mined again. `others` are transactions of ours to report when mined.
 ///
 /// # Errors
 /// The node could not be asked, or contradicts itself; nothing is known.
-pub(super) async fn observe(rpc: &Rpc, watched: &[Watched<'_>], confirmations: u64) -> Result<Sighting, RailFault> {
+pub(super) async fn observe(
+    rpc: &Rpc,
+    watched: &[Watched<'_>],
+    others: &[TxId],
+    confirmations: u64,
+) -> Result<Sighting, RailFault> {
     let cases: Vec<Case<'_>> = watched.iter().filter_map(Case::of).collect();
+    let others: Vec<B256> = others.iter().filter_map(|tx| tx.0.parse().ok()).collect();
     let mut look = Look {
-        node: first_look(rpc, &cases).await?,
-        carried: carried(&cases),
+        node: first_look(rpc, &cases, &others).await?,
+        carried: carried(&cases, &others),
         drained: HashSet::new(),
         confirmations,
     };
@@ -109,18 +115,18 @@ pub(super) async fn observe(rpc: &Rpc, watched: &[Watched<'_>], confirmations: u
 }
 
 /// Head, finalized head, the blocks of known landings, and the receipts of everything else.
-async fn first_look<'a>(rpc: &'a Rpc, cases: &[Case<'_>]) -> Result<Node<'a>, RailFault> {
+async fn first_look<'a>(rpc: &'a Rpc, cases: &[Case<'_>], others: &[B256]) -> Result<Node<'a>, RailFault> {
     let heights = cases
         .iter()
         .filter_map(|case| Some(case.watched.landed?.block.height))
         .collect();
-    let txs = cases.iter().flat_map(Case::txs_to_ask).collect();
-    Node::look(rpc, heights, txs).await
+    let txs = cases.iter().flat_map(Case::txs_to_ask).chain(others.iter().copied());
+    Node::look(rpc, heights, txs.collect()).await
 }
 
-/// How many of the watched payments each transaction carried.
-fn carried(cases: &[Case<'_>]) -> HashMap<B256, usize> {
-    let mut carried: HashMap<B256, usize> = HashMap::new();
+/// Our transactions, each with how many of the watched payments it carried.
+fn carried(cases: &[Case<'_>], others: &[B256]) -> HashMap<B256, usize> {
+    let mut carried: HashMap<B256, usize> = others.iter().map(|tx| (*tx, 0)).collect();
     for tx in cases.iter().flat_map(|case| &case.txs) {
         let count = carried.entry(*tx).or_default();
         *count = count.saturating_add(1);
@@ -179,7 +185,7 @@ impl Look<'_> {
             match self.judge(receipt, block, &case.target) {
                 Some(found @ Finding::Landed(_)) => return found,
                 Some(found) => misused = Some(found),
-                None if position < case.txs.len() => idle.push((position, receipt)),
+                None if position < case.txs.len() => idle.push(receipt),
                 // It used to land there, in another's transaction.
                 None => {}
             }
@@ -201,13 +207,15 @@ impl Look<'_> {
         }
     }
 
-    /// The newest of our transactions that was mined for nothing; `idle` are all of them, with their places in
-    /// the payment's list.
+    /// What to make of our transactions when all were mined for nothing; `idle` are those that were, oldest
+    /// first. While one is still on its way there is nothing to say.
     ///
-    /// `shared` gives a payment one second chance, so it is said only of the first transaction that failed it,
-    /// and not at all while a later one is on its way.
-    fn setback(&self, case: &Case<'_>, idle: &[(usize, &Receipt)]) -> Option<Finding> {
-        let (position, receipt) = *idle.last()?;
+    /// `shared` gives a payment one second chance, so it is said only of the first transaction that failed it.
+    fn setback(&self, case: &Case<'_>, idle: &[&Receipt]) -> Option<Finding> {
+        if idle.len() < case.txs.len() {
+            return None;
+        }
+        let receipt = *idle.last()?;
         let tx = receipt.tx();
         let hash = receipt.transaction_hash;
         let in_company = receipt.is_batch() || self.carried.get(&hash).is_some_and(|count| *count > 1);
@@ -217,9 +225,10 @@ impl Look<'_> {
             (true, true) => (Setback::Reverted { tx }, self.drained.contains(&hash)),
             (true, false) => (Setback::TransferMissing { tx }, false),
         };
-        let shared = innocent && idle.len() == 1;
-        let is_newest = position.saturating_add(1) == case.txs.len();
-        (is_newest || !shared).then_some(Finding::SetBack { setback, shared })
+        Some(Finding::SetBack {
+            setback,
+            shared: innocent && idle.len() == 1,
+        })
     }
 
     /// A callee is handed 63/64 of the gas. One payer whose account turned into code after it was verified can

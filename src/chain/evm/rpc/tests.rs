@@ -26,7 +26,7 @@ pub(in crate::chain::evm) fn node(answers: Vec<(u16, String)>) -> Rpc {
         let _silent = listener.accept().unwrap();
         std::thread::sleep(Duration::from_secs(5));
     });
-    let url = format!("http://127.0.0.1:{port}/v2/SECRETKEY0123?token=OTHERSECRET");
+    let url = format!("http://127.0.0.1:{port}/key/SECRETKEY0123?token=OTHERSECRET");
     Rpc::new("eip155:1".parse().unwrap(), &url, Duration::from_millis(300)).unwrap()
 }
 
@@ -145,7 +145,7 @@ async fn an_answer_beyond_the_limit_is_a_fault_and_splits_a_batch() {
 
 #[tokio::test]
 async fn no_text_names_the_endpoint() {
-    let echo = r#"{"id":1,"error":{"code":1,"message":"no /v2/SECRETKEY0123 at 127.0.0.1 for OTHERSECRET"}}"#;
+    let echo = r#"{"id":1,"error":{"code":1,"message":"no /key/SECRETKEY0123 at 127.0.0.1 for OTHERSECRET"}}"#;
     let silent = node(Vec::new());
     let refusing = {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::*;
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn sharing_a_transaction_saves_a_third_of_the_gas() {
     let anvil = Anvil::start().await;
     // 102 payers, then 50 recipients of their own.
@@ -42,7 +41,6 @@ async fn sharing_a_transaction_saves_a_third_of_the_gas() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn a_fee_under_the_chain_s_own_is_a_fault_that_says_so() {
     let anvil = Anvil::start().await;
     let fault = Fees::new(1, Duration::ZERO).quote(&anvil.rpc).await.unwrap_err();

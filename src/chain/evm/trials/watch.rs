@@ -9,7 +9,6 @@ use super::*;
 use crate::domain::settlement::{CannotLand, Setback};
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn a_payment_lands_deepens_and_becomes_final() {
     let anvil = Anvil::start().await;
     let mut payment = anvil.payment(1, 10_000, "one", FAR);
@@ -31,6 +30,9 @@ async fn a_payment_lands_deepens_and_becomes_final() {
     assert_eq!((&first.tx, first.block.height), (&tx.id, anvil.height().await));
     assert_eq!(sighting.mined.len(), 1);
     assert!(sighting.mined[0].cost > Amount::ZERO && sighting.mined[0].cost <= tx.cost_max);
+    let unborn = TxId(B256::ZERO.to_string());
+    let others = observe(&anvil.rpc, &[], &[tx.id.clone(), unborn], 2).await.unwrap();
+    assert_eq!(others.mined, sighting.mined);
     assert!(matches!(
         deliver(&anvil.rpc, &tx.raw).await,
         Delivery::Refused(_) | Delivery::Known
@@ -46,7 +48,6 @@ async fn a_payment_lands_deepens_and_becomes_final() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn a_landing_that_is_reorganized_away_is_unseen() {
     let anvil = Anvil::start().await;
     let mut payment = anvil.payment(1, 10_000, "one", FAR);
@@ -72,7 +73,6 @@ async fn a_landing_that_is_reorganized_away_is_unseen() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn a_setback_of_ours_never_hides_a_landing_by_another() {
     let anvil = Anvil::start().await;
     let mut taken = anvil.payment(1, 10_000, "taken", FAR);
@@ -107,7 +107,6 @@ async fn a_setback_of_ours_never_hides_a_landing_by_another() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn who_shared_a_failed_batch_is_innocent_once() {
     let anvil = Anvil::start().await;
     let mut good = anvil.payment(1, 10_000, "good", FAR);
@@ -147,7 +146,6 @@ async fn who_shared_a_failed_batch_is_innocent_once() {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn who_was_starved_within_a_batch_is_innocent() {
     let anvil = Anvil::start().await;
     // The payer burns all but so much: its own payment lands, the batch succeeds, its neighbour is starved.
@@ -186,7 +184,6 @@ fn reverted(tx: &TxId, shared: bool) -> Observation {
 }
 
 #[tokio::test]
-#[ignore = "needs the local chain"]
 async fn only_a_finalized_block_proves_that_a_payment_cannot_land() {
     let anvil = Anvil::start().await;
     let head = anvil.ask("eth_getBlockByNumber", json!(["latest", false])).await;
