@@ -18,7 +18,10 @@ pub(crate) const NOW: Timestamp = Timestamp(3_000_000_000);
 
 /// The settings of the local chain; account 0 settles.
 pub(crate) fn settings(anvil: &Anvil, url: &str) -> Value {
-    let asset = |name: &str| json!({ "address": anvil.address(name), "name": "USDC", "version": "2", "symbol": "USDC", "decimals": 6 });
+    let asset = |name: &str| {
+        let address = anvil.address(name);
+        json!({ "address": address, "name": "USDC", "version": "2", "symbol": "USDC", "decimals": 6 })
+    };
     json!({
         "id": "eip155:84532", "rpc_url": url, "signers": [anvil.key(0)], "block_time_ms": 1000,
         "fee_max_gwei": 100, "factories": [anvil.address("walletFactory"), anvil.address("revertingFactory")],
@@ -53,7 +56,7 @@ impl Verdict {
     pub(crate) fn name(&self) -> String {
         let text = match self {
             Self::Bad(rejection) => format!("{rejection:?}"),
-            other => format!("{other:?}"),
+            Self::Good | Self::Malformed(_) | Self::Fault(_) => format!("{self:?}"),
         };
         text.split([' ', '(', '{']).next().unwrap().to_owned()
     }

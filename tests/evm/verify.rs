@@ -49,34 +49,31 @@ pub(crate) fn counterfactual(anvil: &Anvil, factory: &str, label: &str) -> Payme
         .wrapped(factory, &deployment(anvil))
 }
 
-/// Every payment that needs no change of the chain, and its verdict.
-fn cases(anvil: &Anvil) -> Vec<(&'static str, Payment, &'static str)> {
-    let good = |label: &str| good(anvil, 1, label);
+/// A payment that needs no change of the chain, and its verdict.
+type Case = (&'static str, Payment, &'static str);
+
+/// By an account, each wrong in one way.
+fn by_accounts(anvil: &Anvil) -> Vec<Case> {
     let changed = |label: &str, change: &dyn Fn(&mut Payment)| {
-        let mut payment = good(label);
+        let mut payment = good(anvil, 1, label);
         change(&mut payment);
         payment.signed(&anvil.key(1))
     };
-    let resigned = |label: &str, change: &dyn Fn(&mut String)| {
-        let mut payment = good(label);
+    let signature = |label: &str, change: &dyn Fn(&mut String)| {
+        let mut payment = good(anvil, 1, label);
         change(&mut payment.signature);
         payment
     };
-    let owner_key = anvil.address("ownerWalletOwnerKey");
-    let wallet = |label: &str, name: &str| good(label).by_wallet(&anvil.address(name), &owner_key);
-    let with_name = |mut payment: Payment| {
-        payment.name = "USD Coin".into();
-        payment
-    };
-    let factory = anvil.address("walletFactory");
+    let rich = |payment: &mut Payment| (payment.value, payment.amount) = (1 << 60, 1 << 60);
+    let stranger = good(anvil, 1, "17").signed(&anvil.key(2));
     vec![
-        ("11 a good payment", good("11"), "Good"),
+        ("11 a good payment", good(anvil, 1, "11"), "Good"),
         ("15 no domain", changed("15", &|p| p.name.clear()), "MissingDomain"),
-        ("16 a flipped bit", resigned("16", &|s| flip(s)), "InvalidSignature"),
-        ("17 another key", good("17").signed(&anvil.key(2)), "InvalidSignature"),
+        ("16 a flipped bit", signature("16", &|s| flip(s)), "InvalidSignature"),
+        ("17 another key", stranger, "InvalidSignature"),
         (
             "18 64 bytes",
-            resigned("18", &|s| s.truncate(2 + 128)),
+            signature("18", &|s| s.truncate(2 + 128)),
             "InvalidSignature",
         ),
         (
@@ -93,115 +90,102 @@ fn cases(anvil: &Anvil) -> Vec<(&'static str, Payment, &'static str)> {
         ),
         ("22 too little", changed("22", &|p| p.value -= 1), "AmountMismatch"),
         ("22 too much", changed("22b", &|p| p.value += 1), "AmountMismatch"),
-        (
-            "24 no contract",
-            changed("24", &|p| p.asset = anvil.account(6)),
-            "AssetNotDeployed",
-        ),
-        (
-            "24 again",
-            changed("24b", &|p| p.asset = anvil.account(6)),
-            "AssetNotDeployed",
-        ),
-        (
-            "25 no EIP-3009",
-            changed("25", &|p| p.asset = anvil.address("plainToken")),
-            "AuthorizationUnsupported",
-        ),
-        (
-            "25 again",
-            changed("25b", &|p| p.asset = anvil.address("plainToken")),
-            "AuthorizationUnsupported",
-        ),
-        (
-            "24 and a bad signature",
-            {
-                let mut p = changed("24c", &|p| p.asset = anvil.account(6));
-                flip(&mut p.signature);
-                p
-            },
-            "InvalidSignature",
-        ),
-        (
-            "27 too poor",
-            changed("27", &|p| {
-                p.value = 1 << 60;
-                p.amount = 1 << 60;
-            }),
-            "InsufficientBalance",
-        ),
-        (
-            "28 another name",
-            with_name(wallet("28", "permissiveWallet")),
-            "TokenNameMismatch",
-        ),
+        ("27 too poor", changed("27", &|p| rich(p)), "InsufficientBalance"),
         (
             "28 another version",
-            changed("28b", &|p| p.version = "1".into()),
+            changed("28", &|p| p.version = "1".into()),
             "TokenVersionMismatch",
         ),
-        ("30 a wallet", wallet("30", "ownerWallet"), "Good"),
+    ]
+}
+
+/// In tokens that are none.
+fn in_other_tokens(anvil: &Anvil) -> Vec<Case> {
+    let in_token = |label: &str, token: String| {
+        let mut payment = good(anvil, 1, label);
+        payment.asset = token;
+        payment.signed(&anvil.key(1))
+    };
+    let (nothing, plain) = (anvil.account(6), anvil.address("plainToken"));
+    let mut unsigned = in_token("24c", nothing.clone());
+    flip(&mut unsigned.signature);
+    vec![
+        ("24 no contract", in_token("24", nothing.clone()), "AssetNotDeployed"),
+        ("24 again", in_token("24b", nothing), "AssetNotDeployed"),
+        ("24 and a bad signature", unsigned, "InvalidSignature"),
         (
-            "30 a wallet that takes anything",
-            wallet("30b", "permissiveWallet"),
-            "Good",
+            "25 no EIP-3009",
+            in_token("25", plain.clone()),
+            "AuthorizationUnsupported",
         ),
+        ("25 again", in_token("25b", plain), "AuthorizationUnsupported"),
+    ]
+}
+
+/// By wallets that exist.
+fn by_wallets(anvil: &Anvil) -> Vec<Case> {
+    let owner_key = anvil.address("ownerWalletOwnerKey");
+    let wallet = |label: &str, name: &str| good(anvil, 1, label).by_wallet(&anvil.address(name), &owner_key);
+    let mut misnamed = wallet("28w", "permissiveWallet");
+    misnamed.name = "USD Coin".into();
+    let stolen = good(anvil, 1, "30d").by_wallet(&anvil.address("ownerWallet"), &anvil.key(2));
+    vec![
+        ("28 another name", misnamed, "TokenNameMismatch"),
+        ("30 a wallet", wallet("30", "ownerWallet"), "Good"),
+        ("30 one that takes anything", wallet("30b", "permissiveWallet"), "Good"),
         (
-            "30 a wallet that refuses",
+            "30 one that refuses",
             wallet("30c", "refusingWallet"),
             "InvalidSignature",
         ),
+        ("30 another's", stolen, "InvalidSignature"),
+        ("one that burns gas", wallet("hog", "gasHogWallet"), "InvalidSignature"),
         (
-            "30 another's wallet",
-            good("30d").by_wallet(&anvil.address("ownerWallet"), &anvil.key(2)),
-            "InvalidSignature",
-        ),
-        (
-            "32 a factory not listed",
-            counterfactual(anvil, &anvil.account(3), "32"),
-            "FactoryNotAllowed",
-        ),
-        (
-            "32 the same for a wallet that exists",
-            wallet("32b", "ownerWallet").wrapped(&anvil.account(3), &[1]),
-            "Good",
-        ),
-        ("33 a wallet to deploy", counterfactual(anvil, &factory, "33"), "Good"),
-        (
-            "33 a wallet to deploy, another signer",
-            good("33b")
-                .by_wallet(&anvil.address("counterfactualWallet"), &anvil.key(2))
-                .wrapped(&factory, &deployment(anvil)),
-            "SimulationFailed",
-        ),
-        (
-            "33 a wallet that exists",
-            wallet("33c", "ownerWallet").wrapped(&factory, &deployment(anvil)),
-            "Good",
-        ),
-        (
-            "33 no wallet comes of it",
-            counterfactual(anvil, &factory, "33d")
-                .signed(&anvil.key(4))
-                .wrapped(&factory, &[1, 2, 3, 4]),
-            "DeploymentFailed",
-        ),
-        (
-            "34 a factory that reverts",
-            counterfactual(anvil, &anvil.address("revertingFactory"), "34"),
-            "DeploymentFailed",
-        ),
-        (
-            "a wallet that burns gas",
-            wallet("hog", "gasHogWallet"),
-            "InvalidSignature",
-        ),
-        (
-            "a wallet that returns a flood",
+            "one that returns a flood",
             wallet("bomb", "bombWallet"),
             "InvalidSignature",
         ),
     ]
+}
+
+/// With a factory that is to deploy the payer's wallet.
+fn by_factories(anvil: &Anvil) -> Vec<Case> {
+    let owner_key = anvil.address("ownerWalletOwnerKey");
+    let (factory, unlisted) = (anvil.address("walletFactory"), anvil.account(3));
+    let reverting = anvil.address("revertingFactory");
+    let existing = |label: &str| good(anvil, 1, label).by_wallet(&anvil.address("ownerWallet"), &owner_key);
+    let stolen = good(anvil, 1, "33b")
+        .by_wallet(&anvil.address("counterfactualWallet"), &anvil.key(2))
+        .wrapped(&factory, &deployment(anvil));
+    let nonsense = good(anvil, 1, "33d")
+        .by_wallet(&anvil.address("counterfactualWallet"), &owner_key)
+        .wrapped(&factory, &[1, 2, 3, 4]);
+    vec![
+        (
+            "32 not listed",
+            counterfactual(anvil, &unlisted, "32"),
+            "FactoryNotAllowed",
+        ),
+        ("32 not needed", existing("32b").wrapped(&unlisted, &[1]), "Good"),
+        ("33 listed", counterfactual(anvil, &factory, "33"), "Good"),
+        ("33 another's wallet", stolen, "SimulationFailed"),
+        (
+            "33 not needed",
+            existing("33c").wrapped(&factory, &deployment(anvil)),
+            "Good",
+        ),
+        ("33 deploys nothing", nonsense, "DeploymentFailed"),
+        (
+            "34 reverts",
+            counterfactual(anvil, &reverting, "34"),
+            "DeploymentFailed",
+        ),
+    ]
+}
+
+fn cases(anvil: &Anvil) -> Vec<Case> {
+    let groups = [by_accounts, in_other_tokens, by_wallets, by_factories];
+    groups.iter().flat_map(|group| group(anvil)).collect()
 }
 
 /// Another bit of r.

@@ -75,16 +75,14 @@ impl Proxy {
 async fn answer(State(inner): State<Arc<Inner>>, body: Bytes) -> String {
     inner.calls.fetch_add(1, Ordering::Relaxed);
     let request: Value = serde_json::from_slice(&body).unwrap();
-    match request {
-        Value::Array(calls) => {
-            let mut answers = Vec::new();
-            for call in calls {
-                answers.push(one(&inner, call).await);
-            }
-            Value::Array(answers).to_string()
-        }
-        call => one(&inner, call).await.to_string(),
+    let Value::Array(calls) = request else {
+        return one(&inner, request).await.to_string();
+    };
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(one(&inner, call).await);
     }
+    Value::Array(answers).to_string()
 }
 
 async fn one(inner: &Inner, call: Value) -> Value {

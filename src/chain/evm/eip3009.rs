@@ -31,12 +31,18 @@ sol! {
 
     /// `transferWithAuthorization` for the payer's own ECDSA signature (EIP-3009).
     interface TransferParts {
-        function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            uint8 v, bytes32 r, bytes32 s
+        ) external;
     }
 
     /// `transferWithAuthorization` for any signature that the payer's code accepts (FiatTokenV2_2).
     interface TransferBytes {
-        function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            bytes signature
+        ) external;
     }
 
     /// One call of a Multicall3 batch.
@@ -67,9 +73,10 @@ static DOMAIN_TYPE: LazyLock<B256> =
     LazyLock::new(|| keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"));
 
 static TRANSFER_TYPE: LazyLock<B256> = LazyLock::new(|| {
-    keccak256(
-        "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)",
-    )
+    keccak256(concat!(
+        "TransferWithAuthorization(address from,address to,uint256 value,",
+        "uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+    ))
 });
 
 /// The EIP-712 domain separator of a token, as its `DOMAIN_SEPARATOR()` gives it.
