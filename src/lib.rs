@@ -3,6 +3,8 @@
 pub mod app;
 pub mod chain;
 pub mod domain;
+pub mod http;
 pub mod store;
 pub mod task;
+pub mod telemetry;
 pub mod wire;

@@ -226,6 +226,11 @@ mod tests {
     use crate::domain::rail::ChainPoint;
     use crate::domain::time::Timestamp;
 
+    /// Whether the API's description lists the reason.
+    fn is_described(reason: &str) -> bool {
+        include_str!("../../openapi.yaml").contains(&format!("        - {reason}\n"))
+    }
+
     const SIMULATION: &str = "invalid_exact_evm_transaction_simulation_failed";
 
     /// Each refusal with its reason in version 1 and 2.
@@ -338,6 +343,7 @@ mod tests {
                     reason
                 };
                 assert_eq!(settle_reason(dialect, &rejection), expected, "{rejection:?}");
+                assert!(is_described(reason) && is_described(expected), "{rejection:?}");
             }
         }
     }
@@ -433,6 +439,7 @@ mod tests {
             for (dialect, reason) in [(Dialect::V1, in_v1), (Dialect::V2, in_v2)] {
                 let it = shortfall(dialect, &outcome).unwrap();
                 assert_eq!((it.reason, it.tx.is_some()), (reason, has_tx), "{outcome:?}");
+                assert!(is_described(reason), "{outcome:?}");
             }
         }
         assert!(
@@ -450,21 +457,40 @@ mod tests {
 
     #[test]
     fn complaints_name_the_part_at_fault() {
-        for (path, reason) in [
-            ("paymentRequirements.extra", "invalid_payment_requirements"),
-            ("paymentPayload.accepted.amount", "invalid_payload"),
-            ("x402Version", "invalid_payload"),
+        for (path, complaint) in [
+            ("paymentRequirements.extra", Complaint::InvalidRequirements),
+            ("paymentPayload.accepted.amount", Complaint::InvalidPayload),
+            ("x402Version", Complaint::InvalidPayload),
         ] {
             let malformed = Malformed {
                 path: path.to_owned(),
                 expected: String::new(),
             };
-            assert_eq!(Complaint::about(&malformed).verify_reason(), reason);
+            assert_eq!(Complaint::about(&malformed), complaint);
         }
-        assert_eq!(Complaint::Unexpected.verify_reason(), "unexpected_verify_error");
-        assert_eq!(Complaint::Unexpected.settle_reason(), "unexpected_settle_error");
-        assert_eq!(Complaint::InvalidJson.verify_reason(), "invalid_json");
-        assert_eq!(Complaint::MissingParameters.settle_reason(), "missing_parameters");
-        assert_eq!(Complaint::Conflict.settle_reason(), "idempotency_conflict");
+    }
+
+    #[test]
+    fn every_complaint_has_its_words() {
+        for (complaint, at_verify, at_settle) in [
+            (Complaint::InvalidJson, "invalid_json", "invalid_json"),
+            (Complaint::MissingParameters, "missing_parameters", "missing_parameters"),
+            (Complaint::InvalidPayload, "invalid_payload", "invalid_payload"),
+            (
+                Complaint::InvalidRequirements,
+                "invalid_payment_requirements",
+                "invalid_payment_requirements",
+            ),
+            (Complaint::Conflict, "idempotency_conflict", "idempotency_conflict"),
+            (
+                Complaint::Unexpected,
+                "unexpected_verify_error",
+                "unexpected_settle_error",
+            ),
+        ] {
+            assert_eq!(complaint.verify_reason(), at_verify);
+            assert_eq!(complaint.settle_reason(), at_settle);
+            assert!(is_described(at_verify) && is_described(at_settle));
+        }
     }
 }

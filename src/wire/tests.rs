@@ -252,7 +252,7 @@ fn versions_agree_or_are_refused() {
 #[test]
 fn networks_are_named_in_the_words_of_the_version() {
     let unknown = spoil(V1_PLAIN, "paymentRequirements/network", |asked, key| {
-        asked[key] = json!("arbitrum")
+        asked[key] = json!("arbitrum");
     });
     let envelope = unknown.unwrap();
     assert_eq!(
@@ -262,12 +262,12 @@ fn networks_are_named_in_the_words_of_the_version() {
     assert_eq!(envelope.network_text, "arbitrum");
 
     let other = spoil(V1_PLAIN, "paymentPayload/network", |given, key| {
-        given[key] = json!("arbitrum")
+        given[key] = json!("arbitrum");
     });
     assert_eq!(other.unwrap().request.unwrap().offer.network, None);
 
     let named = spoil(V2_PLAIN, "paymentRequirements/network", |asked, key| {
-        asked[key] = json!("base-sepolia")
+        asked[key] = json!("base-sepolia");
     });
     assert_eq!(fault(named).1, "paymentRequirements.network");
 }

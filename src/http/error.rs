@@ -1,0 +1,212 @@
+//! Requests that get no answer of their kind: what to say, in the shape that the endpoint's clients read.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::app::Trouble;
+use crate::domain::rejection::Malformed;
+use crate::http::Endpoint;
+use crate::store::StoreFault;
+use crate::wire::{self, Complaint, DecodeError};
+
+/// Why a request is denied. Not a refusal of a payment: that is an answer, with status 200.
+#[derive(Debug)]
+pub(super) struct Denied {
+    status: StatusCode,
+    /// How `/verify` and `/settle` put it.
+    complaint: Complaint,
+    /// How all other endpoints put it.
+    code: &'static str,
+    message: Cow<'static, str>,
+}
+
+impl Denied {
+    const fn because(status: StatusCode, complaint: Complaint, code: &'static str, message: Cow<'static, str>) -> Self {
+        Self {
+            status,
+            complaint,
+            code,
+            message,
+        }
+    }
+
+    const fn fixed(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        Self::because(status, Complaint::InvalidPayload, code, Cow::Borrowed(message))
+    }
+
+    pub(super) const fn no_such_route() -> Self {
+        Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    }
+
+    pub(super) const fn no_such_payment() -> Self {
+        Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such payment on record")
+    }
+
+    pub(super) const fn wrong_method() -> Self {
+        Self::fixed(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this path has other methods; see the Allow header",
+        )
+    }
+
+    pub(super) const fn wrong_content_type() -> Self {
+        Self::fixed(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "the body must be application/json",
+        )
+    }
+
+    pub(super) const fn too_large() -> Self {
+        Self::fixed(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "the body must be at most 64 KiB",
+        )
+    }
+
+    pub(super) const fn too_slow() -> Self {
+        Self::fixed(
+            StatusCode::REQUEST_TIMEOUT,
+            "too_slow",
+            "the body must arrive within 5 s",
+        )
+    }
+
+    pub(super) const fn cut_off() -> Self {
+        Self::fixed(StatusCode::BAD_REQUEST, "cut_off", "the body ended before its end")
+    }
+
+    pub(super) const fn too_busy() -> Self {
+        Self::because(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Complaint::Unexpected,
+            "too_busy",
+            Cow::Borrowed("too many requests are under way; try again"),
+        )
+    }
+
+    pub(super) const fn bug() -> Self {
+        Self::because(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Complaint::Unexpected,
+            "internal",
+            Cow::Borrowed("the facilitator failed; whether anything was done is on record"),
+        )
+    }
+
+    /// The answer, in the endpoint's shape. `network` is the request's, as far as it could be read.
+    pub(super) fn answer(self, endpoint: Option<Endpoint>, network: &str) -> Response {
+        let body = match endpoint {
+            Some(Endpoint::Verify) => wire::encode_verify_error(self.complaint, &self.message),
+            Some(Endpoint::Settle) => wire::encode_settle_error(self.complaint, &self.message, network),
+            Some(
+                Endpoint::Supported
+                | Endpoint::Payments
+                | Endpoint::Payment
+                | Endpoint::Live
+                | Endpoint::Ready
+                | Endpoint::Version,
+            )
+            | None => self.plain(),
+        };
+        let mut response = json(self.status, body);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    fn plain(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Fault<'a> {
+            code: &'a str,
+            message: &'a str,
+        }
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            error: Fault<'a>,
+        }
+        let error = Fault {
+            code: self.code,
+            message: &self.message,
+        };
+        serde_json::to_vec(&Envelope { error }).unwrap_or_default()
+    }
+}
+
+impl From<DecodeError> for Denied {
+    fn from(error: DecodeError) -> Self {
+        let message = error.to_string().into();
+        Self::because(StatusCode::BAD_REQUEST, error.complaint, "malformed", message)
+    }
+}
+
+impl From<Malformed> for Denied {
+    fn from(malformed: Malformed) -> Self {
+        DecodeError::from(malformed).into()
+    }
+}
+
+impl From<StoreFault> for Denied {
+    /// Logs the fault: the one place where a request's fault is logged.
+    fn from(fault: StoreFault) -> Self {
+        let source = std::error::Error::source(&fault).map(tracing::field::display);
+        match &fault {
+            StoreFault::Unavailable { .. } | StoreFault::OutcomeUnknown { .. } => {
+                tracing::warn!(error = %fault, error.source = source, "the database did not answer");
+                Self::because(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    Complaint::Unexpected,
+                    "database_unavailable",
+                    "the database did not answer; try again with the same request".into(),
+                )
+            }
+            StoreFault::Settings | StoreFault::Refused { .. } | StoreFault::Schema(_) | StoreFault::Corrupt { .. } => {
+                tracing::error!(error = %fault, error.source = source, "the database is not as it must be");
+                Self::bug()
+            }
+        }
+    }
+}
+
+impl From<Trouble> for Denied {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Malformed(malformed) => malformed.into(),
+            Trouble::Conflict(_) => Self::because(
+                StatusCode::CONFLICT,
+                Complaint::Conflict,
+                "conflict",
+                trouble.to_string().into(),
+            ),
+            Trouble::Rail(fault) => {
+                tracing::warn!(error = %fault, "the chain did not answer");
+                Self::because(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    Complaint::Unexpected,
+                    "chain_unavailable",
+                    format!("{} did not answer; nothing was done, try again", fault.network).into(),
+                )
+            }
+            Trouble::Store(fault) => fault.into(),
+        }
+    }
+}
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,125 @@
+//! What every request passes on its way in and out: a name, a place, a span, a count.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use futures_util::FutureExt;
+use metrics::SharedString;
+use tokio::sync::Semaphore;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+use uuid::Uuid;
+
+use crate::http::error::Denied;
+use crate::http::{Endpoint, ROUTES, Route};
+use crate::wire::NETWORK_UNKNOWN;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bytes of a request id that a caller gives.
+const REQUEST_ID_MAX: usize = 64;
+
+/// The routes with all that is common to them, and answers for whatever is no route. At most `in_flight_max`
+/// requests are under way at once.
+pub(super) fn around(routes: Router, in_flight_max: usize) -> Router {
+    let seats = Arc::new(Semaphore::new(in_flight_max.min(Semaphore::MAX_PERMITS)));
+    routes
+        .fallback(async || Denied::no_such_route().answer(None, NETWORK_UNKNOWN))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(seats, frame))
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let endpoint = route_of(&request).map(|route| route.endpoint);
+    Denied::wrong_method().answer(endpoint, NETWORK_UNKNOWN)
+}
+
+async fn frame(State(seats): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = route_of(&request);
+    let path = route.map_or("unmatched", |route| route.path);
+    let id = request_id(request.headers());
+    let span = tracing::info_span!(
+        "request",
+        request.id = id.to_str().unwrap_or_default(),
+        http.method = request.method().as_str(),
+        http.route = path,
+        http.status = Empty,
+        payment.id = Empty,
+        duration_ms = Empty,
+    );
+
+    let endpoint = route.map(|route| route.endpoint);
+    let answer = seated(&seats, endpoint, request, next).instrument(span.clone());
+    let mut response = answer.await;
+
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REQUEST_ID, id);
+    note(&span, endpoint, path, &response, began);
+    response
+}
+
+/// Runs the handler if there is room for it. What it takes is given back when the client goes away, too.
+async fn seated(seats: &Semaphore, endpoint: Option<Endpoint>, request: Request, next: Next) -> Response {
+    let _seat = match seats.try_acquire() {
+        Ok(seat) => Some(seat),
+        Err(_) if endpoint.is_some_and(Endpoint::is_health) => None,
+        Err(_) => return Denied::too_busy().answer(endpoint, NETWORK_UNKNOWN),
+    };
+    // The handler's state is shared only through types that survive a panic, or is dropped with it.
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    answer.await.unwrap_or_else(|_| {
+        tracing::error!("a handler panicked");
+        Denied::bug().answer(endpoint, NETWORK_UNKNOWN)
+    })
+}
+
+fn note(span: &Span, endpoint: Option<Endpoint>, path: &'static str, response: &Response, began: Instant) {
+    let elapsed = began.elapsed().as_secs_f64();
+    let status = response.status();
+    span.record("http.status", status.as_u16());
+    span.record("duration_ms", elapsed * 1000.0);
+    // Health is asked for every few seconds: noise, unless one looks for it.
+    if endpoint.is_some_and(Endpoint::is_health) {
+        span.in_scope(|| tracing::debug!("answered"));
+    } else {
+        span.in_scope(|| tracing::info!("answered"));
+    }
+    let labels = [
+        ("route", SharedString::const_str(path)),
+        ("status", status.as_str().to_owned().into()),
+    ];
+    metrics::counter!("facilitator_http_requests_total", &labels).increment(1);
+    metrics::histogram!("facilitator_http_duration_seconds", "route" => path).record(elapsed);
+}
+
+/// The route that serves the request, by its path alone.
+fn route_of(request: &Request) -> Option<&'static Route> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    ROUTES.iter().find(|route| route.path == path.as_str())
+}
+
+/// The caller's name for the request where it is fit to be logged and repeated, else one of ours.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_fit = |value: &&HeaderValue| {
+        (1..=REQUEST_ID_MAX).contains(&value.len())
+            && value
+                .as_bytes()
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    if let Some(given) = headers.get(REQUEST_ID).filter(is_fit) {
+        return given.clone();
+    }
+    let mut text = Uuid::encode_buffer();
+    let minted = Uuid::now_v7().simple().encode_lower(&mut text);
+    HeaderValue::from_str(minted).unwrap_or(HeaderValue::from_static("none"))
+}

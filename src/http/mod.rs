@@ -1,0 +1,142 @@
+//! How the world asks: HTTP/1.1 in, HTTP/1.1 out. The only place that knows the web framework.
+//!
+//! Handlers read a request, call one use case of `app` and write its answer; they never sign, send or decide,
+//! because a handler's future is dropped when its client goes away. Every answer is JSON, errors included, and an
+//! error of `/verify` or `/settle` has the shape of their answers, since official clients read nothing else.
+
+mod body;
+mod error;
+mod frame;
+mod health;
+mod patience;
+mod payments;
+mod records;
+mod server;
+mod view;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::{MethodRouter, get, post};
+use serde::Deserialize;
+
+pub use self::server::{ListenError, serve};
+use crate::app::App;
+use crate::wire;
+
+/// Where to listen and how much to take on at once.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The address that sellers reach the facilitator at. Plain HTTP: end TLS in front of it.
+    pub listen: SocketAddr,
+    /// Requests under way at once; one more is answered 503. Each may wait up to 25 s for a chain.
+    pub in_flight_max: usize,
+    /// Open connections, at least 1; more wait in the kernel's queue until one closes.
+    pub connections_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4020)),
+            in_flight_max: 4096,
+            connections_max: 8192,
+        }
+    }
+}
+
+/// One route: what `openapi.yaml` describes and the router serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The method, in capitals. `HEAD` goes with `GET`.
+    pub method: &'static str,
+    /// The path, with `{name}` for a parameter.
+    pub path: &'static str,
+    endpoint: Endpoint,
+}
+
+/// Every route there is.
+pub const ROUTES: [Route; 8] = [
+    Route::post("/verify", Endpoint::Verify),
+    Route::post("/settle", Endpoint::Settle),
+    Route::get("/supported", Endpoint::Supported),
+    Route::get("/payments", Endpoint::Payments),
+    Route::get("/payments/{id}", Endpoint::Payment),
+    Route::get("/health/live", Endpoint::Live),
+    Route::get("/health/ready", Endpoint::Ready),
+    Route::get("/version", Endpoint::Version),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    Verify,
+    Settle,
+    Supported,
+    Payments,
+    Payment,
+    Live,
+    Ready,
+    Version,
+}
+
+impl Route {
+    const fn get(path: &'static str, endpoint: Endpoint) -> Self {
+        Self {
+            method: "GET",
+            path,
+            endpoint,
+        }
+    }
+
+    const fn post(path: &'static str, endpoint: Endpoint) -> Self {
+        Self {
+            method: "POST",
+            path,
+            endpoint,
+        }
+    }
+}
+
+impl Endpoint {
+    fn handler(self) -> MethodRouter<Edge> {
+        match self {
+            Self::Verify => post(payments::verify),
+            Self::Settle => post(payments::settle),
+            Self::Supported => get(payments::supported),
+            Self::Payments => get(records::find),
+            Self::Payment => get(records::get),
+            Self::Live => get(health::live),
+            Self::Ready => get(health::ready),
+            Self::Version => get(health::version),
+        }
+    }
+
+    /// Operators ask these, and must hear back from a facilitator that is too busy for anybody else.
+    const fn is_health(self) -> bool {
+        matches!(self, Self::Live | Self::Ready | Self::Version)
+    }
+}
+
+/// What handlers share.
+#[derive(Clone)]
+struct Edge {
+    app: Arc<App>,
+    /// The answer to `/supported`: rails and signers do not change while the process runs.
+    supported: Bytes,
+}
+
+/// The router over all [`ROUTES`]. Build it after the metrics recorder is installed and after all rails are known.
+pub fn router(app: Arc<App>, settings: &Settings) -> Router {
+    let supported = wire::encode_supported(app.rails().map(|rail| (rail.id(), rail.lanes()))).into();
+    let edge = Edge { app, supported };
+    let routes = ROUTES.iter().fold(Router::new(), |router, route| {
+        router.route(route.path, route.endpoint.handler())
+    });
+    frame::around(routes.with_state(edge), settings.in_flight_max)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! `/payments`: what became of each payment, by any name it has.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+
+use crate::app;
+use crate::domain::id::PaymentId;
+use crate::domain::network::NetworkId;
+use crate::domain::rail::TxId;
+use crate::domain::rejection::Malformed;
+use crate::domain::settlement::State as Stage;
+use crate::http::error::{Denied, json};
+use crate::http::{Edge, view};
+use crate::store::{Cursor, DateTime, Filter, PAGE_MAX, Utc};
+use crate::wire::NETWORK_UNKNOWN;
+
+/// Records on a page when the caller does not say.
+const PAGE_DEFAULT: u16 = 100;
+
+/// Bytes of any value in a query. The longest is an address or a transaction's name.
+const VALUE_MAX: usize = 128;
+
+/// Times that a query may name, in Unix seconds: 1970 up to the end of 9999, which is what the database compares.
+const TIMES: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
+
+/// `GET /payments/{id}`.
+pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
+    answer(record(&edge, id).await)
+}
+
+async fn record(edge: &Edge, id: Result<Path<String>, PathRejection>) -> Result<Vec<u8>, Denied> {
+    let id: PaymentId = id
+        .ok()
+        .and_then(|Path(text)| text.parse().ok())
+        .ok_or_else(|| malformed("id", "\"pay_\" and 32 lower-case hexadecimal digits"))?;
+    let record = app::records::get(&edge.app, id)
+        .await?
+        .ok_or_else(Denied::no_such_payment)?;
+    Ok(view::one(&record))
+}
+
+/// `GET /payments`.
+pub(super) async fn find(State(edge): State<Edge>, uri: Uri) -> Response {
+    answer(records(&edge, &uri).await)
+}
+
+async fn records(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
+    let (records, next) = match Question::read(uri)? {
+        Question::Coordinates {
+            network,
+            asset,
+            payer,
+            nonce,
+        } => {
+            let found = app::records::by_coordinates(&edge.app, &network, &asset, &payer, &nonce).await?;
+            (found.into_iter().collect(), None)
+        }
+        Question::Transaction(tx) => (app::records::by_transaction(&edge.app, &tx).await?, None),
+        Question::Listing { filter, after, limit } => {
+            let page = app::records::list(&edge.app, &filter, after.as_ref(), limit).await?;
+            (page.records, page.next)
+        }
+    };
+    Ok(view::page(&records, next))
+}
+
+fn answer(found: Result<Vec<u8>, Denied>) -> Response {
+    match found {
+        Ok(body) => json(StatusCode::OK, body),
+        Err(denied) => denied.answer(None, NETWORK_UNKNOWN),
+    }
+}
+
+fn malformed(key: &str, expected: &str) -> Denied {
+    Malformed {
+        path: key.to_owned(),
+        expected: expected.to_owned(),
+    }
+    .into()
+}
+
+/// The three things `/payments` can be asked.
+#[derive(Debug)]
+enum Question {
+    Coordinates {
+        network: NetworkId,
+        asset: String,
+        payer: String,
+        nonce: String,
+    },
+    Transaction(TxId),
+    Listing {
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: u16,
+    },
+}
+
+impl Question {
+    fn read(uri: &Uri) -> Result<Self, Denied> {
+        let mut keys = Keys::read(uri)?;
+        let (question, expected) = if let Some(tx) = keys.take("transaction") {
+            (Self::Transaction(TxId(tx)), "no other key beside transaction")
+        } else if let Some(nonce) = keys.take("nonce") {
+            let question = Self::Coordinates {
+                network: keys.need("network", NETWORK)?,
+                asset: keys.need("asset", "the asset of the authorization with this nonce")?,
+                payer: keys.need("payer", "the payer of the authorization with this nonce")?,
+                nonce,
+            };
+            (question, "no other key beside network, asset, payer and nonce")
+        } else {
+            (keys.listing()?, KNOWN)
+        };
+        if keys.0.is_empty() {
+            Ok(question)
+        } else {
+            Err(malformed("query", expected))
+        }
+    }
+}
+
+const NETWORK: &str = "a CAIP-2 chain id such as eip155:8453";
+const TIME: &str = "an RFC 3339 time such as 2026-11-21T00:00:00Z";
+const KNOWN: &str = "of transaction, network, asset, payer, nonce, payTo, state, createdFrom, createdBefore, limit \
+                     and cursor, each at most once and not empty";
+
+/// What a query string gives, by key.
+struct Keys(BTreeMap<String, String>);
+
+impl Keys {
+    fn read(uri: &Uri) -> Result<Self, Denied> {
+        let Query(pairs): Query<Vec<(String, String)>> =
+            Query::try_from_uri(uri).map_err(|_| malformed("query", KNOWN))?;
+        let mut keys = BTreeMap::new();
+        for (key, value) in pairs {
+            let is_sane = (1..=VALUE_MAX).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
+            if !is_sane || keys.insert(key, value).is_some() {
+                return Err(malformed("query", KNOWN));
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    fn take(&mut self, key: &str) -> Option<String> {
+        self.0.remove(key)
+    }
+
+    fn need<T: FromStr>(&mut self, key: &str, expected: &str) -> Result<T, Denied> {
+        self.parsed(key, expected)?.ok_or_else(|| malformed(key, expected))
+    }
+
+    fn parsed<T: FromStr>(&mut self, key: &str, expected: &str) -> Result<Option<T>, Denied> {
+        let value = self.take(key).map(|text| text.parse()).transpose();
+        value.map_err(|_| malformed(key, expected))
+    }
+
+    fn time(&mut self, key: &str) -> Result<Option<DateTime<Utc>>, Denied> {
+        match self.parsed::<DateTime<Utc>>(key, TIME)? {
+            Some(time) if !TIMES.contains(&time.timestamp()) => Err(malformed(key, TIME)),
+            time => Ok(time),
+        }
+    }
+
+    fn state(&mut self) -> Result<Option<Stage>, Denied> {
+        let Some(name) = self.take("state") else {
+            return Ok(None);
+        };
+        let known = || Stage::ALL.map(Stage::as_str).join(", ");
+        let stage = Stage::named(&name).ok_or_else(|| malformed("state", &format!("one of {}", known())))?;
+        Ok(Some(stage))
+    }
+
+    fn listing(&mut self) -> Result<Question, Denied> {
+        let expected = "a whole number from 1 to 1000";
+        let limit = self.parsed("limit", expected)?.unwrap_or(PAGE_DEFAULT);
+        if !(1..=PAGE_MAX).contains(&limit) {
+            return Err(malformed("limit", expected));
+        }
+        Ok(Question::Listing {
+            filter: Filter {
+                state: self.state()?,
+                network: self.parsed("network", NETWORK)?,
+                asset: self.take("asset"),
+                payer: self.take("payer"),
+                pay_to: self.take("payTo"),
+                nonce: None,
+                created_from: self.time("createdFrom")?,
+                created_before: self.time("createdBefore")?,
+            },
+            after: self.parsed("cursor", "the nextCursor of an earlier page")?,
+            limit,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Result<Question, Denied> {
+        Question::read(&format!("/payments?{query}").parse().unwrap())
+    }
+
+    #[test]
+    fn a_query_asks_one_of_three_things() {
+        let coordinates = read("network=eip155%3A8453&asset=0xa&payer=0xb&nonce=0xc").unwrap();
+        assert!(matches!(coordinates, Question::Coordinates { nonce, .. } if nonce == "0xc"));
+        assert!(matches!(read("transaction=0xd").unwrap(), Question::Transaction(TxId(tx)) if tx == "0xd"));
+        let listing = read(
+            "state=in_flight&network=eip155:1&payTo=0xe&createdFrom=2026-11-01T00:00:00Z\
+             &createdBefore=2026-11-02T00:00:00.5%2B01:00&limit=1000",
+        );
+        let Question::Listing { filter, after, limit } = listing.unwrap() else {
+            panic!("not a listing");
+        };
+        assert_eq!(filter.state, Some(Stage::InFlight));
+        assert_eq!(filter.pay_to.as_deref(), Some("0xe"));
+        assert!(filter.created_from < filter.created_before);
+        assert!(after.is_none());
+        assert_eq!(limit, 1000);
+        assert!(matches!(
+            read("").unwrap(),
+            Question::Listing {
+                limit: PAGE_DEFAULT,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_query_that_asks_anything_else_is_refused() {
+        for query in [
+            "colour=red",
+            "payer=",
+            "payer=a&payer=b",
+            "payer=%00",
+            "payer=a%20b",
+            "payer=%ff",
+            "transaction=0x1&payer=0x2",
+            "nonce=0x1",
+            "network=eip155:1&asset=0x1&payer=0x2&nonce=0x3&limit=1",
+            "network=base&asset=0x1&payer=0x2&nonce=0x3",
+            "network=base",
+            "state=settled",
+            "limit=0",
+            "limit=1001",
+            "limit=ten",
+            "createdFrom=yesterday",
+            "createdFrom=2026-11-21",
+            "createdBefore=-0001-01-01T00:00:00Z",
+            "cursor=0",
+        ] {
+            assert!(read(query).is_err(), "{query}");
+        }
+        assert!(read(&format!("payer={}", "a".repeat(VALUE_MAX + 1))).is_err());
+    }
+}

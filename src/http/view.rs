@@ -1,0 +1,294 @@
+//! How a payment on record is shown. No signature and no request body is, so that nothing here lets its reader do
+//! more than read.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::domain::amount::Amount;
+use crate::domain::id::PaymentId;
+use crate::domain::rail::ChainPoint;
+use crate::domain::settlement::{Setback, Settlement, State};
+use crate::store::{Cursor, DateTime, Record, Utc};
+
+/// A payment's record as JSON.
+pub(super) fn one(record: &Record) -> Vec<u8> {
+    bytes(&View::of(record))
+}
+
+/// A page of records as JSON.
+pub(super) fn page(records: &[Record], next: Option<Cursor>) -> Vec<u8> {
+    bytes(&PageView {
+        payments: records.iter().map(View::of).collect(),
+        next_cursor: next.map(|cursor| cursor.to_string()),
+    })
+}
+
+fn bytes(view: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(view).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PageView<'a> {
+    payments: Vec<View<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// A payment as the API shows it. Every key is always there; what is not known is null.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    id: PaymentId,
+    state: &'static str,
+    network: &'a str,
+    scheme: &'a str,
+    asset: &'a str,
+    payer: &'a str,
+    pay_to: &'a str,
+    #[serde(serialize_with = "as_text")]
+    amount: Amount,
+    nonce: &'a str,
+    #[serde(serialize_with = "as_text")]
+    valid_after: u64,
+    #[serde(serialize_with = "as_text")]
+    valid_before: u64,
+    transaction: Option<&'a str>,
+    transactions: Vec<&'a str>,
+    block: Option<BlockView<'a>>,
+    log_index: Option<u64>,
+    finality: &'static str,
+    failure: Option<FailureView<'a>>,
+    setback: Option<SetbackView<'a>>,
+    resource: Option<&'a str>,
+    references: Vec<ReferenceView<'a>>,
+    created_at: String,
+    confirmed_at: Option<String>,
+    finalized_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct BlockView<'a> {
+    number: u64,
+    hash: &'a str,
+    time: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FailureView<'a> {
+    proof: &'static str,
+    transaction: Option<&'a str>,
+    block: BlockView<'a>,
+}
+
+#[derive(Serialize)]
+struct SetbackView<'a> {
+    kind: &'static str,
+    transaction: &'a str,
+}
+
+#[derive(Serialize)]
+struct ReferenceView<'a> {
+    kind: &'static str,
+    value: &'a str,
+}
+
+impl<'a> View<'a> {
+    fn of(record: &'a Record) -> Self {
+        let signed = &record.authorization;
+        let landed = record.settlement.landed();
+        let latest = landed.map(|it| &it.tx).or_else(|| record.txs.last());
+        Self {
+            id: record.id,
+            state: record.settlement.state().as_str(),
+            network: record.network.as_str(),
+            scheme: record.scheme.as_str(),
+            asset: &signed.asset,
+            payer: &signed.payer,
+            pay_to: &signed.pay_to,
+            amount: signed.amount,
+            nonce: &signed.nonce,
+            valid_after: signed.window.after.0,
+            valid_before: signed.window.before.0,
+            transaction: latest.map(|tx| tx.0.as_str()),
+            transactions: record.txs.iter().map(|tx| tx.0.as_str()).collect(),
+            block: landed.map(|it| BlockView::of(&it.block)),
+            log_index: landed.map(|it| it.log_index),
+            finality: finality(record.settlement.state()),
+            failure: failure(&record.settlement),
+            setback: setback(&record.settlement),
+            resource: record.resource_url.as_deref(),
+            references: record
+                .references
+                .iter()
+                .map(|it| ReferenceView {
+                    kind: it.kind.as_str(),
+                    value: &it.value,
+                })
+                .collect(),
+            created_at: rfc_3339(record.created_at),
+            confirmed_at: record.confirmed_at.map(rfc_3339),
+            finalized_at: record.final_at.map(rfc_3339),
+        }
+    }
+}
+
+impl<'a> BlockView<'a> {
+    fn of(block: &'a ChainPoint) -> Self {
+        let seconds = i64::try_from(block.time.0).ok();
+        Self {
+            number: block.height,
+            hash: &block.hash,
+            time: seconds
+                .and_then(|it| DateTime::from_timestamp(it, 0))
+                .map(|it| it.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        }
+    }
+}
+
+const fn finality(state: State) -> &'static str {
+    match state {
+        State::Confirmed => "confirmed",
+        State::Final => "finalized",
+        State::Reserved | State::InFlight | State::Failed | State::Withdrawn => "none",
+    }
+}
+
+fn failure(settlement: &Settlement) -> Option<FailureView<'_>> {
+    let Settlement::Failed { proof } = settlement else {
+        return None;
+    };
+    Some(FailureView {
+        proof: proof.as_str(),
+        transaction: proof.tx().map(|tx| tx.0.as_str()),
+        block: BlockView::of(proof.block()),
+    })
+}
+
+fn setback(settlement: &Settlement) -> Option<SetbackView<'_>> {
+    let Settlement::InFlight {
+        setback: Some(setback), ..
+    } = settlement
+    else {
+        return None;
+    };
+    let (kind, tx) = match setback {
+        Setback::Reverted { tx } => ("reverted", tx),
+        Setback::TransferMissing { tx } => ("transfer_missing", tx),
+    };
+    Some(SetbackView {
+        kind,
+        transaction: &tx.0,
+    })
+}
+
+/// Microseconds, as the database keeps them.
+fn rfc_3339(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// Numbers that a double cannot hold are written as decimal strings.
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::authorization::{Authorization, PaymentKey, Window};
+    use crate::domain::network::Scheme;
+    use crate::domain::rail::TxId;
+    use crate::domain::request::{PaymentReference, ReferenceKind};
+    use crate::domain::settlement::{CannotLand, Landed};
+    use crate::domain::time::Timestamp;
+
+    fn record(settlement: Settlement) -> Record {
+        let time = |seconds| DateTime::from_timestamp(seconds, 250_000_000).unwrap();
+        let (confirmed_at, final_at) = match settlement.state() {
+            State::Confirmed => (Some(time(1_795_255_204)), None),
+            State::Final => (Some(time(1_795_255_204)), Some(time(1_795_256_100))),
+            State::Reserved | State::InFlight | State::Failed | State::Withdrawn => (None, None),
+        };
+        Record {
+            id: "pay_019a9e4c7d4270d1b3a5c6e2f8014b9d".parse().unwrap(),
+            network: "eip155:84532".parse().unwrap(),
+            scheme: Scheme::exact(),
+            authorization: Authorization {
+                payer: "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266".to_owned(),
+                pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C".to_owned(),
+                asset: "0x036CbD53842c5426634e7929541eC2318f3dCF7e".to_owned(),
+                amount: Amount::from_units(10_000),
+                nonce: "0xe20d3bd1929af68ce704e37dcd37c70086e5467b87db54039bb669ec6bb9cb21".to_owned(),
+                window: Window {
+                    after: Timestamp(0),
+                    before: Timestamp(1_893_456_000),
+                },
+                key: PaymentKey([7; 32]),
+                body: b"a bearer instrument".to_vec(),
+            },
+            settlement,
+            version: 3,
+            digest: [9; 32],
+            envelope: "x402/2".to_owned(),
+            resource_url: Some("https://shop.example/report".to_owned()),
+            references: vec![PaymentReference {
+                kind: ReferenceKind::PaymentIdentifier,
+                value: "pay_7d5d747be160e280".to_owned(),
+            }],
+            txs: vec![TxId(TX.to_owned())],
+            since_height: 1,
+            must_go_alone: false,
+            granted_at: None,
+            answer: None,
+            created_at: time(1_795_255_200),
+            confirmed_at,
+            final_at,
+        }
+    }
+
+    const TX: &str = "0x89c91c789e57059b17285e7ba1716a1f5ff4c5dace0ea5a5135f26158d0421b9";
+
+    fn block() -> ChainPoint {
+        ChainPoint {
+            height: 33_902_118,
+            hash: "0x3f1c0a52d6b4e7980f2d6c1b5a4e39871d0c6f5b2a3e4d7c8b9a0f1e2d3c4b5a".to_owned(),
+            time: Timestamp(1_795_255_202),
+        }
+    }
+
+    #[test]
+    fn records_are_shown_as_the_fixtures_have_them() {
+        let tx = || TxId(TX.to_owned());
+        let landed = Landed {
+            tx: tx(),
+            log_index: 12,
+            block: block(),
+            is_deep_enough: true,
+            is_final: true,
+        };
+        let reverted = Settlement::InFlight {
+            tx: tx(),
+            setback: Some(Setback::Reverted { tx: tx() }),
+        };
+        let proof = CannotLand::Cancelled {
+            tx: tx(),
+            block: block(),
+        };
+        for (settlement, fixture) in [
+            (
+                Settlement::Final { landed },
+                include_str!("../../tests/fixtures/records/final.json"),
+            ),
+            (reverted, include_str!("../../tests/fixtures/records/set_back.json")),
+            (
+                Settlement::Failed { proof },
+                include_str!("../../tests/fixtures/records/failed.json"),
+            ),
+        ] {
+            let shown = one(&record(settlement));
+            let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+            let expected: serde_json::Value = serde_json::from_str(fixture).unwrap();
+            assert_eq!(shown, expected, "{shown:#}");
+        }
+    }
+}
