@@ -79,10 +79,14 @@ impl Config {
     /// Names the file or the key, and what was expected there. Never repeats a secret.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: name.clone(), source })?;
-        let table: toml::Table =
-            text.parse().map_err(|source| ConfigError::NotToml { path: name, source: Box::new(source) })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: name.clone(),
+            source,
+        })?;
+        let table: toml::Table = text.parse().map_err(|source| ConfigError::NotToml {
+            path: name,
+            source: Box::new(source),
+        })?;
         Self::from_table(table)
     }
 
@@ -91,13 +95,22 @@ impl Config {
         resolve(&mut value, "")?;
         let config: Self = serde_path_to_error::deserialize(value.into_deserializer()).map_err(|error| {
             // A secret that has a wrong form must not be repeated in the complaint.
-            ConfigError::Key { key: error.path().to_string(), what: first_line(&error.inner().to_string()) }
+            ConfigError::Key {
+                key: error.path().to_string(),
+                what: first_line(&error.inner().to_string()),
+            }
         })?;
         if !(1..=25).contains(&config.settle.wait_seconds) {
-            return Err(ConfigError::Key { key: "settle.wait_seconds".into(), what: "expected 1 to 25".into() });
+            return Err(ConfigError::Key {
+                key: "settle.wait_seconds".into(),
+                what: "expected 1 to 25".into(),
+            });
         }
         if config.network.is_empty() {
-            return Err(ConfigError::Key { key: "network".into(), what: "expected at least one network".into() });
+            return Err(ConfigError::Key {
+                key: "network".into(),
+                what: "expected at least one network".into(),
+            });
         }
         Ok(config)
     }
@@ -116,7 +129,11 @@ fn resolve(value: &mut Value, key: &str) -> Result<(), ConfigError> {
                 return Ok(());
             }
             for (name, inner) in table.iter_mut() {
-                let inner_key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                let inner_key = if key.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{key}.{name}")
+                };
                 resolve(inner, &inner_key)?;
             }
         }
@@ -131,9 +148,14 @@ fn resolve(value: &mut Value, key: &str) -> Result<(), ConfigError> {
 }
 
 fn secret(table: &toml::Table, key: &str) -> Result<Option<String>, ConfigError> {
-    let missing = |what: String| ConfigError::Secret { key: key.to_owned(), what };
+    let missing = |what: String| ConfigError::Secret {
+        key: key.to_owned(),
+        what,
+    };
     let mut entries = table.iter();
-    let (Some((kind, Value::String(place))), None) = (entries.next(), entries.next()) else { return Ok(None) };
+    let (Some((kind, Value::String(place))), None) = (entries.next(), entries.next()) else {
+        return Ok(None);
+    };
     let text = match kind.as_str() {
         "env" => {
             #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]

@@ -16,8 +16,24 @@ const PAGE: u16 = 1000;
 
 /// Columns in their order. Additions go at the end.
 pub const COLUMNS: [&str; 18] = [
-    "id", "created_at", "state", "network", "asset", "payer", "pay_to", "amount_atomic", "amount", "nonce",
-    "transaction", "log_index", "block_number", "block_time", "confirmed_at", "final_at", "resource", "references",
+    "id",
+    "created_at",
+    "state",
+    "network",
+    "asset",
+    "payer",
+    "pay_to",
+    "amount_atomic",
+    "amount",
+    "nonce",
+    "transaction",
+    "log_index",
+    "block_number",
+    "block_time",
+    "confirmed_at",
+    "final_at",
+    "resource",
+    "references",
 ];
 
 /// Which payments to print.
@@ -92,7 +108,10 @@ struct Decimals(Vec<(NetworkId, String, u8)>);
 impl Decimals {
     fn of(config: &Config) -> Self {
         let assets = config.network.iter().flat_map(|network| {
-            network.assets.iter().map(|asset| (network.id.clone(), asset.address.to_string(), asset.decimals))
+            network
+                .assets
+                .iter()
+                .map(|asset| (network.id.clone(), asset.address.to_string(), asset.decimals))
         });
         Self(assets.collect())
     }
@@ -112,8 +131,11 @@ fn row(record: &Record, decimals: &Decimals) -> String {
     let block_time = landed
         .and_then(|it| i64::try_from(it.block.time.0).ok())
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    let references: Vec<String> =
-        record.references.iter().map(|it| format!("{}={}", it.kind.as_str(), it.value)).collect();
+    let references: Vec<String> = record
+        .references
+        .iter()
+        .map(|it| format!("{}={}", it.kind.as_str(), it.value))
+        .collect();
     let fields = [
         record.id.to_string(),
         rfc3339(record.created_at),
@@ -123,9 +145,14 @@ fn row(record: &Record, decimals: &Decimals) -> String {
         paid.payer.clone(),
         paid.pay_to.clone(),
         paid.amount.to_string(),
-        decimals.find(record).map_or_else(String::new, |places| decimal(paid.amount, places)),
+        decimals
+            .find(record)
+            .map_or_else(String::new, |places| decimal(paid.amount, places)),
         paid.nonce.clone(),
-        landed.map(|it| &it.tx).or(record.txs.last()).map_or_else(String::new, ToString::to_string),
+        landed
+            .map(|it| &it.tx)
+            .or(record.txs.last())
+            .map_or_else(String::new, ToString::to_string),
         landed.map_or_else(String::new, |it| it.log_index.to_string()),
         landed.map_or_else(String::new, |it| it.block.height.to_string()),
         time(block_time),
@@ -146,14 +173,26 @@ fn decimal(amount: Amount, places: u8) -> String {
     let places = usize::from(places);
     let digits = format!("{:0>width$}", amount.units(), width = places.saturating_add(1));
     let (whole, rest) = digits.split_at(digits.len().saturating_sub(places));
-    if places == 0 { whole.to_owned() } else { format!("{whole}.{rest}") }
+    if places == 0 {
+        whole.to_owned()
+    } else {
+        format!("{whole}.{rest}")
+    }
 }
 
 /// Quotes a field where RFC 4180 asks for it, and disarms text that a spreadsheet would take for a formula.
 fn escape(field: &str) -> String {
     let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{field}") } else { field.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let text = if is_formula {
+        format!("'{field}")
+    } else {
+        field.to_owned()
+    };
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -162,18 +201,26 @@ mod tests {
 
     #[test]
     fn amounts_are_written_with_all_their_decimals() {
-        for (units, places, text) in
-            [(10_000, 6, "0.010000"), (0, 6, "0.000000"), (1_234_567, 6, "1.234567"), (5, 0, "5"), (1, 18, "0.000000000000000001")]
-        {
+        for (units, places, text) in [
+            (10_000, 6, "0.010000"),
+            (0, 6, "0.000000"),
+            (1_234_567, 6, "1.234567"),
+            (5, 0, "5"),
+            (1, 18, "0.000000000000000001"),
+        ] {
             assert_eq!(decimal(Amount::from_units(units), places), text);
         }
     }
 
     #[test]
     fn fields_are_quoted_where_rfc_4180_asks_and_formulas_are_disarmed() {
-        for (field, text) in
-            [("plain", "plain"), ("a,b", "\"a,b\""), ("say \"x\"", "\"say \"\"x\"\"\""), ("=1+1", "'=1+1"), ("a\nb", "\"a\nb\"")]
-        {
+        for (field, text) in [
+            ("plain", "plain"),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"", "\"say \"\"x\"\"\""),
+            ("=1+1", "'=1+1"),
+            ("a\nb", "\"a\nb\""),
+        ] {
             assert_eq!(escape(field), text);
         }
     }

@@ -1,12 +1,8 @@
 //! `facilitator serve`, and its parts by themselves: `migrate` and `check`.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, SystemClock};
 use crate::config::Config;
@@ -15,11 +11,8 @@ use crate::store::Store;
 use crate::task::Tasks;
 use crate::{chain, http, telemetry};
 
-/// How long a stopping process waits for its requests: a little more than the longest answer takes.
-const DRAIN: Duration = Duration::from_secs(26);
-
-/// How long it waits for background tasks after that: one call to a chain or the database each.
-const DRAIN_TASKS: Duration = Duration::from_secs(6);
+/// How long a stopping process waits for its background tasks: one call to a chain or the database each.
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// Serves until told to stop (SIGINT or SIGTERM), then lets requests and lanes end their current step.
 ///
@@ -28,8 +21,6 @@ const DRAIN_TASKS: Duration = Duration::from_secs(6);
 pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> {
     telemetry::start_logging(&config.log)?;
     let metrics = telemetry::start_metrics()?;
-    let listener = listen("http.listen", config.http.listen).await?;
-    let metrics_listener = listen("metrics.listen", config.metrics.listen).await?;
     let store = Store::connect(&config.database).await?;
     if migrate {
         store.migrate().await?;
@@ -42,38 +33,14 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let app = Arc::new(App::new(store.clone(), rails, Arc::new(SystemClock), config.settle));
     app.start(&tasks).await?;
 
-    let (settings, stop) = (config.http.clone(), tasks.stop_signal());
-    let metrics_router = http::metrics_router(move || metrics.render());
-    tasks.spawn("metrics", async move { http::serve(metrics_listener, metrics_router, &settings, stop).await });
-
-    let no_more_requests = CancellationToken::new();
-    let requests = http::serve(
-        listener,
-        http::router(app, &config.http),
-        &config.http,
-        no_more_requests.clone(),
-    );
-    let patience = async {
-        stop_requested().await;
-        tracing::info!("stopping: finishing what is under way");
-        no_more_requests.cancel();
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        () = requests => {}
-        () = patience => tracing::warn!("some requests were not answered in time"),
-    }
+    let served = http::serve(&config.http, &config.metrics, app, metrics, stop_requested()).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
-    if !tasks.drain(DRAIN_TASKS).await {
+    if !tasks.drain(DRAIN).await {
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");
     }
     store.close().await;
     tracing::info!("stopped");
-    Ok(())
-}
-
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
-    TcpListener::bind(address).await.map_err(|error| format!("{key}: cannot listen on {address}: {error}").into())
+    Ok(served?)
 }
 
 /// Brings the schema up to date.
@@ -126,4 +93,5 @@ async fn stop_requested() {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+    tracing::info!("stopping: finishing what is under way");
 }

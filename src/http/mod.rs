@@ -8,7 +8,6 @@ mod body;
 mod error;
 mod frame;
 mod health;
-mod metrics;
 mod patience;
 mod payments;
 mod records;
@@ -23,8 +22,7 @@ use axum::body::Bytes;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 
-pub use self::metrics::metrics_router;
-pub use self::server::serve;
+pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::wire;
 
@@ -36,13 +34,17 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Requests under way at once; one more is answered 503. Each may wait up to 25 s for a chain.
     pub in_flight_max: usize,
-    /// Open connections; more wait in the kernel's queue until one closes.
+    /// Open connections, at least 1; more wait in the kernel's queue until one closes.
     pub connections_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4020)), in_flight_max: 4096, connections_max: 8192 }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4020)),
+            in_flight_max: 4096,
+            connections_max: 8192,
+        }
     }
 }
 

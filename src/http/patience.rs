@@ -1,4 +1,5 @@
-//! A connection that gives a request's head a short time to arrive, and itself a long time between requests.
+//! A connection that gives a request's head a short time to arrive, and itself a long time between requests; and
+//! that does not wait for ever for a client to take its answer.
 //!
 //! hyper has one timeout for both (`header_read_timeout`, which also runs while a kept-alive connection is idle).
 //! Set short, it closes connections that a proxy or a client's pool is about to use again, and a `POST` that meets
@@ -17,6 +18,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a request's head may take, from its first byte on.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the client may take none of an answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How far a connection is with its present request; shared by its stream and its service. One task runs both,
 /// so nothing is ordered by these.
@@ -54,13 +58,38 @@ impl Progress {
     }
 }
 
+/// A time limit on one thing that may be pending.
+#[derive(Default)]
+struct Limit {
+    /// Made on first need: nothing usually waits long enough to need it.
+    timer: Option<Pin<Box<Sleep>>>,
+    is_running: bool,
+}
+
+impl Limit {
+    /// The thing is still pending; an error once it has been for `patience`.
+    fn poll(&mut self, patience: Duration, context: &mut Context<'_>) -> Poll<io::Error> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        if !self.is_running {
+            self.is_running = true;
+            let now = Instant::now();
+            timer.as_mut().reset(now.checked_add(patience).unwrap_or(now));
+        }
+        timer.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    /// The thing is done.
+    fn rest(&mut self) {
+        self.is_running = false;
+    }
+}
+
 /// A stream of requests.
 pub(super) struct Patient<S> {
     stream: S,
     progress: Progress,
-    /// Runs while a head is incomplete. Made on first need: a head usually comes in one piece.
-    timer: Option<Pin<Box<Sleep>>>,
-    is_running: bool,
+    head: Limit,
+    answer: Limit,
 }
 
 impl<S> Patient<S> {
@@ -68,24 +97,18 @@ impl<S> Patient<S> {
         Self {
             stream,
             progress,
-            timer: None,
-            is_running: false,
+            head: Limit::default(),
+            answer: Limit::default(),
         }
     }
 
-    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.progress.is_heading() {
-            self.is_running = false;
-            return Poll::Pending;
+    /// Holds what writing came to against the time that it may take.
+    fn limited<T>(&mut self, wrote: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if wrote.is_pending() {
+            return self.answer.poll(ANSWER_PATIENCE, context).map(Err);
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(HEAD_PATIENCE)));
-        if !self.is_running {
-            self.is_running = true;
-            let now = Instant::now();
-            timer.as_mut().reset(now.checked_add(HEAD_PATIENCE).unwrap_or(now));
-        }
-        std::task::ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.answer.rest();
+        wrote
     }
 }
 
@@ -96,27 +119,34 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        if Pin::new(&mut self.stream).poll_read(context, buffer)?.is_pending() {
-            return self.poll_patience(context);
+        if Pin::new(&mut self.stream).poll_read(context, buffer)?.is_ready() {
+            if buffer.filled().len() > before {
+                self.progress.arrived();
+            }
+            return Poll::Ready(Ok(()));
         }
-        if buffer.filled().len() > before {
-            self.progress.arrived();
+        if self.progress.is_heading() {
+            return self.head.poll(HEAD_PATIENCE, context).map(Err);
         }
-        Poll::Ready(Ok(()))
+        self.head.rest();
+        Poll::Pending
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.limited(wrote, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.limited(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.limited(shut, context)
     }
 
     fn poll_write_vectored(
@@ -124,7 +154,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.limited(wrote, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -179,5 +210,20 @@ mod tests {
         let read = async { while stream.read(&mut buffer).await.is_ok() {} };
         tokio::select! { () = drip => {}, () = read => {} }
         assert!(began.elapsed() <= HEAD_PATIENCE.saturating_mul(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_left() {
+        let (mut client, server) = duplex(64);
+        let mut stream = Patient::new(server, Progress::default());
+        stream.write_all(&[0; 64]).await.unwrap();
+        let began = Instant::now();
+        let taken = async {
+            tokio::time::sleep(ANSWER_PATIENCE / 2).await;
+            client.read_exact(&mut [0; 64]).await.unwrap();
+        };
+        let (wrote, ()) = tokio::join!(stream.write_all(&[0; 65]), taken);
+        assert_eq!(wrote.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), ANSWER_PATIENCE.mul_f32(1.5));
     }
 }

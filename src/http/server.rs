@@ -1,7 +1,9 @@
 //! The server: accepts connections, serves them, and lets them end.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,18 +11,22 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
+use axum::routing::get;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::app::App;
 use crate::http::Settings;
 use crate::http::patience::{Patient, Progress};
+use crate::telemetry::MetricsSettings;
 
 /// How long a connection may idle between two requests: longer than the load balancers in front of it keep
 /// theirs, commonly 60 s, so that it is never this side that closes one about to be used.
@@ -29,24 +35,93 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(75);
 /// Bytes of a request's head.
 const HEAD_MAX: usize = 16 * 1024;
 
+/// Connections that read metrics.
+const METRICS_CONNECTIONS_MAX: usize = 16;
+
 /// How long to wait after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves the router until `stop`, then takes no new connection, lets the requests under way end, and returns
-/// when the last connection is closed. HTTP/1 only.
-pub async fn serve(listener: TcpListener, router: Router, settings: &Settings, stop: CancellationToken) {
-    let seats = Arc::new(Semaphore::new(
-        settings.connections_max.clamp(1, Semaphore::MAX_PERMITS),
-    ));
-    // Connections live in here rather than in the task module: they end with this future, at the latest.
+/// How long requests under way may take to end once the server is told to stop: a little more than the longest
+/// answer takes.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(26);
+
+/// How often metrics are tidied when nobody reads them: their samples pile up until then.
+const METRICS_PERIOD: Duration = Duration::from_secs(5);
+
+/// An address cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen at {address} ({key})")]
+pub struct ListenError {
+    /// The setting: `http.listen` or `metrics.listen`.
+    pub key: &'static str,
+    /// Its value.
+    pub address: SocketAddr,
+    /// Why not.
+    pub source: io::Error,
+}
+
+/// Serves the application and, at an address of its own, its metrics, until `stop`; then takes no new connection,
+/// lets the requests under way end for up to 26 s, and returns. HTTP/1 only. Call it after the metrics recorder is
+/// installed.
+///
+/// # Errors
+/// An address cannot be listened at; nothing was served.
+pub async fn serve(
+    settings: &Settings,
+    metrics: &MetricsSettings,
+    app: Arc<App>,
+    recorded: PrometheusHandle,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ListenError> {
+    let public = listen("http.listen", settings.listen).await?;
+    let private = listen("metrics.listen", metrics.listen).await?;
+    tracing::info!(http = %settings.listen, metrics = %metrics.listen, "listening");
+    let routes = super::router(app, settings);
+    let public = accept_all(public, routes, settings.connections_max, stop);
+    let shown = recorded.clone();
+    let metrics = Router::new().route("/metrics", get(async move || shown.render()));
+    let private = accept_all(private, metrics, METRICS_CONNECTIONS_MAX, std::future::pending());
+    // Metrics stay readable until the last request is answered.
+    tokio::select! {
+        () = public => {}
+        () = private => {}
+        () = tidy(&recorded) => {}
+    }
+    Ok(())
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ListenError { key, address, source })
+}
+
+async fn tidy(recorded: &PrometheusHandle) {
+    loop {
+        tokio::time::sleep(METRICS_PERIOD).await;
+        recorded.run_upkeep();
+    }
+}
+
+/// Serves the router to every connection until `stop`, then lets the connections end. They live in here rather than
+/// in the task module: none outlives this future.
+pub(super) async fn accept_all(
+    listener: TcpListener,
+    router: Router,
+    connections_max: usize,
+    stop: impl Future<Output = ()>,
+) {
+    let seats = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let stopped = CancellationToken::new();
     let mut connections = JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
-            () = stop.cancelled() => break,
+            () = stop.as_mut() => break,
             Some(_) = connections.join_next() => {}
             accepted = accept(&listener, &seats) => match accepted {
                 Ok((stream, seat)) => {
-                    connections.spawn(connection(stream, router.clone(), stop.clone(), seat));
+                    connections.spawn(connection(stream, router.clone(), stopped.clone(), seat));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
@@ -56,7 +131,11 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &Settings, s
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    stopped.cancel();
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_PATIENCE, ended).await.is_err() {
+        tracing::warn!("connections were cut with requests under way");
+    }
 }
 
 async fn accept(listener: &TcpListener, seats: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {

@@ -129,13 +129,8 @@ async fn answered(stream: &mut TcpStream) -> String {
 async fn the_server_keeps_connections_and_ends_when_told() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let settings = Settings {
-        listen: address,
-        in_flight_max: 9,
-        connections_max: 9,
-    };
     let stop = CancellationToken::new();
-    let serving = serve(listener, framed(9), &settings, stop.clone());
+    let serving = server::accept_all(listener, framed(9), 9, stop.cancelled());
     let asking = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         for _ in 0..2 {
