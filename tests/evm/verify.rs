@@ -296,6 +296,23 @@ async fn every_case_where_the_node_does_not_run_the_lens() {
     assert_eq!(proxy.requests(), 1, "one round trip");
 }
 
+/// As on Arbitrum, where `block.number` is Ethereum's.
+#[tokio::test(flavor = "multi_thread")]
+async fn heights_are_the_node_s_where_the_lens_sees_another_chain_s() {
+    let anvil = Anvil::start(&[]).await;
+    let proxy = Proxy::before(&anvil.url).await;
+    proxy.judge(|call| match call["method"].as_str() {
+        Some("eth_blockNumber") => Fate::Answer(json!("0x1000000")),
+        _ => Fate::Pass,
+    });
+    let rail = connect(settings(&anvil, &proxy.url)).await.unwrap();
+    proxy.requests();
+    let facts = facts(&*rail, &good(&anvil, 1, "height")).await;
+    assert_eq!(proxy.requests(), 1, "one round trip");
+    assert!(facts.signature_valid && facts.asset_deployed);
+    assert_eq!(facts.height, 0x0100_0000 - 16, "a little below, never above");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_not_configured_is_asked_about_once() {
     let (mut anvil, _) = rail().await;

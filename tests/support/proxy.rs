@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 
 use super::anvil::http_client;
 
-/// What to do with one request: pass it on as it is, pass on another, or answer with an error of this code and
-/// message.
+/// What to do with one request.
 pub(crate) enum Fate {
     /// Goes on unchanged.
     Pass,
     /// Goes on as this.
     Change(Value),
-    /// Is answered by the proxy.
+    /// Is answered by the proxy with this result.
+    Answer(Value),
+    /// Is answered by the proxy with an error of this code and message.
     Fail(i64, &'static str),
 }
 
@@ -95,6 +96,7 @@ async fn one(inner: &Inner, call: Value) -> Value {
     let call = match fate {
         Fate::Pass => call,
         Fate::Change(other) => other,
+        Fate::Answer(result) => return json!({ "jsonrpc": "2.0", "id": call["id"], "result": result }),
         Fate::Fail(code, message) => {
             return json!({ "jsonrpc": "2.0", "id": call["id"], "error": { "code": code, "message": message } });
         }
