@@ -31,12 +31,18 @@ sol! {
 
     /// `transferWithAuthorization` for the payer's own ECDSA signature (EIP-3009).
     interface TransferParts {
-        function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            uint8 v, bytes32 r, bytes32 s
+        ) external;
     }
 
     /// `transferWithAuthorization` for any signature that the payer's code accepts (FiatTokenV2_2).
     interface TransferBytes {
-        function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            bytes signature
+        ) external;
     }
 
     /// One call of a Multicall3 batch.
@@ -67,9 +73,10 @@ static DOMAIN_TYPE: LazyLock<B256> =
     LazyLock::new(|| keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"));
 
 static TRANSFER_TYPE: LazyLock<B256> = LazyLock::new(|| {
-    keccak256(
-        "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)",
-    )
+    keccak256(concat!(
+        "TransferWithAuthorization(address from,address to,uint256 value,",
+        "uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+    ))
 });
 
 /// The EIP-712 domain separator of a token, as its `DOMAIN_SEPARATOR()` gives it.
@@ -151,6 +158,34 @@ fn deployment_then_transfer(body: &Body, report_failure: bool) -> Option<Bytes> 
         calls: vec![deployment, transfer],
     };
     Some(calls.abi_encode().into())
+}
+
+/// How the deployment and the transfer of a trial ended: whether each succeeded, and what it returned.
+pub(super) type TrialEnds<'a> = [(bool, &'a [u8]); 2];
+
+/// Reads what a [`trial_call`] that deploys returned: `abi.encode(Ended[2])`, of which the end may have been cut
+/// off. None when that has cost one of the two outcomes themselves.
+pub(super) fn trial_ends(returned: &[u8]) -> Option<TrialEnds<'_>> {
+    let size = |at: &[u8], word: usize| -> Option<usize> {
+        let start = word.checked_mul(32)?;
+        let word = at.get(start..start.checked_add(32)?)?;
+        U256::from_be_slice(word).try_into().ok()
+    };
+    let list = returned.get(size(returned, 0)?..)?;
+    if size(list, 0)? != 2 {
+        return None;
+    }
+    let entries = list.get(32..)?;
+    let end = |index: usize| {
+        let entry = entries.get(size(entries, index)?..)?;
+        let data = size(entry, 1)
+            .and_then(|offset| entry.get(offset..))
+            .unwrap_or_default();
+        let bytes = data.get(32..).unwrap_or_default();
+        let length = size(data, 0).unwrap_or_default();
+        Some((size(entry, 0)? == 1, bytes.get(..length).unwrap_or(bytes)))
+    };
+    Some([end(0)?, end(1)?])
 }
 
 /// `transferWithAuthorization`, in the form that takes v, r and s for a signature of 65 bytes that needs no
@@ -300,6 +335,31 @@ mod tests {
         let factory = Address::repeat_byte(9);
         let refused = body(Wallet::Refused { factory }, ecdsa.clone());
         assert_eq!(transfer_call(&refused).0, refused.token, "never the factory");
+    }
+
+    #[test]
+    fn the_ends_of_a_trial_survive_a_cut() {
+        use alloy::sol_types::SolValue;
+        let ended = |success: bool, length: usize| Ended {
+            success,
+            returnData: vec![7; length].into(),
+        };
+        for (first, second) in [(true, false), (false, true), (true, true), (false, false)] {
+            let whole = vec![ended(first, 100), ended(second, 90)].abi_encode();
+            let data = [vec![7; 100], vec![7; 90]];
+            assert_eq!(
+                trial_ends(&whole),
+                Some([(first, data[0].as_slice()), (second, data[1].as_slice())])
+            );
+            let [deployment, transfer] = trial_ends(&whole[..512]).unwrap();
+            assert_eq!((deployment.0, transfer.0), (first, second));
+            assert!(transfer.1.starts_with(&[7; 32]));
+        }
+        let long = vec![ended(true, 600), ended(true, 0)].abi_encode();
+        assert_eq!(trial_ends(&long[..512]), None);
+        for other in [&[][..], &[0xff; 512], &[0; 512]] {
+            assert_eq!(trial_ends(other), None);
+        }
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! From what the chain showed of a payment to the facts that the domain judges.
 
 use alloy::primitives::U256;
-use alloy::sol_types::SolValue;
 
 use super::body::{Body, Domain, Wallet};
-use super::eip3009::Ended;
+use super::eip3009;
 use super::lens::Finding;
 use super::listing::{Asset, checksummed};
 use crate::domain::amount::Amount;
@@ -93,22 +92,18 @@ fn simulation(body: &Body, finding: &Finding) -> Simulation {
             }
         };
     }
-    let ended = if finding.is_transferred {
-        <Vec<Ended>>::abi_decode(&finding.returned).unwrap_or_default()
-    } else {
-        // Multicall3 itself ran out of gas, which only a factory can make it do.
-        Vec::new()
-    };
-    match ended.as_slice() {
-        [_, transfer] if transfer.success => Simulation::Succeeded { received },
-        [deployment, _] if !deployment.success && !finding.payer_has_code => Simulation::DeploymentFailed,
-        [_, transfer] => Simulation::Failed {
-            reason: reason(&transfer.returnData),
+    // Multicall3 itself fails only out of gas, which only a factory can make it be.
+    let ends = eip3009::trial_ends(&finding.returned).filter(|_| finding.is_transferred);
+    match ends {
+        Some([_, (true, _)]) => Simulation::Succeeded { received },
+        Some([(false, _), _]) if !finding.payer_has_code => Simulation::DeploymentFailed,
+        Some([_, (false, returned)]) => Simulation::Failed {
+            reason: reason(returned),
         },
         // More was returned than is kept. What arrived decides.
-        _ if finding.is_transferred && finding.received == body.value => Simulation::Succeeded { received },
-        _ if finding.payer_has_code => Simulation::Failed { reason: reason(&[]) },
-        _ => Simulation::DeploymentFailed,
+        None if finding.is_transferred && finding.received == body.value => Simulation::Succeeded { received },
+        None if finding.payer_has_code => Simulation::Failed { reason: reason(&[]) },
+        None => Simulation::DeploymentFailed,
     }
 }
 
@@ -148,8 +143,9 @@ fn text(encoded: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{Address, B256, Bytes};
-    use alloy::sol_types::{Revert, SolError};
+    use alloy::sol_types::{Revert, SolError, SolValue};
 
+    use super::eip3009::Ended;
     use super::*;
 
     fn body(wallet: Wallet, is_recovered: bool) -> Body {

@@ -313,8 +313,14 @@ mod tests {
 
     sol! {
         struct AbiCaps { uint256 read; uint256 signature; uint256 transfer; }
-        struct Item { address token; address payer; address payTo; bytes32 nonce; bytes32 digest; bytes signature; address target; bytes call; }
-        struct Result { bool starved; bool payerHasCode; bool tokenHasCode; uint8 signature; uint8 authorization; bool transferred; uint256 balance; uint256 received; bytes returned; }
+        struct Item {
+            address token; address payer; address payTo; bytes32 nonce; bytes32 digest; bytes signature;
+            address target; bytes call;
+        }
+        struct Result {
+            bool starved; bool payerHasCode; bool tokenHasCode; uint8 signature; uint8 authorization;
+            bool transferred; uint256 balance; uint256 received; bytes returned;
+        }
     }
 
     const CAPS: Caps = Caps {

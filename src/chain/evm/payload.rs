@@ -128,12 +128,14 @@ fn check_method(extra: &Extra<'_>, payload: &Payload<'_>) -> Result<(), Rejectio
     let method = extra.asset_transfer_method.as_ref().map(|it| it.0.as_ref());
     if method.is_some_and(|method| method != "eip3009") {
         return Err(Rejection::Unacceptable(
-            "paymentRequirements.extra.assetTransferMethod must be absent or eip3009: this facilitator settles EIP-3009 authorizations only".into(),
+            "paymentRequirements.extra.assetTransferMethod must be absent or eip3009: no other method is settled here"
+                .into(),
         ));
     }
     if payload.permit2.is_some() {
         return Err(Rejection::Unacceptable(
-            "paymentPayload.payload.permit2Authorization is a Permit2 payment: this facilitator settles EIP-3009 authorizations only".into(),
+            "paymentPayload.payload.permit2Authorization is a Permit2 payment: only EIP-3009 ones are settled here"
+                .into(),
         ));
     }
     Ok(())

@@ -11,7 +11,7 @@ use alloy::sol_types::SolCall;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::eip3009::{Token, Wallet1271};
+use super::eip3009::{self, Token, Wallet1271};
 use super::lens::{self, Answer, Caps, Finding, Question};
 use super::rpc::{Call, Rpc, RpcError};
 use crate::domain::rail::{AuthorizationState, RailFault};
@@ -20,8 +20,9 @@ use crate::domain::rail::{AuthorizationState, RailFault};
 /// nodes take.
 const BATCH_QUESTIONS_MAX: usize = 16;
 
-/// How much of what a trial returns is kept, as by the lens.
-const RETURNED_BYTES_MAX: usize = 512;
+/// How much of what a trial returns is kept: more than by the lens, since all that is known of a deployment's
+/// transfer stands in it.
+const RETURNED_BYTES_MAX: usize = 4_096;
 
 /// How far below the node's own head a height is put that the lens cannot tell itself: the two calls of a batch
 /// may be answered at different blocks.
@@ -238,6 +239,11 @@ impl Reader {
             Outcome::Failed(bytes) => (false, bytes),
         };
         returned.truncate(RETURNED_BYTES_MAX);
+        let is_moved = if question.deploys {
+            is_transferred && matches!(eip3009::trial_ends(&returned), Some([_, (true, _)]))
+        } else {
+            is_transferred
+        };
         Ok(Finding {
             height: height.saturating_sub(HEIGHT_SLACK),
             payer_has_code: has_code(&payer_code),
@@ -250,7 +256,7 @@ impl Reader {
             },
             is_transferred,
             balance: word(&balance).unwrap_or_default().saturating_to(),
-            received: if is_transferred { question.value } else { 0 },
+            received: if is_moved { question.value } else { 0 },
             returned,
         })
     }

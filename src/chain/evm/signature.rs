@@ -3,7 +3,7 @@
 //! What is decided here needs no chain. Whether the payer's account has code, and what that code says of a
 //! signature, is the chain's to answer.
 
-use alloy::primitives::{Address, B256, Bytes, keccak256};
+use alloy::primitives::{Address, B256, Bytes, b256, keccak256};
 use alloy::sol_types::SolValue;
 use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
@@ -11,7 +11,7 @@ use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use super::eip3009::ECDSA_BYTES;
 
 /// What ends a wrapped signature (ERC-6492, "Signer side").
-const WRAPPED: [u8; 32] = *b"\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92";
+const WRAPPED: B256 = b256!("6492649264926492649264926492649264926492649264926492649264926492");
 
 /// Half the order of secp256k1, rounded down: the largest s that tokens take (OpenZeppelin and FiatToken
 /// `ECRecover.sol`; EIP-2 has the same bound for transactions).
@@ -40,7 +40,7 @@ pub(super) struct BadWrapper;
 /// # Errors
 /// [`BadWrapper`].
 pub(super) fn unwrap(signature: Vec<u8>) -> Result<Unwrapped, BadWrapper> {
-    let Some(wrapper) = signature.strip_suffix(&WRAPPED) else {
+    let Some(wrapper) = signature.strip_suffix(WRAPPED.as_slice()) else {
         return Ok(Unwrapped {
             inner: signature.into(),
             deployment: None,

@@ -1,0 +1,15 @@
+//! The EVM rail against a real node on the prepared chain. `./dev test` says where both are.
+#![cfg(test)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows is a test that fails"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod company;
+mod rail;
+mod settle;
+mod start;
+mod verify;
