@@ -145,6 +145,13 @@ pub(super) struct Shortfall<'a> {
     pub(super) tx: Option<&'a TxId>,
 }
 
+const fn duplicate(dialect: Dialect, is_settled: bool) -> &'static str {
+    match (dialect, is_settled) {
+        (Dialect::V2, true) => NONCE_USED,
+        (Dialect::V2, false) | (Dialect::V1, _) => "duplicate_settlement",
+    }
+}
+
 /// Why an outcome is not a success; nothing when it is one.
 pub(super) fn shortfall(dialect: Dialect, outcome: &Outcome) -> Option<Shortfall<'_>> {
     let say = |reason, code, text: &str, tx| {
@@ -198,10 +205,7 @@ pub(super) fn shortfall(dialect: Dialect, outcome: &Outcome) -> Option<Shortfall
             ),
         },
         Outcome::Duplicate { tx, is_settled, .. } => {
-            let reason = match (dialect, is_settled) {
-                (Dialect::V2, true) => NONCE_USED,
-                (Dialect::V2, false) | (Dialect::V1, _) => "duplicate_settlement",
-            };
+            let reason = duplicate(dialect, *is_settled);
             say(
                 reason,
                 "duplicate",

@@ -5,7 +5,6 @@
     reason = "a test that overflows is a test that fails"
 )]
 
-#[path = "../support/mod.rs"]
 mod support;
 
 mod company;

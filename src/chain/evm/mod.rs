@@ -221,10 +221,14 @@ impl Rail for EvmRail {
     fn sign(&self, lane: &LaneId, nonce: u64, cargo: &[&Authorization], quote: &Quote) -> Result<SignedTx, RailFault> {
         const OPERATION: &str = "sign";
         let signer = self.signer(OPERATION, lane)?;
-        let calls = cargo
+        let mut calls = cargo
             .iter()
             .map(|authorization| Ok(self.transfer_call(&self.body(OPERATION, authorization)?)))
             .collect::<Result<Vec<_>, RailFault>>()?;
+        // Alone it may be tried with all that a wallet may take: gas that is not used is not paid for.
+        if let [only] = calls.as_mut_slice() {
+            only.gas_max = only.gas_max.max(self.caps.transfer);
+        }
         lane::sign(signer, self.listing.chain_id, nonce, &calls, *quote)
             .map_err(|cause| self.rpc().fault(OPERATION, &cause))
     }

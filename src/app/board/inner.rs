@@ -1,0 +1,171 @@
+//! What the board holds, behind its lock.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::app::board::{Cargo, CargoItem, Look, News};
+use crate::domain::id::PaymentId;
+use crate::domain::rail::{LaneId, TxId};
+use crate::domain::settlement::{Settlement, State};
+use crate::domain::time::Timestamp;
+use crate::store::Record;
+
+pub(super) struct Inner {
+    pub(super) open: HashMap<PaymentId, Open>,
+    pub(super) queue: VecDeque<PaymentId>,
+    pub(super) in_queue: HashSet<PaymentId>,
+    pub(super) flights: HashMap<TxId, Flight>,
+    pub(super) lanes: BTreeMap<LaneId, usize>,
+    pub(super) listeners: HashMap<PaymentId, watch::Sender<Option<News>>>,
+    pub(super) is_doubtful: bool,
+}
+
+pub(super) struct Open {
+    pub(super) record: Arc<Record>,
+    pub(super) facts_at: Option<Timestamp>,
+    pub(super) is_retry: bool,
+    pub(super) is_at_work: bool,
+    pub(super) admitted: Instant,
+    pub(super) looked: Option<Instant>,
+    pub(super) sought: Instant,
+}
+
+pub(super) struct Flight {
+    pub(super) lane: LaneId,
+    pub(super) nonce: u64,
+    pub(super) raw: Arc<[u8]>,
+    pub(super) is_mined: bool,
+    pub(super) sent: Option<Instant>,
+}
+
+pub(super) const fn is_over(settlement: &Settlement) -> bool {
+    matches!(settlement.state(), State::Final | State::Failed | State::Withdrawn)
+}
+
+impl Open {
+    pub(super) fn new(record: Record, facts_at: Option<Timestamp>) -> Self {
+        let now = Instant::now();
+        Self {
+            record: Arc::new(record),
+            facts_at,
+            is_retry: false,
+            is_at_work: false,
+            admitted: now,
+            looked: None,
+            sought: now,
+        }
+    }
+
+    pub(super) fn look(&mut self, now: Instant, patience: Duration) -> Look {
+        // After a restart much may have happened that we did not see.
+        let is_first_after_restart = self.looked.replace(now).is_none() && self.facts_at.is_none();
+        let is_overdue = now.duration_since(self.admitted) >= patience && now.duration_since(self.sought) >= patience;
+        let seek = is_first_after_restart || is_overdue;
+        if seek {
+            self.sought = now;
+        }
+        Look {
+            record: Arc::clone(&self.record),
+            seek,
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn enqueue(&mut self, id: PaymentId) {
+        let is_at_work = self.open.get(&id).is_some_and(|open| open.is_at_work);
+        if !is_at_work && self.in_queue.insert(id) {
+            self.queue.push_back(id);
+        }
+    }
+
+    pub(super) fn in_flight(&self, lane: &LaneId) -> usize {
+        self.lanes.get(lane).copied().unwrap_or_default()
+    }
+
+    /// The oldest waiting payment and all that may share its transaction.
+    pub(super) fn take(&mut self, batch_max: usize) -> Option<Cargo> {
+        let mut cargo: Option<Cargo> = None;
+        let mut left = VecDeque::new();
+        while let Some(id) = self.queue.pop_front() {
+            let Some(open) = self.open.get_mut(&id) else {
+                self.in_queue.remove(&id);
+                continue;
+            };
+            let goes_alone = open.record.must_go_alone || open.is_retry;
+            let fits = cargo
+                .as_ref()
+                .is_none_or(|it| !goes_alone && !it.is_retry && !it.is_alone());
+            if !fits {
+                left.push_back(id);
+                continue;
+            }
+            self.in_queue.remove(&id);
+            open.is_at_work = true;
+            let item = CargoItem {
+                record: Arc::clone(&open.record),
+                facts_at: open.facts_at,
+            };
+            let it = cargo.get_or_insert_with(|| Cargo {
+                items: Vec::new(),
+                is_retry: open.is_retry,
+            });
+            it.items.push(item);
+            if goes_alone || it.items.len() >= batch_max {
+                break;
+            }
+        }
+        left.append(&mut self.queue);
+        self.queue = left;
+        cargo
+    }
+
+    pub(super) fn take_off(&mut self, tx: TxId, lane: LaneId, nonce: u64, raw: Arc<[u8]>, sent: Option<Instant>) {
+        let count = self.lanes.entry(lane.clone()).or_default();
+        *count = count.saturating_add(1);
+        self.flights.insert(
+            tx,
+            Flight {
+                lane,
+                nonce,
+                raw,
+                is_mined: false,
+                sent,
+            },
+        );
+    }
+
+    /// True when this is news.
+    pub(super) fn set_mined(&mut self, tx: &TxId, is_mined: bool) -> bool {
+        let Some(flight) = self.flights.get_mut(tx) else {
+            return false;
+        };
+        if flight.is_mined == is_mined {
+            return false;
+        }
+        flight.is_mined = is_mined;
+        if let Some(count) = self.lanes.get_mut(&flight.lane) {
+            *count = if is_mined {
+                count.saturating_sub(1)
+            } else {
+                count.saturating_add(1)
+            };
+        }
+        true
+    }
+
+    pub(super) fn publish(&self, id: PaymentId) {
+        if let (Some(listener), Some(open)) = (self.listeners.get(&id), self.open.get(&id)) {
+            listener.send_replace(Some(News::Moved(open.record.settlement.clone())));
+        }
+    }
+}
+
+impl Cargo {
+    pub(super) fn is_alone(&self) -> bool {
+        self.items.iter().any(|item| item.record.must_go_alone)
+    }
+}
