@@ -68,7 +68,7 @@ pub fn start_logging(settings: &LogSettings) -> Result<(), TelemetryError> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match settings.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
         LogFormat::Text => builder.compact().try_init(),
     }
     .map_err(|error| TelemetryError(error.to_string()))

@@ -43,10 +43,15 @@ pub async fn by_transaction(app: &App, tx: &TxId) -> Result<Vec<Record>, StoreFa
     app.store.payments_by_transaction(tx).await
 }
 
-/// A page of payments in the order of their creation.
+/// A page of payments in the order of their creation. Accounts in the filter may be written in any of the rails'
+/// ways.
 ///
 /// # Errors
 /// The database could not be asked.
-pub async fn list(app: &App, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
-    app.store.payments_list(filter, after, limit).await
+pub async fn list(app: &App, mut filter: Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
+    for account in [&mut filter.asset, &mut filter.payer, &mut filter.pay_to].into_iter().flatten() {
+        let canonical = app.rails().find_map(|rail| rail.canonical_account(account));
+        *account = canonical.unwrap_or_else(|| std::mem::take(account));
+    }
+    app.store.payments_list(&filter, after, limit).await
 }

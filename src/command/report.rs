@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 
 use clap::Args;
 
+use crate::chain;
 use crate::config::Config;
 use crate::domain::amount::Amount;
 use crate::domain::network::NetworkId;
@@ -93,13 +94,18 @@ impl FilterArgs {
         Ok(Filter {
             state,
             network: self.network,
-            payer: self.payer,
-            pay_to: self.pay_to,
+            payer: self.payer.map(canonical),
+            pay_to: self.pay_to.map(canonical),
             created_from: self.from,
             created_before: self.until,
             ..Filter::default()
         })
     }
+}
+
+/// The account as records hold it.
+fn canonical(account: String) -> String {
+    chain::evm::canonical_account(&account).unwrap_or(account)
 }
 
 /// How many decimals each configured asset has.

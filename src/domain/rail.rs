@@ -42,6 +42,9 @@ pub trait Rail: Send + Sync {
     /// Names the coordinate that is not of this rail's form.
     fn key_of(&self, asset: &str, payer: &str, nonce: &str) -> Result<PaymentKey, Malformed>;
 
+    /// An account or asset in the rail's canonical text, as records hold it; none when the text is not one.
+    fn canonical_account(&self, text: &str) -> Option<String>;
+
     /// Everything the chain must say about the payment, in one round trip shared with concurrent callers.
     ///
     /// # Errors

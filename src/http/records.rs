@@ -62,7 +62,7 @@ async fn records(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
         }
         Question::Transaction(tx) => (app::records::by_transaction(&edge.app, &tx).await?, None),
         Question::Listing { filter, after, limit } => {
-            let page = app::records::list(&edge.app, &filter, after.as_ref(), limit).await?;
+            let page = app::records::list(&edge.app, filter, after.as_ref(), limit).await?;
             (page.records, page.next)
         }
     };

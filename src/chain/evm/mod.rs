@@ -149,6 +149,12 @@ impl EvmRail {
     }
 }
 
+/// An address in EIP-55's mixed case, however it was written; none when the text is not one.
+#[must_use]
+pub fn canonical_account(text: &str) -> Option<String> {
+    text.strip_prefix("0x")?.parse().ok().as_ref().map(checksummed)
+}
+
 fn signers(settings: &Settings) -> Result<Vec<Signer>, String> {
     let mut signers: Vec<Signer> = Vec::with_capacity(settings.signers.len());
     for (index, key) in settings.signers.iter().enumerate() {
@@ -181,6 +187,10 @@ impl Rail for EvmRail {
 
     fn key_of(&self, asset: &str, payer: &str, nonce: &str) -> Result<PaymentKey, Malformed> {
         payload::key_of(&self.listing, asset, payer, nonce)
+    }
+
+    fn canonical_account(&self, text: &str) -> Option<String> {
+        canonical_account(text)
     }
 
     async fn inspect(&self, authorization: &Authorization) -> Result<Facts, RailFault> {
