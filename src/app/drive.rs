@@ -53,21 +53,20 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
     }
 }
 
-/// Makes sure that the lane is on record, starting at the chain's nonce when it is new.
-async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationToken) -> Option<u64> {
+/// Makes sure that the lane is on record, starting at the chain's nonce when it is new. None when it must not be
+/// used, or when told to stop.
+async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationToken) -> Option<()> {
     loop {
-        let ready = match track.rail.lane_nonce(lane).await {
-            Ok(nonce) => app
-                .store
-                .lane_prepare(lane, nonce)
-                .await
-                .map_err(|fault| fault.to_string()),
-            Err(fault) => Err(fault.to_string()),
-        };
-        match ready {
-            Ok(nonce) => {
-                tracing::info!(lane = %lane, lane.next_nonce = nonce, "lane ready");
-                return Some(nonce);
+        match nonces(app, track, lane).await {
+            Ok((ours, chains)) if ours < chains => {
+                let message = "lane closed: the chain has seen transactions of this signer that are not on record, so \
+                    somebody else signs with its key or the database was restored from an old copy";
+                tracing::error!(lane = %lane, lane.next_nonce = ours, chain.next_nonce = chains, message);
+                return None;
+            }
+            Ok((ours, _)) => {
+                tracing::info!(lane = %lane, lane.next_nonce = ours, "lane ready");
+                return Some(());
             }
             Err(fault) => tracing::warn!(lane = %lane, error = %fault, "lane not ready"),
         }
@@ -76,6 +75,17 @@ async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationTok
             () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
         }
     }
+}
+
+/// The lane's next nonce on record and on the chain.
+async fn nonces(app: &App, track: &Track, lane: &LaneId) -> Result<(u64, u64), String> {
+    let chains = track.rail.lane_nonce(lane).await.map_err(|fault| fault.to_string())?;
+    let ours = app
+        .store
+        .lane_prepare(lane, chains)
+        .await
+        .map_err(|fault| fault.to_string())?;
+    Ok((ours, chains))
 }
 
 /// Takes one cargo from the queue to the chain.

@@ -49,7 +49,10 @@ pub async fn by_transaction(app: &App, tx: &TxId) -> Result<Vec<Record>, StoreFa
 /// # Errors
 /// The database could not be asked.
 pub async fn list(app: &App, mut filter: Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
-    for account in [&mut filter.asset, &mut filter.payer, &mut filter.pay_to].into_iter().flatten() {
+    for account in [&mut filter.asset, &mut filter.payer, &mut filter.pay_to]
+        .into_iter()
+        .flatten()
+    {
         let canonical = app.rails().find_map(|rail| rail.canonical_account(account));
         *account = canonical.unwrap_or_else(|| std::mem::take(account));
     }

@@ -44,7 +44,8 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Err(rejection) => return fresh(Outcome::Refused { payer: None, rejection }),
     };
     let ask = Ask::of(app, &request, &authorization, encode.clone());
-    if let Some(taken) = app.store.reference_find(&request.references).await?
+    if !request.references.is_empty()
+        && let Some(taken) = app.store.reference_find(&request.references).await?
         && taken.digest != ask.digest
     {
         return Err(conflict(&taken, &request.references));
