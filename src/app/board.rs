@@ -160,7 +160,7 @@ impl Board {
                     setback: None,
                 };
                 record.version = record.version.saturating_add(1);
-                open.looked = None;
+                open.is_retry = false;
             }
             inner.publish(*id);
         }
@@ -269,8 +269,8 @@ impl Board {
         self.stirred.notify_one();
     }
 
-    /// What to look for on the chain now. Payments in flight at every look; reserved and confirmed ones at the
-    /// pace of blocks.
+    /// What to look for on the chain now. Payments in flight at every look; those that were set back, reserved or
+    /// confirmed at the pace of blocks.
     #[must_use]
     pub fn looks(&self, pace: &Pace) -> Vec<Look> {
         let mut inner = self.lock();
@@ -281,10 +281,15 @@ impl Board {
         for open in inner.open.values_mut() {
             let is_due = open.looked.is_none_or(|at| now.duration_since(at) >= pace.block_time);
             match open.record.settlement.state() {
-                State::InFlight => looks.push(open.look(now, patience)),
+                State::InFlight if is_due || open.is_flying() => looks.push(open.look(now, patience)),
                 State::Reserved if now.duration_since(open.sought) >= patience => looks.push(open.look(now, patience)),
                 State::Confirmed if is_due => rechecks.push(open),
-                State::Reserved | State::Confirmed | State::Final | State::Failed | State::Withdrawn => {}
+                State::Reserved
+                | State::InFlight
+                | State::Confirmed
+                | State::Final
+                | State::Failed
+                | State::Withdrawn => {}
             }
         }
         rechecks.sort_by_key(|open| open.record.settlement.landed().map(|it| it.block.height));
@@ -300,10 +305,7 @@ impl Board {
     /// Whether anything is in flight, so that the chain must be watched closely.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.lock()
-            .open
-            .values()
-            .any(|open| open.record.settlement.state() == State::InFlight)
+        self.lock().open.values().any(Open::is_flying)
     }
 
     /// Whether there is nothing at all to look for.
@@ -313,21 +315,32 @@ impl Board {
         inner.open.is_empty() && inner.flights.is_empty() && !inner.is_doubtful
     }
 
-    /// Notes which of our transactions are in a canonical block and which of those looked for are not. Returns
-    /// those that were not known to be mined before, and those that were and are no longer.
-    pub fn note_mined(&self, looked_for: &[TxId], mined: &[Mined]) -> (Vec<Mined>, Vec<TxId>) {
-        let mut inner = self.lock();
+    /// Which of the mined transactions were not known to be, and which of those looked for are no longer.
+    #[must_use]
+    pub fn mined_news(&self, looked_for: &[TxId], mined: &[Mined]) -> (Vec<Mined>, Vec<TxId>) {
+        let inner = self.lock();
         let seen: HashSet<&TxId> = mined.iter().map(|it| &it.tx).collect();
         let missing = looked_for.iter().filter(|tx| !seen.contains(tx));
-        let vanished = missing.filter(|tx| inner.set_mined(tx, false)).cloned().collect();
+        let vanished = missing.filter(|tx| inner.is_mined(tx) == Some(true)).cloned().collect();
         let fresh = mined
             .iter()
-            .filter(|it| inner.set_mined(&it.tx, true))
+            .filter(|it| inner.is_mined(&it.tx) == Some(false))
             .cloned()
             .collect();
+        (fresh, vanished)
+    }
+
+    /// That news is on record.
+    pub fn note_mined(&self, fresh: &[Mined], vanished: &[TxId]) {
+        let mut inner = self.lock();
+        for it in fresh {
+            inner.set_mined(&it.tx, true);
+        }
+        for tx in vanished {
+            inner.set_mined(tx, false);
+        }
         drop(inner);
         self.queued.notify_waiters();
-        (fresh, vanished)
     }
 
     /// Transactions of ours to look for even though no open payment refers to them: their slots are still open.

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::{Cargo, CargoItem};
 use crate::app::{App, Track};
 use crate::domain::authorization::Authorization;
 use crate::domain::id::PaymentId;
-use crate::domain::rail::{Delivery, LaneId, Quote, RailFault, SignedTx};
+use crate::domain::rail::{Delivery, LaneId, RailFault, SignedTx};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Event, Setback, Settlement, apply};
 use crate::domain::verdict::{check_window, judge_facts};
@@ -91,9 +92,10 @@ async fn nonces(app: &App, track: &Track, lane: &LaneId) -> Result<(u64, u64), S
 /// Takes one cargo from the queue to the chain.
 async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<(), RailFault> {
     let is_retry = cargo.is_retry;
+    let asked = join_all(cargo.items.iter().map(|item| still_wanted(app, track, item))).await;
     let mut wanted = Vec::with_capacity(cargo.items.len());
-    for item in cargo.items {
-        match still_wanted(app, track, &item).await? {
+    for (item, answer) in cargo.items.into_iter().zip(asked) {
+        match answer {
             Wanted::Yes => wanted.push(item.record),
             Wanted::Later => {}
             Wanted::No(rejection) => give_up(app, track, &item, &rejection).await,
@@ -110,7 +112,7 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
             .filter(|it| claimed.contains(&it.id))
             .map(|it| &it.authorization)
             .collect();
-        sign(track, lane, nonce, &aboard, &quote)
+        track.rail.sign(lane, nonce, &aboard, &quote)
     };
     match app.store.lane_intend(lane, &ids, is_retry, sign).await {
         Ok(Some(intent)) => {
@@ -135,16 +137,6 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
     }
 }
 
-fn sign(
-    track: &Track,
-    lane: &LaneId,
-    nonce: u64,
-    aboard: &[&Authorization],
-    quote: &Quote,
-) -> Result<SignedTx, RailFault> {
-    track.rail.sign(lane, nonce, aboard, quote)
-}
-
 /// Lets the bytes out, now that they are on record. Whatever the node says, only the chain decides; bytes that did
 /// not get through are sent again by the watch.
 async fn deliver(track: &Track, lane: &LaneId, tx: &SignedTx, payments: usize) {
@@ -164,28 +156,35 @@ async fn deliver(track: &Track, lane: &LaneId, tx: &SignedTx, payments: usize) {
 enum Wanted {
     Yes,
     No(Rejection),
-    /// The chain shows the authorization as used: not ours to judge here, the watch looks for who used it.
+    /// Nothing can be said now; the watch puts it in line again.
     Later,
 }
 
 /// Asks the clock, and if the chain's last word is old the chain too, whether the payment would still go through:
 /// a revert costs us gas.
-async fn still_wanted(app: &App, track: &Track, item: &CargoItem) -> Result<Wanted, RailFault> {
+async fn still_wanted(app: &App, track: &Track, item: &CargoItem) -> Wanted {
     let (now, pace) = (app.clock.now(), track.rail.pace());
     let authorization = &item.record.authorization;
     if let Err(rejection) = check_window(authorization, now, 1) {
-        return Ok(Wanted::No(rejection));
+        return Wanted::No(rejection);
     }
     let good_for = pace.block_time.saturating_mul(FACTS_GOOD_FOR_BLOCKS).as_secs().max(1);
     if item.facts_at.is_some_and(|at| now.since(at) <= good_for) {
-        return Ok(Wanted::Yes);
+        return Wanted::Yes;
     }
-    let facts = track.rail.inspect(authorization).await?;
-    Ok(match judge_facts(authorization, &facts) {
+    let facts = match track.rail.inspect(authorization).await {
+        Ok(facts) => facts,
+        Err(fault) => {
+            tracing::warn!(payment.id = %item.record.id, error = %fault, "not signed for now");
+            return Wanted::Later;
+        }
+    };
+    match judge_facts(authorization, &facts) {
         Ok(()) => Wanted::Yes,
+        // Somebody used it: not ours to judge here, the watch looks for what it was used for.
         Err(Rejection::NonceUsed { .. }) => Wanted::Later,
         Err(rejection) => Wanted::No(rejection),
-    })
+    }
 }
 
 /// The payment would not go through. If nothing was ever signed, nothing will be: it is withdrawn, and may be

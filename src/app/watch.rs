@@ -205,13 +205,14 @@ async fn note_mined(app: &App, track: &Track, looks: &[Look], sighting: &Sightin
         .filter(|look| look.record.settlement.state() == State::InFlight)
         .flat_map(|look| look.record.txs.iter().cloned())
         .collect();
-    let (fresh, vanished) = track.board.note_mined(&looked_for, &sighting.mined);
+    let (fresh, vanished) = track.board.mined_news(&looked_for, &sighting.mined);
     if !fresh.is_empty() {
         app.store.transactions_mined(network, &fresh).await?;
     }
     if !vanished.is_empty() {
         app.store.transactions_reorganized(network, &vanished).await?;
     }
+    track.board.note_mined(&fresh, &vanished);
     Ok(())
 }
 

@@ -46,6 +46,11 @@ pub(super) const fn is_over(settlement: &Settlement) -> bool {
 }
 
 impl Open {
+    /// It may land at any moment.
+    pub(super) fn is_flying(&self) -> bool {
+        matches!(self.record.settlement, Settlement::InFlight { setback: None, .. })
+    }
+
     pub(super) fn new(record: Record, facts_at: Option<Timestamp>) -> Self {
         let now = Instant::now();
         Self {
@@ -138,13 +143,15 @@ impl Inner {
         );
     }
 
-    /// True when this is news.
-    pub(super) fn set_mined(&mut self, tx: &TxId, is_mined: bool) -> bool {
-        let Some(flight) = self.flights.get_mut(tx) else {
-            return false;
-        };
+    /// Whether the transaction is known to be mined; none when it is not known at all.
+    pub(super) fn is_mined(&self, tx: &TxId) -> Option<bool> {
+        self.flights.get(tx).map(|flight| flight.is_mined)
+    }
+
+    pub(super) fn set_mined(&mut self, tx: &TxId, is_mined: bool) {
+        let Some(flight) = self.flights.get_mut(tx) else { return };
         if flight.is_mined == is_mined {
-            return false;
+            return;
         }
         flight.is_mined = is_mined;
         if let Some(count) = self.lanes.get_mut(&flight.lane) {
@@ -154,7 +161,6 @@ impl Inner {
                 count.saturating_add(1)
             };
         }
-        true
     }
 
     pub(super) fn publish(&self, id: PaymentId) {
