@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -25,6 +26,21 @@ impl Tasks {
             reason = "the one place that spawns, so that every task is drained"
         )]
         self.tracker.spawn(work.instrument(span));
+    }
+
+    /// Runs work to its end even if the caller goes away, and hands the caller its result. None when the work
+    /// panicked.
+    pub async fn finish<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        self.spawn(name, async move {
+            // The caller may be gone; the work is done all the same.
+            drop(done.send(work.await));
+        });
+        result.await.ok()
     }
 
     /// The signal on which every task ends its current step and returns.

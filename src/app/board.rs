@@ -232,17 +232,22 @@ impl Board {
         }
     }
 
-    /// Whether the board must be brought to what is on record.
+    /// Whether the board must be brought to what is on record. The doubt is over with that, unless it is
+    /// [kept](Board::keep_doubt).
     #[must_use]
-    pub fn is_doubtful(&self) -> bool {
-        self.lock().is_doubtful
+    pub fn take_doubt(&self) -> bool {
+        std::mem::take(&mut self.lock().is_doubtful)
+    }
+
+    /// The records could not be read: the doubt stays, for the next look.
+    pub fn keep_doubt(&self) {
+        self.lock().is_doubtful = true;
     }
 
     /// Takes over what is on record: open settlements that are missing here or have moved on, and transactions
     /// not yet mined.
     pub fn reconcile(&self, records: Vec<Record>, unmined: Vec<Unmined>) {
         let mut inner = self.lock();
-        inner.is_doubtful = false;
         for record in records {
             let id = record.id;
             match inner.open.get_mut(&id) {
@@ -365,17 +370,26 @@ impl Board {
         }
     }
 
-    /// Transactions not yet mined and not handed to the chain for this long, lowest nonce first. They count as
-    /// handed over from now on.
+    /// A node said that it has the transaction.
+    pub fn acknowledged(&self, tx: &TxId) {
+        if let Some(flight) = self.lock().flights.get_mut(tx) {
+            flight.is_acknowledged = true;
+        }
+    }
+
+    /// Transactions not yet mined and not handed to the chain for `interval`, or `sooner` where no node said that
+    /// it has them; lowest nonce first. They count as handed over from now on.
     #[must_use]
-    pub fn due_for_delivery(&self, interval: Duration) -> Vec<(TxId, Arc<[u8]>)> {
+    pub fn due_for_delivery(&self, interval: Duration, sooner: Duration) -> Vec<(TxId, Arc<[u8]>)> {
         let mut inner = self.lock();
         let now = Instant::now();
         let mut due = Vec::new();
         for (tx, flight) in &mut inner.flights {
+            let interval = if flight.is_acknowledged { interval } else { sooner };
             let is_due = flight.sent.is_none_or(|at| now.duration_since(at) >= interval);
             if !flight.is_mined && is_due {
                 flight.sent = Some(now);
+                flight.is_acknowledged = false;
                 due.push((flight.lane.clone(), flight.nonce, tx.clone(), Arc::clone(&flight.raw)));
             }
         }

@@ -144,6 +144,7 @@ async fn deliver(track: &Track, lane: &LaneId, tx: &SignedTx, payments: usize) {
     metrics::counter!("facilitator_transactions_sent_total", "network" => lane.network.to_string()).increment(1);
     match delivery {
         Delivery::Accepted | Delivery::Known => {
+            track.board.acknowledged(&tx.id);
             tracing::info!(lane = %lane, tx.id = %tx.id, payments, "transaction sent");
         }
         Delivery::Refused(why) | Delivery::Unknown(why) => {

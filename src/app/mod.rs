@@ -21,6 +21,7 @@ use crate::app::board::Board;
 use crate::domain::network::{NetworkId, RailId};
 use crate::domain::rail::{Rail, RailFault};
 use crate::domain::rejection::{Malformed, Rejection};
+use crate::domain::settlement::State;
 use crate::domain::time::{Clock, Timestamp};
 use crate::store::{Store, StoreFault};
 use crate::task::Tasks;
@@ -46,6 +47,7 @@ pub struct App {
     rails: BTreeMap<RailId, Track>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    tasks: Tasks,
 }
 
 /// A rail with what is under way on it.
@@ -75,9 +77,15 @@ pub enum Trouble {
 }
 
 impl App {
-    /// A facilitator over these rails. Nothing runs until [`App::start`].
+    /// A facilitator over these rails. Its background work runs in `tasks`; nothing runs until [`App::start`].
     #[must_use]
-    pub fn new(store: Store, rails: Vec<Arc<dyn Rail>>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+    pub fn new(
+        store: Store,
+        rails: Vec<Arc<dyn Rail>>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        tasks: Tasks,
+    ) -> Self {
         let rails = rails
             .into_iter()
             .map(|rail| {
@@ -95,6 +103,7 @@ impl App {
             rails,
             clock,
             settings,
+            tasks,
         }
     }
 
@@ -102,25 +111,30 @@ impl App {
     ///
     /// # Errors
     /// The database could not be read.
-    pub async fn start(self: &Arc<Self>, tasks: &Tasks) -> Result<(), StoreFault> {
+    pub async fn start(self: &Arc<Self>) -> Result<(), StoreFault> {
         for track in self.rails.values() {
-            self.reconcile(track).await?;
+            self.reconcile(track, &State::OPEN).await?;
             for lane in track.rail.lanes() {
-                let (app, track, lane, stop) = (Arc::clone(self), track.clone(), lane.clone(), tasks.stop_signal());
-                tasks.spawn("lane", async move { drive::run(&app, &track, &lane, &stop).await });
+                let (app, track, lane, stop) =
+                    (Arc::clone(self), track.clone(), lane.clone(), self.tasks.stop_signal());
+                self.tasks
+                    .spawn("lane", async move { drive::run(&app, &track, &lane, &stop).await });
             }
-            let (app, track, stop) = (Arc::clone(self), track.clone(), tasks.stop_signal());
-            tasks.spawn("watch", async move { watch::run(&app, &track, &stop).await });
+            let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
+            self.tasks
+                .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
+            let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
+            self.tasks
+                .spawn("adopt", async move { watch::adopt(&app, &kept, &stop).await });
         }
         Ok(())
     }
 
-    /// Brings a rail's board to what is on record.
-    async fn reconcile(&self, track: &Track) -> Result<(), StoreFault> {
+    /// Brings a rail's board to what is on record of the settlements in these states.
+    async fn reconcile(&self, track: &Track, states: &[State]) -> Result<(), StoreFault> {
         let network = &track.rail.id().network;
-        let open = self.store.settlements_open(network).await?;
+        let open = self.store.settlements_open(network, states).await?;
         let unmined = self.store.transactions_unmined(network).await?;
-        tracing::info!(rail.id = %track.rail.id(), settlements = open.len(), transactions = unmined.len(), "resuming");
         track.board.reconcile(open, unmined);
         Ok(())
     }

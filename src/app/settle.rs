@@ -14,7 +14,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::rejection::Rejection;
 use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
 use crate::domain::settlement::{Landed, Settlement};
-use crate::store::{NewPayment, Record, Reservation};
+use crate::store::{NewPayment, Record, Reservation, StoreFault};
 
 /// Puts an outcome into the words of the caller's dialect. What it returns for a success is what is recorded and
 /// replayed, byte for byte.
@@ -66,20 +66,39 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         verified,
         digest: ask.digest,
     };
-    match app
-        .store
-        .payment_reserve(&new)
-        .await
-        .inspect_err(|_| track.board.doubt())?
-    {
-        Reservation::New(record) | Reservation::Reopened(record) => {
-            let news = track.board.subscribe(record.id);
-            track.board.admit(record.clone(), app.clock.now());
-            ask.wait(record, news).await
-        }
-        Reservation::Seen(record) => ask.join(track, record).await,
-        Reservation::ReferenceTaken(reference) => Err(Trouble::Conflict(words_for(reference.kind))),
+    match reserve(app, track, new).await? {
+        Reserved::Ours(record, news) => ask.wait(record, news).await,
+        Reserved::Seen(record) => ask.join(track, record).await,
+        Reserved::ReferenceTaken(reference) => Err(Trouble::Conflict(words_for(reference.kind))),
     }
+}
+
+enum Reserved {
+    Ours(Record, Subscription),
+    Seen(Record),
+    ReferenceTaken(PaymentReference),
+}
+
+/// Puts the payment on record and hands it to the lanes, both or neither, whether or not the client stays.
+async fn reserve(app: &Arc<App>, track: &Track, new: NewPayment) -> Result<Reserved, StoreFault> {
+    let (owner, board) = (Arc::clone(app), Arc::clone(&track.board));
+    let work = async move {
+        let reservation = owner.store.payment_reserve(&new).await.inspect_err(|_| board.doubt())?;
+        Ok(match reservation {
+            Reservation::New(record) | Reservation::Reopened(record) => {
+                let news = board.subscribe(record.id);
+                board.admit(record.clone(), owner.clock.now());
+                Reserved::Ours(record, news)
+            }
+            Reservation::Seen(record) => Reserved::Seen(record),
+            Reservation::ReferenceTaken(reference) => Reserved::ReferenceTaken(reference),
+        })
+    };
+    let lost = StoreFault::Corrupt {
+        operation: "payment_reserve",
+        what: "the task that reserves",
+    };
+    app.tasks.finish("reserve", work).await.unwrap_or(Err(lost))
 }
 
 fn conflict(taken: &Record, asked: &[PaymentReference]) -> Trouble {

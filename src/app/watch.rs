@@ -17,6 +17,15 @@ use crate::store::{Advance, Record, StoreFault};
 /// Bytes that are not in a block are handed to the chain again this often.
 const REDELIVER_EVERY: Duration = Duration::from_secs(5);
 
+/// Where a node did not say that it has them, they are handed over again sooner.
+const REDELIVER_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+
+/// How often the records are searched for unsettled payments that another process left behind.
+const ADOPT_EVERY: Duration = Duration::from_secs(5);
+
+/// Every how many of those searches payments that only wait for finality are looked for too.
+const ADOPT_ALL_EVERY: u32 = 6;
+
 /// The first pause after a transaction was sent: chains that mine at once are seen at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
@@ -36,6 +45,26 @@ pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
         }
         redeliver(track).await;
         track.board.sweep();
+    }
+}
+
+/// Takes over, until told to stop, what other processes on the same records leave behind when they end.
+pub async fn adopt(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
+    let mut round: u32 = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ADOPT_EVERY) => {}
+        }
+        round = round.wrapping_add(1);
+        let states: &[State] = if round.is_multiple_of(ADOPT_ALL_EVERY) {
+            &State::OPEN
+        } else {
+            &State::UNSETTLED
+        };
+        if let Err(fault) = app.reconcile(track, states).await {
+            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look for what others left");
+        }
     }
 }
 
@@ -86,8 +115,9 @@ enum LookFault {
 
 /// One look at the chain and everything that follows from it.
 async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
-    if track.board.is_doubtful() {
-        app.reconcile(track).await?;
+    if track.board.take_doubt() {
+        let reconciled = app.reconcile(track, &State::OPEN).await;
+        reconciled.inspect_err(|_| track.board.keep_doubt())?;
     }
     let looks = track.board.looks(track.rail.pace());
     let unmined = track.board.unmined();
@@ -218,9 +248,12 @@ async fn note_mined(app: &App, track: &Track, looks: &[Look], sighting: &Sightin
 
 /// Sends again what the chain has not taken: the same bytes, always safe.
 async fn redeliver(track: &Track) {
-    for (tx, raw) in track.board.due_for_delivery(REDELIVER_EVERY) {
+    for (tx, raw) in track.board.due_for_delivery(REDELIVER_EVERY, REDELIVER_UNACKNOWLEDGED) {
         match track.rail.deliver(&raw).await {
-            Delivery::Accepted | Delivery::Known => tracing::info!(tx.id = %tx, "transaction sent again"),
+            Delivery::Accepted | Delivery::Known => {
+                track.board.acknowledged(&tx);
+                tracing::info!(tx.id = %tx, "transaction sent again");
+            }
             Delivery::Refused(why) | Delivery::Unknown(why) => {
                 tracing::warn!(tx.id = %tx, error = %why, "transaction still not acknowledged");
             }

@@ -30,8 +30,14 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
     announce(&rails);
-    let app = Arc::new(App::new(store.clone(), rails, Arc::new(SystemClock), config.settle));
-    app.start(&tasks).await?;
+    let app = Arc::new(App::new(
+        store.clone(),
+        rails,
+        Arc::new(SystemClock),
+        config.settle,
+        tasks.clone(),
+    ));
+    app.start().await?;
 
     let served = http::serve(&config.http, &config.metrics, app, metrics, stop_requested()).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.

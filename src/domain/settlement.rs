@@ -77,6 +77,12 @@ impl State {
         Self::Withdrawn,
     ];
 
+    /// The states in which something is still to be done.
+    pub const OPEN: [Self; 3] = [Self::Reserved, Self::InFlight, Self::Confirmed];
+
+    /// The states in which nobody can be told yet what became of the money.
+    pub const UNSETTLED: [Self; 2] = [Self::Reserved, Self::InFlight];
+
     /// The state's stored and public name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

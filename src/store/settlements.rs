@@ -16,7 +16,7 @@ use crate::domain::settlement::{Event, Settlement, State};
 statements! {
     GRANT = "update settlements set granted_at = now(), answer = $2
         where payment_id = $1 and granted_at is null and state in ('confirmed', 'final')";
-    OPEN = records!("where p.network = $1 and s.state in ('reserved', 'in_flight', 'confirmed') and s.state <> 'final'
+    OPEN = records!("where p.network = $1 and s.state = any($2::text[]) and s.state <> 'final'
         order by p.valid_before, p.id");
     // Rows are locked in the order of their ids, as everywhere, so that two writers never wait for each other in a
     // ring. A final one waits until the cost of our transaction that landed it is on record: its share is posted in
@@ -156,15 +156,17 @@ impl Store {
         Ok(granted.rows_affected() == 1)
     }
 
-    /// The network's settlements that are not over (reserved, in flight or confirmed), the window that ends first
-    /// at the front. For a restart: as long as the work in hand, without other bound.
+    /// The network's settlements in these states, none of which may be final, the window that ends first at the
+    /// front. For a restart and for taking over what another process left: as long as the work in hand, without
+    /// other bound.
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`].
-    pub async fn settlements_open(&self, network: &NetworkId) -> Result<Vec<Record>, StoreFault> {
+    pub async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault> {
         let operation = "settlements_open";
         let rows: Vec<RecordRow> = sqlx::query_as(OPEN)
             .bind(network.as_str())
+            .bind(states.iter().map(|state| state.as_str()).collect::<Vec<_>>())
             .fetch_all(&self.pool)
             .await
             .map_err(StoreFault::reading(operation))?;

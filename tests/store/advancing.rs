@@ -1,7 +1,7 @@
 //! What happened is written once, whole, and only over what it was judged by.
 
 use facilitator::domain::amount::Amount;
-use facilitator::domain::settlement::{CannotLand, Event, Setback, Settlement, apply};
+use facilitator::domain::settlement::{CannotLand, Event, Setback, Settlement, State, apply};
 use facilitator::domain::time::Timestamp;
 use facilitator::store::{Advance, Record, StoreFault};
 use sqlx::AssertSqlSafe;
@@ -268,11 +268,11 @@ async fn open_settlements_come_back_by_the_end_of_their_windows() {
         let middle = advance(store, &middle, Event::Confirmed(landed("m", 3, false))).await;
         let gone = reserve(store, &sample(5)).await;
         advance(store, &gone, Event::Withdrawn).await;
-        let open = store.settlements_open(&network()).await.unwrap();
+        let open = store.settlements_open(&network(), &State::OPEN).await.unwrap();
         let ids: Vec<_> = open.iter().map(|it| it.id).collect();
         assert_eq!(ids, [soon.id, middle.id, late.id]);
         advance(store, &middle, Event::Finalized(landed("m", 3, true))).await;
-        assert_eq!(store.settlements_open(&network()).await.unwrap().len(), 2);
+        assert_eq!(store.settlements_open(&network(), &State::OPEN).await.unwrap().len(), 2);
     })
     .await;
 }

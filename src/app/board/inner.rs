@@ -38,6 +38,7 @@ pub(super) struct Flight {
     pub(super) nonce: u64,
     pub(super) raw: Arc<[u8]>,
     pub(super) is_mined: bool,
+    pub(super) is_acknowledged: bool,
     pub(super) sent: Option<Instant>,
 }
 
@@ -138,6 +139,7 @@ impl Inner {
                 nonce,
                 raw,
                 is_mined: false,
+                is_acknowledged: false,
                 sent,
             },
         );
