@@ -49,6 +49,7 @@ sol! {
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub(crate) enum Trick {
+    Honest = 0,
     NoTransferEvent = 1,
     Revert = 2,
     Nothing = 3,

@@ -53,10 +53,9 @@ pub(crate) struct Config {
     pub(crate) assets: Vec<Asset>,
     pub(crate) wait_seconds: u64,
     pub(crate) log_filter: &'static str,
-    /// More keys of the network.
-    pub(crate) network_keys: String,
-    /// More sections.
-    pub(crate) sections: String,
+    pub(crate) factories: Vec<Address>,
+    /// Another key of the network, or none.
+    pub(crate) network_key: &'static str,
 }
 
 impl Config {
@@ -71,32 +70,51 @@ impl Config {
             assets: vec![Asset::usdc(), Asset::trick()],
             wait_seconds: 20,
             log_filter: "info",
-            network_keys: String::new(),
-            sections: String::new(),
+            factories: Vec::new(),
+            network_key: "",
         }
     }
 
     fn to_toml(&self) -> String {
+        let Self { port, metrics_port, log_filter, wait_seconds, network, network_key, .. } = self;
         let signers: Vec<String> = (0..self.signers.len())
             .map(|i| format!("{{ env = \"SIGNER_{i}\" }}"))
             .collect();
+        let factories: Vec<String> = self.factories.iter().map(|it| format!("\"{it}\"")).collect();
+        let (signers, factories) = (signers.join(", "), factories.join(", "));
         let mut text = format!(
-            "[http]\nlisten = \"127.0.0.1:{}\"\n[metrics]\nlisten = \"127.0.0.1:{}\"\n[log]\nfilter = \"{}\"\n\
-             [database]\nurl = {{ env = \"DATABASE\" }}\n[settle]\nwait_seconds = {}\n{}\n\
-             [[network]]\nid = \"{}\"\nrpc_url = {{ env = \"RPC\" }}\nsigners = [{}]\nblock_time_ms = 1000\n{}\n",
-            self.port,
-            self.metrics_port,
-            self.log_filter,
-            self.wait_seconds,
-            self.sections,
-            self.network,
-            signers.join(", "),
-            self.network_keys,
+            r#"
+            [http]
+            listen = "127.0.0.1:{port}"
+            [metrics]
+            listen = "127.0.0.1:{metrics_port}"
+            [log]
+            filter = "{log_filter}"
+            [database]
+            url = {{ env = "DATABASE" }}
+            [settle]
+            wait_seconds = {wait_seconds}
+            [[network]]
+            id = "{network}"
+            rpc_url = {{ env = "RPC" }}
+            signers = [{signers}]
+            factories = [{factories}]
+            block_time_ms = 1000
+            poll_ms = 50
+            fee_max_gwei = 100
+            {network_key}
+            "#
         );
-        for asset in &self.assets {
+        for Asset { address, name, version, symbol } in &self.assets {
             text += &format!(
-                "[[network.asset]]\naddress = \"{}\"\nname = \"{}\"\nversion = \"{}\"\nsymbol = \"{}\"\ndecimals = 6\n",
-                asset.address, asset.name, asset.version, asset.symbol,
+                r#"
+                [[network.asset]]
+                address = "{address}"
+                name = "{name}"
+                version = "{version}"
+                symbol = "{symbol}"
+                decimals = 6
+                "#
             );
         }
         text
@@ -285,5 +303,24 @@ impl Caller {
             .post(&format!("{}{path}", self.base), &[], body.to_string().into())
             .await
             .ok()
+    }
+}
+
+impl Caller {
+    /// Presents the same request until its fate is known: what official resource servers do once, and gateways
+    /// until they know.
+    pub(crate) async fn settle_until_known(&self, body: &Value) -> Answer {
+        eventually("the settlement is known", async || {
+            let answer = self.post("/settle", body).await;
+            let is_pending = answer.status == 200 && answer.json()["errorReason"] == "settlement_pending";
+            (!is_pending).then_some(answer)
+        })
+        .await
+    }
+
+    /// Settles beside the test.
+    pub(crate) fn settling(&self, body: Value) -> tokio::task::JoinHandle<Answer> {
+        let caller = self.clone();
+        tokio::spawn(async move { caller.post("/settle", &body).await })
     }
 }

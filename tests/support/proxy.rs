@@ -33,6 +33,11 @@ pub(crate) fn lens(call: &Call) -> bool {
     call.method == "eth_call" && call.params[0].get("to").is_none_or(Value::is_null)
 }
 
+/// The question that comes between a payment's reservation and its signing.
+pub(crate) fn fee_quote(call: &Call) -> bool {
+    call.method == "eth_maxPriorityFeePerGas"
+}
+
 pub(crate) fn send(call: &Call) -> bool {
     call.method == "eth_sendRawTransaction"
 }

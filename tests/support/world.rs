@@ -1,14 +1,20 @@
 //! One test's world: a node, a fault-injecting proxy, a database and a facilitator, used by nobody else.
 
+use alloy::primitives::Address;
+use tokio::task::JoinHandle;
+
 use super::anvil::{Anvil, Mining};
 use super::contracts::addresses;
 use super::database::Database;
 use super::facilitator::{Config, Facilitator};
+use super::eventually;
 use super::gate::Gate;
+use super::http::Answer;
+use super::payer::Payment;
 use super::proxy::Proxy;
 
 /// How a world differs from the usual one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) mining: Mining,
     /// Blocks to an epoch; with 1 a block is final two blocks later, else only after dozens.
@@ -18,8 +24,10 @@ pub(crate) struct Setup {
     /// How long `/settle` waits.
     pub(crate) wait_seconds: u64,
     pub(crate) log_filter: &'static str,
-    /// More keys of the network.
-    pub(crate) network_keys: &'static str,
+    /// The wallet factories that may be called.
+    pub(crate) factories: Vec<Address>,
+    /// Another key of the network, or none.
+    pub(crate) network_key: &'static str,
 }
 
 impl Default for Setup {
@@ -30,7 +38,8 @@ impl Default for Setup {
             signers: 1,
             wait_seconds: 20,
             log_filter: "info",
-            network_keys: "",
+            factories: Vec::new(),
+            network_key: "",
         }
     }
 }
@@ -58,7 +67,8 @@ impl World {
             .collect();
         config.wait_seconds = setup.wait_seconds;
         config.log_filter = setup.log_filter;
-        setup.network_keys.clone_into(&mut config.network_keys);
+        config.factories = setup.factories;
+        config.network_key = setup.network_key;
         Self {
             facilitator: Facilitator::new(config),
             proxy,
@@ -77,5 +87,46 @@ impl World {
     /// The usual world.
     pub(crate) async fn usual() -> Self {
         Self::start(Setup::default()).await
+    }
+}
+
+impl World {
+    /// Settles beside the test.
+    pub(crate) fn settling(&self, payment: &Payment) -> JoinHandle<Answer> {
+        self.facilitator.caller().settling(payment.body())
+    }
+
+    /// Waits until as many payments as this are on record.
+    pub(crate) async fn recorded(&self, payments: i64) {
+        eventually("the payments are on record", async || {
+            (self.db.count("payments").await == payments).then_some(())
+        })
+        .await;
+    }
+
+    /// The state of the payment on record, if it is.
+    pub(crate) async fn state(&self, payment: &Payment) -> Option<String> {
+        let sql = "select state from settlements s join payments p on p.id = s.payment_id where p.nonce = $1";
+        let nonce = payment.nonce.to_string();
+        sqlx::query_scalar(sql).bind(nonce).fetch_optional(&self.db.pool).await.unwrap()
+    }
+
+    pub(crate) async fn reaches(&self, payment: &Payment, state: &str) {
+        eventually(&format!("the payment is {state}"), async || {
+            (self.state(payment).await.as_deref() == Some(state)).then_some(())
+        })
+        .await;
+    }
+
+    /// What happened to the payment, in order.
+    pub(crate) async fn events(&self, payment: &Payment) -> Vec<String> {
+        let sql = "select e.kind from events e join payments p on p.id = e.payment_id where p.nonce = $1
+            order by e.version";
+        sqlx::query_scalar(sql).bind(payment.nonce.to_string()).fetch_all(&self.db.pool).await.unwrap()
+    }
+
+    /// What the merchant of all test payments has received.
+    pub(crate) async fn received(&self) -> u128 {
+        self.anvil.balance_of(addresses().usdc, addresses().pay_to).await
     }
 }
