@@ -6,9 +6,10 @@ use alloy::primitives::Address;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::support::anvil::{Mining, parse};
+use crate::support::anvil::{Mining, number, parse};
 use crate::support::books::books_agree;
 use crate::support::contracts::{Trick, addresses};
+use crate::support::eventually;
 use crate::support::http::Answer;
 use crate::support::payer::{Envelope, Payment};
 use crate::support::proxy::{Fault, FaultHandle, send};
@@ -41,7 +42,11 @@ async fn target(world: &World, tx: &str) -> Address {
 
 #[tokio::test]
 async fn fifty_payments_at_once_share_a_transaction() {
-    let world = World::start(Setup { mining: Mining::EverySecond, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        mining: Mining::EverySecond,
+        ..Setup::default()
+    })
+    .await;
     let busy = Busy::lane(&world).await;
     let payments: Vec<Payment> = (0..50).map(|i| Payment::by(1 + i % 6)).collect();
     let settling: Vec<_> = payments.iter().map(|payment| world.settling(payment)).collect();
@@ -53,19 +58,64 @@ async fn fifty_payments_at_once_share_a_transaction() {
     }
     let all = world.proxy.transactions();
     assert!(all.len() <= 3, "{} transactions for 51 payments", all.len());
-    assert_eq!(target(&world, &all[0]).await, addresses().usdc, "one payment is a plain call");
+    assert_eq!(
+        target(&world, &all[0]).await,
+        addresses().usdc,
+        "one payment is a plain call"
+    );
     for tx in &transactions {
         assert_eq!(target(&world, tx).await, addresses().multicall3);
     }
-    let evidence: i64 = world.db.one("select count(distinct (tx, log_index)) from evidence where ours").await;
+    let evidence: i64 = world
+        .db
+        .one("select count(distinct (tx, log_index)) from evidence where ours")
+        .await;
     assert_eq!(evidence, 51);
     assert_eq!(world.received().await, 510_000);
     books_agree(&world).await;
 }
 
 #[tokio::test]
+async fn what_a_shared_transaction_costs_is_shared_to_the_last_wei() {
+    let world = World::start(Setup {
+        epoch: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let busy = Busy::lane(&world).await;
+    let payments: Vec<Payment> = (0..7).map(|i| Payment::by(1 + i % 6)).collect();
+    let settling: Vec<_> = payments.iter().map(|payment| world.settling(payment)).collect();
+    world.recorded(8).await;
+    busy.no_more().await;
+    for answer in settling {
+        answer.await.unwrap().settled();
+    }
+    world.anvil.mine(3).await;
+    for payment in &payments {
+        world.reaches(payment, "final").await;
+    }
+    let mut cost = 0;
+    for tx in world.proxy.transactions() {
+        let receipt = world.anvil.receipt(&tx).await;
+        cost += u128::from(number(&receipt["gasUsed"])) * u128::from(number(&receipt["effectiveGasPrice"]));
+    }
+    let shares = "select sum(amount)::text from ledger_entries where purpose = 'gas'";
+    eventually("all shares are posted", async || {
+        (world.db.count("ledger_entries where purpose = 'gas'").await == 8).then_some(())
+    })
+    .await;
+    assert_eq!(world.db.one::<String>(shares).await, cost.to_string());
+    books_agree(&world).await;
+}
+
+#[tokio::test]
 async fn a_crowd_of_gateways_is_served_whatever_the_order() {
-    let world = World::start(Setup { mining: Mining::EverySecond, signers: 2, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        mining: Mining::EverySecond,
+        signers: 2,
+        ..Setup::default()
+    })
+    .await;
     let payments: Vec<Payment> = (0..60).map(|i| Payment::by(1 + i % 6)).collect();
     let settling: Vec<_> = payments.iter().map(|payment| world.settling(payment)).collect();
     for answer in settling {
@@ -113,7 +163,10 @@ async fn delegated_payer(world: &World) -> Payment {
 #[tokio::test]
 async fn the_innocent_are_paid_though_one_of_them_burns_all_the_gas() {
     let world = World::usual().await;
-    world.anvil.administer(addresses().trick_token, &Trick::BurnAllGas.on()).await;
+    world
+        .anvil
+        .administer(addresses().trick_token, &Trick::BurnAllGas.on())
+        .await;
     let busy = Busy::lane(&world).await;
     // The culprit boards first, so that those after it are left without gas.
     let culprit = Payment::in_trick_token(1);
@@ -138,7 +191,10 @@ async fn the_innocent_are_paid_though_one_of_them_burns_all_the_gas() {
 #[tokio::test]
 async fn one_payment_that_fails_in_company_fails_alone() {
     let world = World::usual().await;
-    world.anvil.administer(addresses().trick_token, &Trick::Revert.on()).await;
+    world
+        .anvil
+        .administer(addresses().trick_token, &Trick::Revert.on())
+        .await;
     let busy = Busy::lane(&world).await;
     let failing = world.settling(&Payment::in_trick_token(1));
     let settling: Vec<_> = (1..5).map(|payer| world.settling(&Payment::by(payer))).collect();
@@ -150,20 +206,34 @@ async fn one_payment_that_fails_in_company_fails_alone() {
     }
     let (reason, tx) = failing.await.unwrap().unsettled();
     assert_eq!(reason, "invalid_exact_evm_transaction_failed");
-    assert_eq!(paid, HashSet::from([tx]), "in the very transaction that paid the others");
+    assert_eq!(
+        paid,
+        HashSet::from([tx]),
+        "in the very transaction that paid the others"
+    );
     assert_eq!(world.proxy.transactions().len(), 2);
     books_agree(&world).await;
 }
 
 #[tokio::test]
 async fn two_signers_are_two_lanes() {
-    let world = World::start(Setup { signers: 2, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        signers: 2,
+        ..Setup::default()
+    })
+    .await;
     let sending = world.proxy.fault(send, Fault::HoldRequest);
     let first = world.settling(&Payment::by(1));
     sending.met(1).await;
     let second = world.settling(&Payment::by(2));
     sending.met(2).await;
-    assert_eq!(world.db.one::<i64>("select count(distinct signer) from chain_transactions").await, 2);
+    assert_eq!(
+        world
+            .db
+            .one::<i64>("select count(distinct signer) from chain_transactions")
+            .await,
+        2
+    );
     sending.release();
     let (first, second) = (first.await.unwrap().settled(), second.await.unwrap().settled());
     let from = async |tx: &str| parse::<Address>(&world.anvil.transaction(tx).await["from"]);
@@ -173,12 +243,16 @@ async fn two_signers_are_two_lanes() {
 
 #[tokio::test]
 async fn a_lane_that_is_full_holds_back_and_goes_on() {
-    let setup = Setup { mining: Mining::OnDemand, network_key: "in_flight_max = 2", ..Setup::default() };
+    let setup = Setup {
+        mining: Mining::OnDemand,
+        network_key: "in_flight_max = 2",
+        ..Setup::default()
+    };
     let world = World::start(setup).await;
     let mut settling = Vec::new();
     for sent in 1..=2_u64 {
         settling.push(world.settling(&Payment::by(1)));
-        crate::support::eventually("it is sent", async || (world.anvil.waiting().await == sent).then_some(())).await;
+        world.is_waiting(sent).await;
     }
     settling.extend((2..6).map(|payer| world.settling(&Payment::by(payer))));
     world.recorded(6).await;

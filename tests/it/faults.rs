@@ -10,7 +10,10 @@ use crate::support::world::{Setup, World};
 
 async fn becomes(world: &World, path: &str, status: u16) {
     let what = format!("{path} answers {status}");
-    eventually(&what, async || (world.facilitator.get(path).await.status == status).then_some(())).await;
+    eventually(&what, async || {
+        (world.facilitator.get(path).await.status == status).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -20,7 +23,10 @@ async fn no_database_no_settlement() {
     world.gate.shut();
     let answer = world.facilitator.settle(&payment.body()).await;
     let outcome = answer.outcome(503);
-    assert_eq!((&outcome["success"], &outcome["transaction"]), (&false.into(), &"".into()));
+    assert_eq!(
+        (&outcome["success"], &outcome["transaction"]),
+        (&false.into(), &"".into())
+    );
     assert_eq!(outcome["errorReason"], "unexpected_settle_error");
     assert!(answer.header("retry-after").is_some());
     assert_eq!(world.db.count("payments").await, 0);
@@ -46,7 +52,12 @@ async fn readiness_is_the_databases_and_liveness_is_not() {
 
 #[tokio::test]
 async fn a_database_that_goes_away_after_the_broadcast_delays_the_answer_and_no_more() {
-    let world = World::start(Setup { mining: Mining::OnDemand, wait_seconds: 1, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
     let payment = Payment::by(1);
     let tx = world.facilitator.settle(&payment.body()).await.pending();
     world.gate.shut();
@@ -54,24 +65,45 @@ async fn a_database_that_goes_away_after_the_broadcast_delays_the_answer_and_no_
     becomes(&world, "/health/ready", 503).await;
     world.gate.open();
     becomes(&world, "/health/ready", 200).await;
-    assert_eq!(world.facilitator.caller().settle_until_known(&payment.body()).await.settled(), tx);
+    assert_eq!(
+        world
+            .facilitator
+            .caller()
+            .settle_until_known(&payment.body())
+            .await
+            .settled(),
+        tx
+    );
     assert_eq!(world.proxy.transactions(), [tx]);
     books_agree(&world).await;
 }
 
 #[tokio::test]
 async fn a_database_that_goes_away_while_a_payment_is_waiting_leaves_it_pending_and_true() {
-    let world = World::start(Setup { mining: Mining::OnDemand, wait_seconds: 3, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 3,
+        ..Setup::default()
+    })
+    .await;
     let payment = Payment::by(1);
     let settling = world.settling(&payment);
-    world.reaches(&payment, "in_flight").await;
+    world.is_waiting(1).await;
     let [tx] = world.proxy.transactions().try_into().unwrap();
     world.gate.shut();
     world.anvil.mine(1).await;
     assert_eq!(settling.await.unwrap().pending(), tx);
     world.gate.open();
     becomes(&world, "/health/ready", 200).await;
-    assert_eq!(world.facilitator.caller().settle_until_known(&payment.body()).await.settled(), tx);
+    assert_eq!(
+        world
+            .facilitator
+            .caller()
+            .settle_until_known(&payment.body())
+            .await
+            .settled(),
+        tx
+    );
     books_agree(&world).await;
 }
 
@@ -79,14 +111,21 @@ async fn a_database_that_goes_away_while_a_payment_is_waiting_leaves_it_pending_
 async fn no_node_no_verdict_and_nothing_begun() {
     let world = World::usual().await;
     let body = Payment::by(1).body();
-    for fault in [Fault::LoseRequest, Fault::Status(503), Fault::Garbage("down for maintenance")] {
+    for fault in [
+        Fault::LoseRequest,
+        Fault::Status(503),
+        Fault::Garbage("down for maintenance"),
+    ] {
         let handle = world.proxy.fault(anything, fault);
         let verify = world.facilitator.verify(&body).await;
         assert_eq!(verify.verdict(503)["invalidReason"], "unexpected_verify_error");
         let settle = world.facilitator.settle(&body).await;
         let outcome = settle.outcome(503);
         assert_eq!(outcome["errorReason"], "unexpected_settle_error");
-        assert_eq!((&outcome["success"], &outcome["transaction"]), (&false.into(), &"".into()));
+        assert_eq!(
+            (&outcome["success"], &outcome["transaction"]),
+            (&false.into(), &"".into())
+        );
         assert!(verify.header("retry-after").is_some() && settle.header("retry-after").is_some());
         handle.release();
     }
@@ -97,20 +136,33 @@ async fn no_node_no_verdict_and_nothing_begun() {
 
 #[tokio::test]
 async fn a_node_that_goes_away_after_the_reservation_is_waited_for() {
-    let world = World::start(Setup { wait_seconds: 1, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
     let payment = Payment::by(1);
     let quote = world.proxy.fault(crate::support::proxy::fee_quote, Fault::Status(500));
     assert_eq!(world.facilitator.settle(&payment.body()).await.pending(), "");
     assert_eq!(world.state(&payment).await.unwrap(), "reserved");
     quote.release();
-    let tx = world.facilitator.caller().settle_until_known(&payment.body()).await.settled();
+    let tx = world
+        .facilitator
+        .caller()
+        .settle_until_known(&payment.body())
+        .await
+        .settled();
     assert_eq!(world.proxy.transactions(), [tx]);
     books_agree(&world).await;
 }
 
 #[tokio::test]
 async fn a_stopping_process_finishes_what_it_has_begun() {
-    let mut world = World::start(Setup { mining: Mining::OnDemand, ..Setup::default() }).await;
+    let mut world = World::start(Setup {
+        mining: Mining::OnDemand,
+        ..Setup::default()
+    })
+    .await;
     let payment = Payment::by(1);
     let settling = world.settling(&payment);
     world.reaches(&payment, "in_flight").await;
@@ -130,9 +182,17 @@ async fn a_stopping_process_finishes_what_it_has_begun() {
 
 #[tokio::test]
 async fn a_stopping_process_leaves_what_it_cannot_finish_to_the_next() {
-    let setup = Setup { mining: Mining::OnDemand, wait_seconds: 1, ..Setup::default() };
+    let setup = Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    };
     for is_sent in [true, false] {
-        let mut world = World::start(Setup { factories: Vec::new(), ..setup }).await;
+        let mut world = World::start(Setup {
+            factories: Vec::new(),
+            ..setup
+        })
+        .await;
         let payment = Payment::by(1);
         let sending = (!is_sent).then(|| world.proxy.fault(send, Fault::HoldRequest));
         let settling = world.settling(&payment);
@@ -142,9 +202,17 @@ async fn a_stopping_process_leaves_what_it_cannot_finish_to_the_next() {
         assert!(world.facilitator.ended().await.success());
         drop(sending);
         world.facilitator.start().await;
-        eventually("the node has it", async || (world.anvil.waiting().await == 1).then_some(())).await;
+        world.is_waiting(1).await;
         world.anvil.mine(1).await;
-        assert_eq!(world.facilitator.caller().settle_until_known(&payment.body()).await.settled(), tx);
+        assert_eq!(
+            world
+                .facilitator
+                .caller()
+                .settle_until_known(&payment.body())
+                .await
+                .settled(),
+            tx
+        );
         assert_eq!(world.proxy.transactions(), [tx]);
         books_agree(&world).await;
     }

@@ -1,12 +1,15 @@
 //! The tests' own tools, held against the chain and the database alone: a tool that lies would prove anything.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use alloy::primitives::Bytes;
+use futures_util::FutureExt;
 use serde_json::json;
 use sqlx::{Connection, Executor};
 
 use crate::support::anvil::{Anvil, Mining, number};
+use crate::support::books::books_agree;
 use crate::support::contracts::{Trick, addresses, third_party};
 use crate::support::database::{Database, Obstacle};
 use crate::support::eventually;
@@ -14,6 +17,7 @@ use crate::support::gate::Gate;
 use crate::support::http::{Answer, Client};
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, Proxy, anything, send};
+use crate::support::world::World;
 
 #[tokio::test]
 async fn a_signed_authorization_moves_exactly_its_amount() {
@@ -243,4 +247,50 @@ async fn a_database_is_gone_after_its_test() {
     })
     .await;
     assert!(sqlx::PgConnection::connect(&url).await.is_err());
+}
+
+#[tokio::test]
+async fn the_books_check_finds_what_does_not_agree() {
+    let mut world = World::usual().await;
+    let payment = Payment::by(1);
+    world.facilitator.settle(&payment.body()).await.settled();
+    world.facilitator.kill();
+    books_agree(&world).await;
+    for (tamper, undo) in [
+        (
+            "update settlements set landed_log_index = 7",
+            "update settlements set landed_log_index = 1",
+        ),
+        ("update evidence set log_index = 7", "update evidence set log_index = 1"),
+        (
+            "update payments set amount = 9999",
+            "update payments set amount = 10000",
+        ),
+        (
+            "update ledger_entries set amount = 9999",
+            "update ledger_entries set amount = 10000",
+        ),
+        (
+            "update ledger_entries set purpose = 'gas', stage = 'posted'",
+            "update ledger_entries set purpose = 'payment', stage = 'pending'",
+        ),
+        (
+            "update events set version = version + 5 where version > 0",
+            "update events set version = version - 5 where version > 0",
+        ),
+        (
+            "update lanes set next_nonce = next_nonce + 1",
+            "update lanes set next_nonce = next_nonce - 1",
+        ),
+        (
+            "update chain_transactions set tx = 'x' || tx",
+            "update chain_transactions set tx = substr(tx, 2)",
+        ),
+        ("update payments set nonce = '0x' || repeat('0', 64)", "select 1"),
+    ] {
+        world.db.pool.execute(tamper).await.unwrap();
+        let checked = AssertUnwindSafe(books_agree(&world)).catch_unwind().await;
+        assert!(checked.is_err(), "not found: {tamper}");
+        world.db.pool.execute(undo).await.unwrap();
+    }
 }

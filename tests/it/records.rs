@@ -35,7 +35,11 @@ async fn listed(world: &World, query: &str, limit: usize) -> Vec<Value> {
 async fn a_payment_is_found_by_every_name_it_has() {
     let world = World::usual().await;
     let payment = Payment::by(1);
-    let answer = world.facilitator.caller().settle_keyed(&payment.body(), "order-7").await;
+    let answer = world
+        .facilitator
+        .caller()
+        .settle_keyed(&payment.body(), "order-7")
+        .await;
     let tx = answer.settled();
     let id = answer.json()["extra"]["paymentId"].as_str().unwrap().to_owned();
     let shown = get(&world, &format!("/payments/{id}")).await;
@@ -66,11 +70,19 @@ async fn a_payment_is_found_by_every_name_it_has() {
     let (asset, payer, nonce) = (payment.asset.to_string(), payment.from.to_string(), payment.nonce);
     for path in [
         format!("/payments?network={NETWORK}&asset={asset}&payer={payer}&nonce={nonce}"),
-        format!("/payments?network={NETWORK}&asset={}&payer={}&nonce={nonce}", lower(asset), lower(payer)),
+        format!(
+            "/payments?network={NETWORK}&asset={}&payer={}&nonce={nonce}",
+            lower(asset),
+            lower(payer)
+        ),
         format!("/payments?transaction={tx}"),
         "/payments".to_owned(),
     ] {
-        assert_eq!(get(&world, &path).await, json!({"payments": [shown], "nextCursor": null}), "{path}");
+        assert_eq!(
+            get(&world, &path).await,
+            json!({"payments": [shown], "nextCursor": null}),
+            "{path}"
+        );
     }
 }
 
@@ -87,8 +99,14 @@ async fn what_is_not_there_is_not_found_and_what_is_no_question_is_refused() {
     ] {
         assert_eq!(get(&world, &path).await, nothing, "{path}");
     }
-    let unknown = world.facilitator.get("/payments/pay_019a9e4c7d4270d1b3a5c6e2f8014b9d").await;
-    assert_eq!((unknown.status, &unknown.json()["error"]["code"]), (404, &json!("not_found")));
+    let unknown = world
+        .facilitator
+        .get("/payments/pay_019a9e4c7d4270d1b3a5c6e2f8014b9d")
+        .await;
+    assert_eq!(
+        (unknown.status, &unknown.json()["error"]["code"]),
+        (404, &json!("not_found"))
+    );
     for (path, place) in [
         ("/payments/7", "id"),
         ("/payments?colour=red", "query"),
@@ -97,11 +115,18 @@ async fn what_is_not_there_is_not_found_and_what_is_no_question_is_refused() {
         ("/payments?cursor=x", "cursor"),
         ("/payments?nonce=0x00", "network"),
         ("/payments?network=eip155:1&asset=0x&payer=0x&nonce=0x00", "network"),
-        (&format!("/payments?network={NETWORK}&asset=0x&payer=0x&nonce=0x00"), "asset"),
+        (
+            &format!("/payments?network={NETWORK}&asset=0x&payer=0x&nonce=0x00"),
+            "asset",
+        ),
     ] {
         let answer = world.facilitator.get(path).await;
         let said = answer.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(answer.status == 400 && said.starts_with(place), "{path}: {} {said}", answer.status);
+        assert!(
+            answer.status == 400 && said.starts_with(place),
+            "{path}: {} {said}",
+            answer.status
+        );
     }
 }
 
@@ -113,9 +138,16 @@ async fn various(world: &World) -> Vec<Payment> {
         world.facilitator.settle(&payment.body()).await.settled();
         payments.push(payment);
     }
-    world.anvil.administer(addresses().trick_token, &Trick::Revert.on()).await;
+    world
+        .anvil
+        .administer(addresses().trick_token, &Trick::Revert.on())
+        .await;
     let reverted = Payment::in_trick_token(1);
-    let body = with(reverted.body(), "/paymentPayload/resource/url", "=HYPERLINK(\"x\"),\"quoted\"");
+    let body = with(
+        reverted.body(),
+        "/paymentPayload/resource/url",
+        "=HYPERLINK(\"x\"),\"quoted\"",
+    );
     world.facilitator.settle(&body).await.unsettled();
     payments.push(reverted);
     payments
@@ -127,11 +159,18 @@ async fn a_listing_is_complete_and_in_order_whatever_the_page() {
     let payments = various(&world).await;
     let nonces: Vec<Value> = payments.iter().map(|it| json!(it.nonce)).collect();
     for limit in [1, 2, 5, 6, 7, 1000] {
-        let found: Vec<Value> = listed(&world, "", limit).await.iter().map(|it| it["nonce"].clone()).collect();
+        let found: Vec<Value> = listed(&world, "", limit)
+            .await
+            .iter()
+            .map(|it| it["nonce"].clone())
+            .collect();
         assert_eq!(found, nonces, "in pages of {limit}");
     }
     let at = addresses();
-    let (first, last) = (listed(&world, "", 1000).await[0].clone(), listed(&world, "", 1000).await[5].clone());
+    let (first, last) = (
+        listed(&world, "", 1000).await[0].clone(),
+        listed(&world, "", 1000).await[5].clone(),
+    );
     let created = |it: &Value| it["createdAt"].as_str().unwrap().to_owned();
     for (query, count) in [
         (format!("&payer={}", at.accounts[1].address), 3),
@@ -156,7 +195,11 @@ async fn a_listing_is_complete_and_in_order_whatever_the_page() {
 
 #[tokio::test]
 async fn the_report_says_what_the_listing_says() {
-    let setup = Setup { mining: Mining::EachTransaction, epoch: Some(1), ..Setup::default() };
+    let setup = Setup {
+        mining: Mining::EachTransaction,
+        epoch: Some(1),
+        ..Setup::default()
+    };
     let world = World::start(setup).await;
     let payments = various(&world).await;
     world.anvil.mine(3).await;
@@ -184,11 +227,23 @@ async fn the_report_says_what_the_listing_says() {
             assert_eq!(record[key], cell(column), "{column}");
         }
         assert_eq!(cell("amount"), "0.010000");
-        assert_eq!(cell("block_number"), record["block"]["number"].as_u64().map_or(String::new(), |it| it.to_string()));
+        assert_eq!(
+            cell("block_number"),
+            record["block"]["number"]
+                .as_u64()
+                .map_or(String::new(), |it| it.to_string())
+        );
         assert_eq!(cell("final_at").is_empty(), record["finalizedAt"].is_null());
     }
-    assert_eq!(rows.next(), Some(vec![String::new()]), "the report ends with the listing");
-    assert!(csv.contains("\"'=HYPERLINK(\"\"x\"\"),\"\"quoted\"\"\""), "formulas are disarmed: {csv}");
+    assert_eq!(
+        rows.next(),
+        Some(vec![String::new()]),
+        "the report ends with the listing"
+    );
+    assert!(
+        csv.contains("\"'=HYPERLINK(\"\"x\"\"),\"\"quoted\"\"\""),
+        "formulas are disarmed: {csv}"
+    );
     let (_, finals) = world.facilitator.run("report", &["--state", "final"]).await;
     assert_eq!(finals.split("\r\n").count(), 1 + 5 + 1);
     books_agree(&world).await;

@@ -38,7 +38,10 @@ async fn case_74_the_same_key_and_body_get_the_recorded_bytes() {
             assert_eq!((again.status, &again.body), (200, &first.body));
         }
         // Who does not know the name does not get the answer.
-        for stranger in [world.facilitator.settle(&body).await, caller.settle_keyed(&body, "another").await] {
+        for stranger in [
+            world.facilitator.settle(&body).await,
+            caller.settle_keyed(&body, "another").await,
+        ] {
             let (reason, named) = stranger.unsettled();
             assert!([USED, "duplicate_settlement"].contains(&reason.as_str()), "{reason}");
             assert_eq!(named, tx);
@@ -59,21 +62,35 @@ async fn case_74_a_payment_identifier_is_as_good_as_a_key() {
     assert_eq!(again.body, first.body);
     let other = named(Payment::by(1).body(), "pay_0123456789abcdef");
     let conflict = world.facilitator.settle(&other).await.outcome(409);
-    assert_eq!((&conflict["success"], &conflict["transaction"]), (&json!(false), &json!("")));
+    assert_eq!(
+        (&conflict["success"], &conflict["transaction"]),
+        (&json!(false), &json!(""))
+    );
     assert_eq!(world.proxy.transactions().len(), 1);
     books_agree(&world).await;
 }
 
 #[tokio::test]
 async fn case_74_the_same_key_with_another_body_is_a_conflict() {
-    let world = World::start(Setup { mining: Mining::OnDemand, wait_seconds: 1, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
     let caller = world.facilitator.caller();
     let payment = Payment::by(1);
     let tx = caller.settle_keyed(&payment.body(), "order-7").await.pending();
-    let elsewhere = Payment { resource: "https://shop.example/other".into(), ..payment.clone() };
+    let elsewhere = Payment {
+        resource: "https://shop.example/other".into(),
+        ..payment.clone()
+    };
     for other in [Payment::by(2).body(), elsewhere.body(), payment.body_in(Envelope::V1)] {
         let conflict = caller.settle_keyed(&other, "order-7").await.outcome(409);
-        assert_eq!((&conflict["success"], &conflict["transaction"]), (&json!(false), &json!("")));
+        assert_eq!(
+            (&conflict["success"], &conflict["transaction"]),
+            (&json!(false), &json!(""))
+        );
         let message = conflict["errorMessage"].as_str().unwrap();
         assert!(message.contains("Idempotency-Key"), "{message}");
     }
@@ -86,7 +103,12 @@ async fn case_74_the_same_key_with_another_body_is_a_conflict() {
 
 #[tokio::test]
 async fn a_keyed_request_that_was_pending_is_answered_when_it_lands_and_then_replayed() {
-    let world = World::start(Setup { mining: Mining::OnDemand, wait_seconds: 1, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
     let caller = world.facilitator.caller();
     let payment = Payment::by(1);
     let first = caller.settle_keyed(&payment.body(), "order-7").await;
@@ -130,8 +152,15 @@ async fn one_payment_is_granted_once_among_keyed_and_unkeyed_callers() {
     successes.retain(|(_, answer)| answer.outcome(200)["success"] == true);
     assert!(!successes.is_empty());
     let kinds: Vec<usize> = successes.iter().map(|(index, _)| index % 4).collect();
-    assert!(kinds.iter().all(|kind| *kind == kinds[0]), "granted to callers of different names: {kinds:?}");
-    assert!(kinds[0] != 0 || kinds.len() == 1, "granted to {} callers without a name", kinds.len());
+    assert!(
+        kinds.iter().all(|kind| *kind == kinds[0]),
+        "granted to callers of different names: {kinds:?}"
+    );
+    assert!(
+        kinds[0] != 0 || kinds.len() == 1,
+        "granted to {} callers without a name",
+        kinds.len()
+    );
     assert_eq!(world.db.count("settlements where granted_at is not null").await, 1);
     assert_eq!(world.proxy.transactions().len(), 1);
     books_agree(&world).await;
@@ -144,7 +173,10 @@ async fn a_key_is_visible_and_bounded() {
     let body = Payment::by(1).body();
     for key in ["", " ", "a b", &"k".repeat(256)] {
         let refused = caller.settle_keyed(&body, key).await.outcome(400);
-        assert!(refused["errorMessage"].as_str().unwrap().contains("Idempotency-Key"), "{refused}");
+        assert!(
+            refused["errorMessage"].as_str().unwrap().contains("Idempotency-Key"),
+            "{refused}"
+        );
     }
     assert_eq!(world.db.count("payments").await, 0);
     caller.settle_keyed(&body, &"k".repeat(255)).await.settled();

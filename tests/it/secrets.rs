@@ -15,15 +15,25 @@ async fn everything_happens(world: &World) -> Vec<Vec<u8>> {
         world.facilitator.verify(&payment.body_in(envelope)).await.valid();
         world.facilitator.settle(&payment.body_in(envelope)).await.settled();
         world.facilitator.settle(&payment.body_in(envelope)).await.unsettled();
-        world.facilitator.caller().settle_keyed(&payment.body_in(envelope), "order-7").await;
+        world
+            .facilitator
+            .caller()
+            .settle_keyed(&payment.body_in(envelope), "order-7")
+            .await;
     }
-    let forged = Payment { key: addresses().accounts[2].key, ..Payment::by(1) };
+    let forged = Payment {
+        key: addresses().accounts[2].key,
+        ..Payment::by(1)
+    };
     used(&forged);
     world.facilitator.settle(&forged.body()).await.unsettled();
     let garbled = with(forged.body(), "/paymentPayload/payload/authorization/nonce", "0x");
     world.facilitator.settle(&garbled).await.outcome(400);
 
-    world.anvil.administer(addresses().trick_token, &Trick::Revert.on()).await;
+    world
+        .anvil
+        .administer(addresses().trick_token, &Trick::Revert.on())
+        .await;
     let reverted = Payment::in_trick_token(1);
     used(&reverted);
     world.facilitator.settle(&reverted.body()).await.unsettled();
@@ -35,21 +45,25 @@ async fn everything_happens(world: &World) -> Vec<Vec<u8>> {
         world.facilitator.settle(&late.body()).await.outcome(503);
         down.release();
     }
-    world.gate.shut();
-    world.facilitator.settle(&late.body()).await.outcome(503);
-    world.facilitator.get("/health/ready").await;
-    world.gate.open();
     let lying = world.proxy.fault(send, Fault::Error(-32_000, "insufficient funds"));
     let settling = world.settling(&late);
     lying.met(1).await;
     lying.release();
     settling.await.unwrap();
+    world.gate.shut();
+    world.facilitator.settle(&Payment::by(3).body()).await.outcome(503);
+    world.facilitator.get("/health/ready").await;
+    world.gate.open();
     signatures
 }
 
 #[tokio::test]
 async fn neither_logs_nor_metrics_tell_a_secret() {
-    let setup = Setup { wait_seconds: 1, log_filter: "trace,sqlx=debug,hyper=debug,h2=debug", ..Setup::default() };
+    let setup = Setup {
+        wait_seconds: 1,
+        log_filter: "trace,sqlx=debug,hyper=debug,h2=debug",
+        ..Setup::default()
+    };
     let mut world = World::start(setup).await;
     let signatures = everything_happens(&world).await;
     let metrics = world.facilitator.metrics().await;

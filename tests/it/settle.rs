@@ -27,7 +27,10 @@ async fn cases_10_and_35_a_good_payment_moves_the_money() {
         assert_eq!(said["network"], envelope.network());
         assert_eq!(parse::<Address>(&said["payer"]), payment.from);
         let receipt = world.anvil.receipt(&tx).await;
-        assert_eq!((&receipt["status"], parse::<Address>(&receipt["to"])), (&"0x1".into(), payment.asset));
+        assert_eq!(
+            (&receipt["status"], parse::<Address>(&receipt["to"])),
+            (&"0x1".into(), payment.asset)
+        );
         assert_eq!(world.received().await, count * 10_000);
         assert_eq!(world.proxy.transactions().len() as u128, count);
     }
@@ -75,32 +78,50 @@ fn answer_is_success(answer: &crate::support::http::Answer) -> bool {
 
 #[tokio::test]
 async fn one_authorization_buys_one_resource() {
-    let world = World::start(Setup { mining: Mining::OnDemand, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        ..Setup::default()
+    })
+    .await;
     let payment = Payment::by(1);
     let first = world.settling(&payment);
-    world.reaches(&payment, "in_flight").await;
+    world.is_waiting(1).await;
     let [tx] = world.proxy.transactions().try_into().unwrap();
-    let elsewhere = Payment { resource: "https://shop.example/other".into(), ..payment.clone() };
+    let elsewhere = Payment {
+        resource: "https://shop.example/other".into(),
+        ..payment.clone()
+    };
     for other in [elsewhere.body(), payment.body_in(Envelope::V1)] {
         let answer = world.facilitator.settle(&other).await;
         assert_eq!(answer.unsettled(), ("duplicate_settlement".into(), tx.clone()));
     }
     world.anvil.mine(1).await;
     assert_eq!(first.await.unwrap().settled(), tx);
-    assert_eq!(world.facilitator.settle(&elsewhere.body()).await.unsettled(), (USED.into(), tx));
+    assert_eq!(
+        world.facilitator.settle(&elsewhere.body()).await.unsettled(),
+        (USED.into(), tx)
+    );
     books_agree(&world).await;
 }
 
 #[tokio::test]
 async fn case_38_no_receipt_in_time_then_the_same_body_again() {
-    let world = World::start(Setup { mining: Mining::OnDemand, wait_seconds: 1, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
     for envelope in Envelope::BOTH {
         let body = Payment::by(1).body_in(envelope);
         let tx = world.facilitator.settle(&body).await.pending();
         assert_eq!(world.facilitator.settle(&body).await.pending(), tx);
         world.anvil.mine(1).await;
         assert_eq!(world.facilitator.caller().settle_until_known(&body).await.settled(), tx);
-        assert_ne!(world.facilitator.settle(&body).await.unsettled().0, "settlement_pending");
+        assert_ne!(
+            world.facilitator.settle(&body).await.unsettled().0,
+            "settlement_pending"
+        );
     }
     assert_eq!(world.proxy.transactions().len(), 2);
     books_agree(&world).await;
@@ -109,14 +130,20 @@ async fn case_38_no_receipt_in_time_then_the_same_body_again() {
 #[tokio::test]
 async fn case_39_a_transaction_that_reverts() {
     let world = World::usual().await;
-    world.anvil.administer(addresses().trick_token, &Trick::Revert.on()).await;
+    world
+        .anvil
+        .administer(addresses().trick_token, &Trick::Revert.on())
+        .await;
     let payment = Payment::in_trick_token(1);
     let (reason, tx) = world.facilitator.settle(&payment.body()).await.unsettled();
     assert_eq!(reason, REVERTED);
     assert_eq!(world.anvil.receipt(&tx).await["status"], "0x0");
     // The authorization is alive, so nothing is over; but nothing more of ours is spent on it either.
     assert_eq!(world.state(&payment).await.unwrap(), "in_flight");
-    assert_eq!(world.facilitator.settle(&payment.body()).await.unsettled(), (reason, tx));
+    assert_eq!(
+        world.facilitator.settle(&payment.body()).await.unsettled(),
+        (reason, tx)
+    );
     assert_eq!(world.proxy.transactions().len(), 1);
     books_agree(&world).await;
 }
@@ -166,7 +193,11 @@ async fn case_30_a_contract_wallet_pays() {
 #[tokio::test]
 async fn case_33_a_wallet_is_deployed_and_pays_in_one_transaction() {
     let at = addresses();
-    let world = World::start(Setup { factories: vec![at.wallet_factory], ..Setup::default() }).await;
+    let world = World::start(Setup {
+        factories: vec![at.wallet_factory],
+        ..Setup::default()
+    })
+    .await;
     for _ in 0..2 {
         let payment = Payment::from_wallet(at.counterfactual_wallet, at.owner_wallet_owner_key);
         let body = payment.body_with(Envelope::V2, &payment.signature_6492(at.wallet_factory));
@@ -180,7 +211,11 @@ async fn case_33_a_wallet_is_deployed_and_pays_in_one_transaction() {
 #[tokio::test]
 async fn case_34_a_wallet_that_its_factory_will_not_deploy() {
     let at = addresses();
-    let world = World::start(Setup { factories: vec![at.reverting_factory], ..Setup::default() }).await;
+    let world = World::start(Setup {
+        factories: vec![at.reverting_factory],
+        ..Setup::default()
+    })
+    .await;
     let payment = Payment::from_wallet(at.counterfactual_wallet, at.owner_wallet_owner_key);
     let body = payment.body_with(Envelope::V2, &payment.signature_6492(at.reverting_factory));
     let answer = world.facilitator.settle(&body).await.unsettled();
@@ -193,13 +228,25 @@ async fn case_34_a_wallet_that_its_factory_will_not_deploy() {
 async fn a_payment_that_verification_refuses_is_not_settled_and_leaves_no_trace() {
     let world = World::usual().await;
     let by = || Payment::by(1);
-    let other_key = Payment { key: addresses().accounts[2].key, ..by() };
+    let other_key = Payment {
+        key: addresses().accounts[2].key,
+        ..by()
+    };
     for (body, reason) in [
         (other_key.body(), "invalid_exact_evm_signature"),
-        (with(by().body(), "/paymentPayload/accepted/amount", "9999"), "invalid_payment_requirements"),
-        (Payment::of(&addresses().accounts[1], u64::MAX).body(), "invalid_exact_evm_insufficient_balance"),
+        (
+            with(by().body(), "/paymentPayload/accepted/amount", "9999"),
+            "invalid_payment_requirements",
+        ),
+        (
+            Payment::of(&addresses().accounts[1], u64::MAX).body(),
+            "invalid_exact_evm_insufficient_balance",
+        ),
     ] {
-        assert_eq!(world.facilitator.settle(&body).await.unsettled(), (reason.into(), String::new()));
+        assert_eq!(
+            world.facilitator.settle(&body).await.unsettled(),
+            (reason.into(), String::new())
+        );
     }
     assert_eq!(world.db.count("payments").await, 0);
     assert_eq!(world.proxy.transactions(), [""; 0]);
@@ -224,7 +271,11 @@ async fn a_client_that_hangs_up_loses_the_answer_and_not_the_payment() {
 
 #[tokio::test]
 async fn a_node_that_falls_silent_after_the_broadcast() {
-    let world = World::start(Setup { wait_seconds: 1, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
     let payment = Payment::by(1);
     let sending = world.proxy.fault(send, Fault::HoldRequest);
     let settling = world.settling(&payment);
@@ -235,7 +286,15 @@ async fn a_node_that_falls_silent_after_the_broadcast() {
     assert_eq!(world.anvil.receipt(&tx).await["status"], "0x1");
     assert_eq!(world.facilitator.settle(&payment.body()).await.pending(), tx);
     silence.release();
-    assert_eq!(world.facilitator.caller().settle_until_known(&payment.body()).await.settled(), tx);
+    assert_eq!(
+        world
+            .facilitator
+            .caller()
+            .settle_until_known(&payment.body())
+            .await
+            .settled(),
+        tx
+    );
     assert_eq!(world.proxy.transactions(), [tx]);
     books_agree(&world).await;
 }
@@ -256,14 +315,22 @@ async fn what_a_node_says_of_a_broadcast_is_no_evidence() {
 }
 
 async fn lands_in_spite_of(fault: Fault) {
-    let world = World::start(Setup { wait_seconds: 1, ..Setup::default() }).await;
+    let world = World::start(Setup {
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
     let body = Payment::by(1).body();
     let lying = world.proxy.fault(send, fault);
     let settling = world.facilitator.caller().settling(body.clone());
     lying.met(1).await;
     lying.release();
     let first = settling.await.unwrap();
-    let last = if answer_is_success(&first) { first } else { world.facilitator.caller().settle_until_known(&body).await };
+    let last = if answer_is_success(&first) {
+        first
+    } else {
+        world.facilitator.caller().settle_until_known(&body).await
+    };
     assert_eq!(world.proxy.transactions(), [last.settled()], "{fault:?}");
     assert_eq!(world.received().await, 10_000, "{fault:?}");
     books_agree(&world).await;
@@ -276,7 +343,10 @@ async fn somebody_else_lands_the_authorization_first() {
     let sending = world.proxy.fault(send, Fault::HoldRequest);
     let settling = world.settling(&payment);
     sending.met(1).await;
-    let theirs = world.anvil.send_mined(third_party(), payment.asset, &payment.call()).await;
+    let theirs = world
+        .anvil
+        .send_mined(third_party(), payment.asset, &payment.call())
+        .await;
     assert_eq!(settling.await.unwrap().settled(), theirs);
     sending.release();
     // Ours reverts, and the lane goes on.
@@ -289,8 +359,14 @@ async fn somebody_else_lands_the_authorization_first() {
 async fn somebody_else_has_landed_it_before_we_were_asked() {
     let world = World::usual().await;
     let payment = Payment::by(1);
-    world.anvil.send_mined(third_party(), payment.asset, &payment.call()).await;
-    assert_eq!(world.facilitator.settle(&payment.body()).await.unsettled(), (USED.into(), String::new()));
+    world
+        .anvil
+        .send_mined(third_party(), payment.asset, &payment.call())
+        .await;
+    assert_eq!(
+        world.facilitator.settle(&payment.body()).await.unsettled(),
+        (USED.into(), String::new())
+    );
     assert_eq!(world.proxy.transactions(), [""; 0]);
     assert_eq!(world.db.count("payments").await, 0);
 }
@@ -302,8 +378,15 @@ async fn a_payer_without_the_money_when_its_turn_comes() {
     let sending = world.proxy.fault(send, Fault::HoldRequest);
     let settling = world.settling(&payment);
     sending.met(1).await;
-    let elsewhere = Payment { pay_to: third_party(), to: third_party(), ..Payment::by(1) };
-    world.anvil.send_mined(third_party(), elsewhere.asset, &elsewhere.call()).await;
+    let elsewhere = Payment {
+        pay_to: third_party(),
+        to: third_party(),
+        ..Payment::by(1)
+    };
+    world
+        .anvil
+        .send_mined(third_party(), elsewhere.asset, &elsewhere.call())
+        .await;
     sending.release();
     let (reason, tx) = settling.await.unwrap().unsettled();
     assert_eq!(reason, REVERTED);
@@ -322,6 +405,9 @@ async fn amounts_and_addresses_may_be_written_in_any_case_and_mean_the_same_paym
     let body = lower(payment.body(), "/paymentPayload/payload/authorization/from");
     let body = lower(lower(body, "/paymentRequirements/asset"), "/paymentRequirements/payTo");
     let tx = world.facilitator.settle(&body).await.settled();
-    assert_eq!(world.facilitator.settle(&payment.body()).await.unsettled(), (USED.into(), tx));
+    assert_eq!(
+        world.facilitator.settle(&payment.body()).await.unsettled(),
+        (USED.into(), tx)
+    );
     books_agree(&world).await;
 }

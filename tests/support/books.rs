@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
 use serde_json::{Value, json};
-use sqlx::types::Uuid;
 
 use super::anvil::{number, parse};
 use super::contracts::Token;
@@ -13,7 +12,6 @@ use super::world::World;
 
 #[derive(Debug, sqlx::FromRow)]
 struct Payment {
-    id: Uuid,
     state: String,
     asset: String,
     payer: String,
@@ -26,7 +24,7 @@ struct Payment {
     evidence: i64,
 }
 
-const PAYMENTS: &str = "select p.id, s.state, p.asset, p.payer, p.pay_to, p.amount::text as amount, p.nonce,
+const PAYMENTS: &str = "select s.state, p.asset, p.payer, p.pay_to, p.amount::text as amount, p.nonce,
         s.landed_tx, s.landed_log_index, s.landed_hash,
         (select count(*) from evidence e where e.payment_id = p.id and e.claim = 'landed' and e.tx = s.landed_tx
             and e.log_index = s.landed_log_index and e.block_hash = s.landed_hash) as evidence

@@ -76,7 +76,15 @@ impl Config {
     }
 
     fn to_toml(&self) -> String {
-        let Self { port, metrics_port, log_filter, wait_seconds, network, network_key, .. } = self;
+        let Self {
+            port,
+            metrics_port,
+            log_filter,
+            wait_seconds,
+            network,
+            network_key,
+            ..
+        } = self;
         let signers: Vec<String> = (0..self.signers.len())
             .map(|i| format!("{{ env = \"SIGNER_{i}\" }}"))
             .collect();
@@ -105,7 +113,13 @@ impl Config {
             {network_key}
             "#
         );
-        for Asset { address, name, version, symbol } in &self.assets {
+        for Asset {
+            address,
+            name,
+            version,
+            symbol,
+        } in &self.assets
+        {
             text += &format!(
                 r#"
                 [[network.asset]]

@@ -6,11 +6,12 @@ use tokio::task::JoinHandle;
 use super::anvil::{Anvil, Mining};
 use super::contracts::addresses;
 use super::database::Database;
-use super::facilitator::{Config, Facilitator};
 use super::eventually;
+use super::facilitator::{Config, Facilitator};
 use super::gate::Gate;
 use super::http::Answer;
 use super::payer::Payment;
+use super::process::free_port;
 use super::proxy::Proxy;
 
 /// How a world differs from the usual one.
@@ -84,6 +85,15 @@ impl World {
         world
     }
 
+    /// Another facilitator in the same world: the same database, node and signers, other ports.
+    pub(crate) async fn replica(&self) -> Facilitator {
+        let mut config = self.facilitator.config.clone();
+        (config.port, config.metrics_port) = (free_port(), free_port());
+        let mut replica = Facilitator::new(config);
+        replica.start().await;
+        replica
+    }
+
     /// The usual world.
     pub(crate) async fn usual() -> Self {
         Self::start(Setup::default()).await
@@ -104,11 +114,23 @@ impl World {
         .await;
     }
 
+    /// Waits until the node has as many transactions waiting to be mined.
+    pub(crate) async fn is_waiting(&self, transactions: u64) {
+        eventually("the node has what was sent", async || {
+            (self.anvil.waiting().await == transactions).then_some(())
+        })
+        .await;
+    }
+
     /// The state of the payment on record, if it is.
     pub(crate) async fn state(&self, payment: &Payment) -> Option<String> {
         let sql = "select state from settlements s join payments p on p.id = s.payment_id where p.nonce = $1";
         let nonce = payment.nonce.to_string();
-        sqlx::query_scalar(sql).bind(nonce).fetch_optional(&self.db.pool).await.unwrap()
+        sqlx::query_scalar(sql)
+            .bind(nonce)
+            .fetch_optional(&self.db.pool)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn reaches(&self, payment: &Payment, state: &str) {
@@ -122,7 +144,11 @@ impl World {
     pub(crate) async fn events(&self, payment: &Payment) -> Vec<String> {
         let sql = "select e.kind from events e join payments p on p.id = e.payment_id where p.nonce = $1
             order by e.version";
-        sqlx::query_scalar(sql).bind(payment.nonce.to_string()).fetch_all(&self.db.pool).await.unwrap()
+        sqlx::query_scalar(sql)
+            .bind(payment.nonce.to_string())
+            .fetch_all(&self.db.pool)
+            .await
+            .unwrap()
     }
 
     /// What the merchant of all test payments has received.
