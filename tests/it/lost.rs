@@ -1,0 +1,125 @@
+//! Words that are lost on the way: the database has done what it was told and nobody hears, or nobody waits to hear.
+//! What is on record is found there again and goes on.
+
+use crate::support::anvil::Mining;
+use crate::support::books::books_agree;
+use crate::support::database::Obstacle;
+use crate::support::eventually;
+use crate::support::gate::Loss;
+use crate::support::payer::Payment;
+use crate::support::world::{Setup, World};
+
+const USED: &str = "invalid_exact_evm_nonce_already_used";
+
+async fn loses(world: &World, loss: Loss) {
+    world.gate.lose(loss);
+    let what = "the answer to be lost is lost";
+    eventually(what, async || world.gate.has_lost().then_some(())).await;
+}
+
+/// Settles a payment while the database's answer at that point is lost; whoever asks next is told the truth.
+async fn survives(loss_for: fn(&Payment) -> Loss) {
+    let world = World::start(Setup {
+        wait_seconds: 3,
+        ..Setup::default()
+    })
+    .await;
+    let payment = Payment::by(1);
+    let settling = world.settling(&payment);
+    loses(&world, loss_for(&payment)).await;
+    let first = settling.await.unwrap();
+    let answer = match first.json()["success"].as_bool() {
+        Some(true) => first,
+        _ => world.facilitator.caller().settle_until_known(&payment.body()).await,
+    };
+    assert_eq!(world.proxy.transactions(), [answer.settled()]);
+    assert_eq!(world.received().await, 10_000);
+    assert_eq!(world.db.count("settlements where granted_at is not null").await, 1);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn the_answer_to_the_reservation_is_lost() {
+    survives(|payment| Loss::Statement(payment.resource.clone())).await;
+}
+
+#[tokio::test]
+async fn the_answer_to_the_commit_of_the_signed_bytes_is_lost() {
+    survives(|_| Loss::Commit("insert into chain_transactions")).await;
+}
+
+#[tokio::test]
+async fn the_answer_to_the_commit_of_the_evidence_is_lost() {
+    survives(|_| Loss::Commit("insert into evidence")).await;
+}
+
+/// Nobody can tell whether the grant is on record, so nobody is told success, not even later; who named the request
+/// gets the answer that was recorded.
+#[tokio::test]
+async fn the_answer_to_the_grant_is_lost() {
+    let world = World::usual().await;
+    let caller = world.facilitator.caller();
+    for key in [None, Some("order-7")] {
+        let payment = Payment::by(1);
+        let body = payment.body();
+        let ask = async || match key {
+            None => caller.post("/settle", &body).await,
+            Some(key) => caller.settle_keyed(&body, key).await,
+        };
+        world.gate.lose(Loss::Statement("\"success\":true".into()));
+        let tx = ask().await.pending();
+        assert!(world.gate.has_lost());
+        let again = ask().await;
+        match key {
+            None => assert_eq!(again.unsettled(), (USED.into(), tx)),
+            Some(_) => assert_eq!(again.settled(), tx),
+        }
+    }
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_while_its_reservation_is_written() {
+    let world = World::start(Setup {
+        wait_seconds: 3,
+        ..Setup::default()
+    })
+    .await;
+    let payment = Payment::by(1);
+    let writing = world.db.obstruct(Obstacle::WritesTo("payments")).await;
+    let client = world.settling(&payment);
+    writing.met().await;
+    client.abort();
+    assert!(client.await.unwrap_err().is_cancelled());
+    // The connection is seen to be gone before the database goes on.
+    world.facilitator.get("/health/live").await;
+    writing.remove().await;
+    world.reaches(&payment, "confirmed").await;
+    let tx = world.facilitator.settle(&payment.body()).await.settled();
+    assert_eq!(world.proxy.transactions(), [tx]);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn clients_that_hang_up_at_any_time_lose_nothing_but_the_answer() {
+    let setup = Setup {
+        mining: Mining::EverySecond,
+        wait_seconds: 5,
+        ..Setup::default()
+    };
+    let world = World::start(setup).await;
+    let payments: Vec<Payment> = (0..40).map(|i| Payment::by(1 + i % 6)).collect();
+    for (milliseconds, payment) in (0..).step_by(5).zip(&payments) {
+        let client = world.settling(payment);
+        // The point is not how long this is but that it differs.
+        tokio::time::sleep(std::time::Duration::from_millis(milliseconds % 100)).await;
+        client.abort();
+    }
+    for payment in &payments {
+        let answer = world.facilitator.caller().settle_until_known(&payment.body()).await;
+        let tx = answer.outcome(200)["transaction"].clone();
+        assert!(tx.as_str().unwrap().starts_with("0x"), "{}", answer.text());
+    }
+    assert_eq!(world.received().await, 400_000);
+    books_agree(&world).await;
+}

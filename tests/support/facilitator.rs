@@ -1,0 +1,340 @@
+//! The real binary, configured by a file, spoken to over HTTP, and ended in every way a process can end.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use alloy::primitives::Address;
+use serde_json::Value;
+
+use super::contracts::{Account, addresses};
+use super::eventually;
+use super::http::{Answer, Client};
+use super::process::{Process, free_port};
+
+/// A token the facilitator is told about.
+#[derive(Debug, Clone)]
+pub(crate) struct Asset {
+    pub(crate) address: Address,
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) symbol: &'static str,
+}
+
+impl Asset {
+    pub(crate) fn usdc() -> Self {
+        Self {
+            address: addresses().usdc,
+            name: "USDC",
+            version: "2",
+            symbol: "USDC",
+        }
+    }
+
+    pub(crate) fn trick() -> Self {
+        Self {
+            address: addresses().trick_token,
+            name: "USDC",
+            version: "2",
+            symbol: "TRICK",
+        }
+    }
+}
+
+/// What the configuration file says.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) port: u16,
+    pub(crate) metrics_port: u16,
+    pub(crate) database_url: String,
+    pub(crate) rpc_url: String,
+    pub(crate) network: &'static str,
+    pub(crate) signers: Vec<Account>,
+    pub(crate) assets: Vec<Asset>,
+    pub(crate) wait_seconds: u64,
+    pub(crate) log_filter: &'static str,
+    pub(crate) factories: Vec<Address>,
+    /// Another key of the network, or none.
+    pub(crate) network_key: &'static str,
+}
+
+impl Config {
+    pub(crate) fn new(database_url: String, rpc_url: String) -> Self {
+        Self {
+            port: free_port(),
+            metrics_port: free_port(),
+            database_url,
+            rpc_url,
+            network: super::payer::NETWORK,
+            signers: vec![addresses().accounts[9].clone()],
+            assets: vec![Asset::usdc(), Asset::trick()],
+            wait_seconds: 20,
+            log_filter: "info",
+            factories: Vec::new(),
+            network_key: "",
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        let Self {
+            port,
+            metrics_port,
+            log_filter,
+            wait_seconds,
+            network,
+            network_key,
+            ..
+        } = self;
+        let signers: Vec<String> = (0..self.signers.len())
+            .map(|i| format!("{{ env = \"SIGNER_{i}\" }}"))
+            .collect();
+        let factories: Vec<String> = self.factories.iter().map(|it| format!("\"{it}\"")).collect();
+        let (signers, factories) = (signers.join(", "), factories.join(", "));
+        let mut text = format!(
+            r#"
+            [http]
+            listen = "127.0.0.1:{port}"
+            [metrics]
+            listen = "127.0.0.1:{metrics_port}"
+            [log]
+            filter = "{log_filter}"
+            [database]
+            url = {{ env = "DATABASE" }}
+            [settle]
+            wait_seconds = {wait_seconds}
+            [[network]]
+            id = "{network}"
+            rpc_url = {{ env = "RPC" }}
+            signers = [{signers}]
+            factories = [{factories}]
+            block_time_ms = 1000
+            poll_ms = 50
+            fee_max_gwei = 100
+            {network_key}
+            "#
+        );
+        for Asset {
+            address,
+            name,
+            version,
+            symbol,
+        } in &self.assets
+        {
+            text += &format!(
+                r#"
+                [[network.asset]]
+                address = "{address}"
+                name = "{name}"
+                version = "{version}"
+                symbol = "{symbol}"
+                decimals = 6
+                "#
+            );
+        }
+        text
+    }
+}
+
+/// A directory with the configuration file, gone with this value.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn create() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "facilitator-it-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// The facilitator of one world: running, or between two runs.
+pub(crate) struct Facilitator {
+    pub(crate) config: Config,
+    directory: Directory,
+    process: Option<Process>,
+    client: Client,
+    /// What earlier processes said.
+    said: String,
+}
+
+impl Facilitator {
+    pub(crate) fn new(config: Config) -> Self {
+        let directory = Directory::create();
+        Self {
+            config,
+            directory,
+            process: None,
+            client: Client::new(),
+            said: String::new(),
+        }
+    }
+
+    /// Runs a subcommand in the same environment, as configured now.
+    fn command(&self, subcommand: &str) -> Command {
+        let file = self.directory.0.join("facilitator.toml");
+        std::fs::write(&file, self.config.to_toml()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_facilitator"));
+        command.args([subcommand, "--config"]).arg(file);
+        command
+            .env("DATABASE", &self.config.database_url)
+            .env("RPC", &self.config.rpc_url);
+        for (index, signer) in self.config.signers.iter().enumerate() {
+            command.env(format!("SIGNER_{index}"), signer.key.to_string());
+        }
+        command
+    }
+
+    /// Starts serving and waits until requests are taken.
+    pub(crate) async fn start(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let mut process = Process::spawn("the facilitator", &mut self.command("serve"));
+        let url = self.url("/health/ready");
+        eventually("the facilitator is ready", async || {
+            assert!(
+                !process.has_ended(),
+                "it ended before it was ready:\n{}",
+                process.said()
+            );
+            self.client.get(&url).await.ok().filter(|answer| answer.status == 200)
+        })
+        .await;
+        // Each lane asks the chain for its nonce once; after that an idle facilitator is silent.
+        for _ in &self.config.signers {
+            process.says("lane ready").await;
+        }
+        self.process = Some(process);
+    }
+
+    /// Runs a subcommand to its end.
+    pub(crate) async fn run(&self, subcommand: &str, arguments: &[&str]) -> (ExitStatus, String) {
+        let mut command = self.command(subcommand);
+        Process::spawn("the facilitator", command.args(arguments)).ended().await
+    }
+
+    /// Ends the process between two instructions, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill();
+        self.said += &process.said();
+    }
+
+    /// Asks the process to stop.
+    pub(crate) fn terminate(&self) {
+        self.process.as_ref().unwrap().signal("-TERM");
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let (status, said) = self.process.as_mut().unwrap().ended().await;
+        self.process = None;
+        self.said += &said;
+        status
+    }
+
+    /// Everything logged so far, by all its processes.
+    pub(crate) fn logs(&self) -> String {
+        let running = self.process.as_ref().map(Process::said).unwrap_or_default();
+        format!("{}{running}", self.said)
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.config.metrics_port);
+        self.client.get(&url).await.unwrap().text()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base())
+    }
+
+    pub(crate) fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.config.port)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.client.get(&self.url(path)).await.unwrap()
+    }
+
+    /// A caller of its own, for requests that run beside the test.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            client: self.client.clone(),
+            base: self.base(),
+        }
+    }
+
+    pub(crate) async fn verify(&self, body: &Value) -> Answer {
+        self.caller().post("/verify", body).await
+    }
+
+    pub(crate) async fn settle(&self, body: &Value) -> Answer {
+        self.caller().post("/settle", body).await
+    }
+}
+
+/// A gateway.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    client: Client,
+    base: String,
+}
+
+impl Caller {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_bytes(path, &[], body.to_string().into()).await
+    }
+
+    pub(crate) async fn post_bytes(&self, path: &str, headers: &[(&'static str, String)], body: Vec<u8>) -> Answer {
+        self.client
+            .post(&format!("{}{path}", self.base), headers, body)
+            .await
+            .unwrap()
+    }
+
+    /// Settles with an `Idempotency-Key`.
+    pub(crate) async fn settle_keyed(&self, body: &Value, key: &str) -> Answer {
+        self.post_bytes(
+            "/settle",
+            &[("idempotency-key", key.to_owned())],
+            body.to_string().into(),
+        )
+        .await
+    }
+
+    /// As `post`, for requests whose connection may break.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        self.client
+            .post(&format!("{}{path}", self.base), &[], body.to_string().into())
+            .await
+            .ok()
+    }
+}
+
+impl Caller {
+    /// Presents the same request until its fate is known: what official resource servers do once, and gateways
+    /// until they know.
+    pub(crate) async fn settle_until_known(&self, body: &Value) -> Answer {
+        eventually("the settlement is known", async || {
+            let answer = self.post("/settle", body).await;
+            let is_pending = answer.status == 200 && answer.json()["errorReason"] == "settlement_pending";
+            (!is_pending).then_some(answer)
+        })
+        .await
+    }
+
+    /// Settles beside the test.
+    pub(crate) fn settling(&self, body: Value) -> tokio::task::JoinHandle<Answer> {
+        let caller = self.clone();
+        tokio::spawn(async move { caller.post("/settle", &body).await })
+    }
+}

@@ -1,0 +1,44 @@
+//! What the tests stand on: a real node, a real database, the real binary between them, and doors that can be shut.
+
+mod answers;
+pub(crate) mod anvil;
+pub(crate) mod books;
+pub(crate) mod contracts;
+pub(crate) mod database;
+pub(crate) mod facilitator;
+pub(crate) mod gate;
+pub(crate) mod http;
+pub(crate) mod payer;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod world;
+
+use std::time::{Duration, Instant};
+
+/// Far longer than anything here takes, so that a loaded machine does not fail a test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks again and again until there is something to see.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Something that `./dev test` provides.
+pub(crate) fn provided(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with ./dev test"))
+}
+
+/// Unix seconds.
+pub(crate) fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}

@@ -1,0 +1,325 @@
+//! A JSON-RPC proxy between the facilitator and its node that counts what passes and, where told to, holds, loses,
+//! delays or falsifies it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{Response, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::http::Client;
+
+/// The part of the node's address that must stay secret, as a provider's key would.
+pub(crate) const SECRET: &str = "key-5ec2e7a55e7b0a7d";
+
+/// One question to the node.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) method: String,
+    pub(crate) params: Value,
+}
+
+/// Which questions a fault befalls.
+pub(crate) type Pick = fn(&Call) -> bool;
+
+/// The lens: a call that runs init code, so it names nobody.
+pub(crate) fn lens(call: &Call) -> bool {
+    call.method == "eth_call" && call.params[0].get("to").is_none_or(Value::is_null)
+}
+
+/// The question that comes between a payment's reservation and its signing.
+pub(crate) fn fee_quote(call: &Call) -> bool {
+    call.method == "eth_maxPriorityFeePerGas"
+}
+
+pub(crate) fn send(call: &Call) -> bool {
+    call.method == "eth_sendRawTransaction"
+}
+
+pub(crate) fn receipt(call: &Call) -> bool {
+    call.method == "eth_getTransactionReceipt"
+}
+
+pub(crate) fn anything(_: &Call) -> bool {
+    true
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// The request waits and the node hears nothing, until released.
+    HoldRequest,
+    /// The node has acted and its answer waits, until released.
+    HoldAnswer,
+    /// The connection breaks; the node hears nothing.
+    LoseRequest,
+    /// The node has acted; the connection breaks.
+    LoseAnswer,
+    /// The question is answered with this JSON-RPC error; the node hears nothing.
+    Error(i64, &'static str),
+    /// This HTTP status with no JSON-RPC in it; the node hears nothing.
+    Status(u16),
+    /// These bytes with status 200; the node hears nothing.
+    Garbage(&'static str),
+    /// This result; the node hears nothing.
+    Result(&'static str),
+    /// The request passes after this time.
+    Delay(Duration),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Shut,
+    Open,
+    Wall,
+}
+
+struct Rule {
+    pick: Pick,
+    fault: Fault,
+    door: watch::Sender<Door>,
+    /// How many requests have met this rule.
+    met: watch::Sender<usize>,
+}
+
+struct Shared {
+    node: String,
+    client: Client,
+    rules: Mutex<Vec<Arc<Rule>>>,
+    calls: Mutex<Vec<Call>>,
+    requests: AtomicUsize,
+}
+
+/// The proxy.
+pub(crate) struct Proxy {
+    /// Where the facilitator finds its node.
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn before(node: &str) -> Self {
+        let shared = Arc::new(Shared {
+            node: node.to_owned(),
+            client: Client::new(),
+            rules: Mutex::default(),
+            calls: Mutex::default(),
+            requests: AtomicUsize::new(0),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/{SECRET}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(pass).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, shared, server }
+    }
+
+    /// From now on this befalls every question that `pick` picks, until the handle is released or dropped. Of
+    /// several faults the oldest counts.
+    #[must_use]
+    pub(crate) fn fault(&self, pick: Pick, fault: Fault) -> FaultHandle {
+        let rule = Arc::new(Rule {
+            pick,
+            fault,
+            door: watch::Sender::new(Door::Shut),
+            met: watch::Sender::new(0),
+        });
+        self.shared.rules.lock().unwrap().push(Arc::clone(&rule));
+        FaultHandle {
+            shared: Arc::clone(&self.shared),
+            rule,
+        }
+    }
+
+    /// How many HTTP requests came in.
+    pub(crate) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// The questions so far that `pick` picks, those inside batches too.
+    pub(crate) fn calls(&self, pick: Pick) -> Vec<Call> {
+        self.shared
+            .calls
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|call| pick(call))
+            .cloned()
+            .collect()
+    }
+
+    /// The hashes of all transactions handed over so far, each once, in order.
+    pub(crate) fn transactions(&self) -> Vec<String> {
+        let mut hashes: Vec<String> = Vec::new();
+        for call in self.calls(send) {
+            let raw: Bytes = super::anvil::parse::<alloy::primitives::Bytes>(&call.params[0]).0;
+            let hash = alloy::primitives::keccak256(&raw).to_string();
+            if !hashes.contains(&hash) {
+                hashes.push(hash);
+            }
+        }
+        hashes
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A fault in force.
+pub(crate) struct FaultHandle {
+    shared: Arc<Shared>,
+    rule: Arc<Rule>,
+}
+
+impl FaultHandle {
+    /// Waits until this many requests have met the fault.
+    pub(crate) async fn met(&self, times: usize) {
+        let mut met = self.rule.met.subscribe();
+        let waiting = met.wait_for(|count| *count >= times);
+        let met = tokio::time::timeout(super::PATIENCE, waiting).await;
+        met.unwrap_or_else(|_| panic!("no {times} requests met {:?}", self.rule.fault))
+            .unwrap();
+    }
+
+    /// Ends the fault; what it held goes on its way.
+    pub(crate) fn release(self) {
+        self.end(Door::Open);
+    }
+
+    /// Ends the fault; what it held is lost.
+    pub(crate) fn discard(self) {
+        self.end(Door::Wall);
+    }
+
+    fn end(&self, door: Door) {
+        self.shared
+            .rules
+            .lock()
+            .unwrap()
+            .retain(|rule| !Arc::ptr_eq(rule, &self.rule));
+        self.rule.door.send_if_modified(|at| {
+            let is_shut = *at == Door::Shut;
+            if is_shut {
+                *at = door;
+            }
+            is_shut
+        });
+    }
+}
+
+impl Drop for FaultHandle {
+    fn drop(&mut self) {
+        self.end(Door::Wall);
+    }
+}
+
+async fn pass(State(shared): State<Arc<Shared>>, body: Bytes) -> Response<Body> {
+    shared.requests.fetch_add(1, Ordering::Relaxed);
+    let questions: Value = serde_json::from_slice(&body).unwrap();
+    let calls = calls_in(&questions);
+    shared.calls.lock().unwrap().extend(calls.iter().cloned());
+    let rules = shared.rules.lock().unwrap().clone();
+    let Some(rule) = rules.iter().find(|rule| calls.iter().any(rule.pick)) else {
+        return forward(&shared, body).await;
+    };
+    rule.met.send_modify(|count| *count += 1);
+    match rule.fault {
+        Fault::HoldRequest if !rule.opens().await => broken(),
+        Fault::HoldRequest => forward(&shared, body).await,
+        Fault::HoldAnswer => {
+            let answer = forward(&shared, body).await;
+            if rule.opens().await { answer } else { broken() }
+        }
+        Fault::LoseRequest => broken(),
+        Fault::LoseAnswer => {
+            drop(forward(&shared, body).await);
+            broken()
+        }
+        Fault::Error(code, message) => {
+            let error = json!({"code": code, "message": message});
+            answer_some(&shared, &questions, rule.pick, "error", &error).await
+        }
+        Fault::Result(text) => {
+            let result = serde_json::from_str(text).unwrap();
+            answer_some(&shared, &questions, rule.pick, "result", &result).await
+        }
+        Fault::Status(status) => respond(StatusCode::from_u16(status).unwrap(), "<html>out of order</html>"),
+        Fault::Garbage(bytes) => respond(StatusCode::OK, bytes),
+        Fault::Delay(time) => {
+            tokio::time::sleep(time).await;
+            forward(&shared, body).await
+        }
+    }
+}
+
+impl Rule {
+    /// Waits for the test's word on what is held.
+    async fn opens(&self) -> bool {
+        let mut door = self.door.subscribe();
+        let at = *door.wait_for(|at| *at != Door::Shut).await.unwrap();
+        at == Door::Open
+    }
+}
+
+fn calls_in(questions: &Value) -> Vec<Call> {
+    let list = questions.as_array().cloned().unwrap_or_else(|| vec![questions.clone()]);
+    let call = |it: &Value| Call {
+        method: it["method"].as_str().unwrap().to_owned(),
+        params: it["params"].clone(),
+    };
+    list.iter().map(call).collect()
+}
+
+async fn forward(shared: &Shared, body: Bytes) -> Response<Body> {
+    match shared.client.post(&shared.node, &[], body.to_vec()).await {
+        Ok(answer) => respond(StatusCode::from_u16(answer.status).unwrap(), answer.body),
+        Err(_) => broken(),
+    }
+}
+
+/// Answers the picked questions itself and lets the node answer the others.
+async fn answer_some(shared: &Shared, questions: &Value, pick: Pick, key: &str, value: &Value) -> Response<Body> {
+    let Some(list) = questions.as_array() else {
+        return respond(StatusCode::OK, made_up(questions, key, value).to_string());
+    };
+    let mut answers = Vec::new();
+    for question in list {
+        if calls_in(question).iter().any(pick) {
+            answers.push(made_up(question, key, value));
+        } else {
+            let answer = shared
+                .client
+                .post(&shared.node, &[], question.to_string().into())
+                .await
+                .unwrap();
+            answers.push(answer.json());
+        }
+    }
+    respond(StatusCode::OK, Value::from(answers).to_string())
+}
+
+fn made_up(question: &Value, key: &str, value: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": question["id"], key: value})
+}
+
+fn respond(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    let builder = Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/json");
+    builder.body(body.into()).unwrap()
+}
+
+/// An answer that breaks off before its first byte.
+fn broken() -> Response<Body> {
+    let end = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
+    respond(StatusCode::OK, Body::from_stream(end))
+}
