@@ -206,11 +206,15 @@ async fn a_nonce_that_somebody_else_used_up() {
     assert_eq!(world.received().await, 10_000);
 }
 
-/// While the facilitator is down, somebody else uses its key.
+/// While the facilitator is down, somebody else uses its key: it signs nothing with it any more, and says so.
 #[tokio::test]
 async fn a_nonce_that_somebody_else_used_up_between_two_runs() {
-    let mut world = World::usual().await;
-    world.facilitator.settle(&Payment::by(1).body()).await.settled();
+    let setup = Setup {
+        wait_seconds: 1,
+        ..Setup::default()
+    };
+    let mut world = World::start(setup).await;
+    let first = world.facilitator.settle(&Payment::by(1).body()).await.settled();
     world.facilitator.kill();
     let foreign = Token::transferCall {
         to: third_party(),
@@ -221,6 +225,7 @@ async fn a_nonce_that_somebody_else_used_up_between_two_runs() {
         .send_mined(addresses().accounts[9].address, addresses().usdc, &foreign)
         .await;
     world.facilitator.start().await;
-    world.facilitator.settle(&Payment::by(2).body()).await.settled();
-    assert_eq!(world.received().await, 20_000);
+    assert_eq!(world.facilitator.settle(&Payment::by(2).body()).await.pending(), "");
+    assert_eq!(world.proxy.transactions(), [first]);
+    assert!(world.facilitator.logs().contains("lane closed"));
 }

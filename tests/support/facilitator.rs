@@ -209,9 +209,9 @@ impl Facilitator {
             self.client.get(&url).await.ok().filter(|answer| answer.status == 200)
         })
         .await;
-        // Each lane asks the chain for its nonce once; after that an idle facilitator is silent.
+        // Each lane asks the chain for its nonce once and is then ready or closed.
         for _ in &self.config.signers {
-            process.says("lane ready").await;
+            process.says("\"message\":\"lane ").await;
         }
         self.process = Some(process);
     }
