@@ -126,18 +126,25 @@ async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
     }
     let watched: Vec<Watched<'_>> = looks.iter().map(watched).collect();
     let sighting = track.rail.observe(&watched, &unmined).await?;
-    note_mined(app, track, &looks, &sighting).await?;
-
     let mut advances = Vec::new();
+    let mut to_sign = Vec::new();
     for look in &looks {
         let Some(seen) = sighting.payments.get(&look.record.id) else {
             continue;
         };
-        if let Some(advance) = follow(app, track, look, seen) {
-            advances.push(advance);
+        match follow(app, look, seen) {
+            Some(Next::Advance(advance)) => advances.push(*advance),
+            Some(Next::Sign { alone }) => to_sign.push((look.record.id, alone)),
+            None => {}
         }
     }
-    Ok(record(app, track, &advances).await?)
+    // First what callers wait for, then the slots; a second try needs its first slot on record as spent.
+    record(app, track, &advances).await?;
+    note_mined(app, track, &looks, &sighting).await?;
+    for (id, alone) in to_sign {
+        track.board.enqueue(id, alone);
+    }
+    Ok(())
 }
 
 fn watched(look: &Look) -> Watched<'_> {
@@ -152,16 +159,18 @@ fn watched(look: &Look) -> Watched<'_> {
     }
 }
 
+enum Next<'a> {
+    Advance(Box<Advance<'a>>),
+    Sign { alone: bool },
+}
+
 /// What the state machine makes of an observation.
-fn follow<'a>(app: &App, track: &Track, look: &'a Look, seen: &Observation) -> Option<Advance<'a>> {
+fn follow<'a>(app: &App, look: &'a Look, seen: &Observation) -> Option<Next<'a>> {
     let record: &'a Record = &look.record;
     match next_step(&record.settlement, seen, record.authorization.window, app.clock.now()) {
-        Step::Sign { alone } => {
-            track.board.enqueue(record.id, alone);
-            None
-        }
+        Step::Sign { alone } => Some(Next::Sign { alone }),
         Step::Record(event) => match apply(record.settlement.clone(), &event) {
-            Ok(next) => Some(Advance { record, event, next }),
+            Ok(next) => Some(Next::Advance(Box::new(Advance { record, event, next }))),
             Err(illegal) => {
                 tracing::error!(payment.id = %record.id, error = %illegal, "broken invariant");
                 None
