@@ -2,6 +2,8 @@
 //! official clients read, and what can be read is read leniently only where that is harmless.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::contracts::addresses;
 use crate::support::http::Answer;
@@ -176,15 +178,41 @@ async fn case_8_a_body_over_the_limit() {
         .post_bytes("/verify", &[], fits.into())
         .await
         .valid();
-    denied(
-        &world,
-        padded(64 * 1024 + 1).as_bytes(),
-        413,
-        "invalid_payload",
-        "64 KiB",
-    )
-    .await;
+    for (path, reason) in [("/verify", "invalidReason"), ("/settle", "errorReason")] {
+        let answer = announced(&world, path, 64 * 1024 + 1).await;
+        assert!(answer.starts_with("http/1.1 413 "), "{answer}");
+        assert!(
+            answer.contains(&format!("\"{}\":\"invalid_payload\"", reason.to_lowercase())),
+            "{answer}"
+        );
+        assert!(answer.contains("64 kib"), "{answer}");
+    }
     untouched(&world).await;
+}
+
+/// The answer, in lower case, to a request that has announced a body of so many bytes and not sent any of it yet.
+async fn announced(world: &World, path: &str, bytes: usize) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.facilitator.config.port))
+        .await
+        .unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "cut off");
+    }
+    String::from_utf8(answer).unwrap().to_lowercase()
+}
+
+/// The connection cannot be used again, and a client that is not told so loses its next request on it: a POST, which
+/// no client repeats by itself.
+#[tokio::test]
+async fn an_answer_that_leaves_a_body_unread_says_that_the_connection_ends() {
+    let world = World::usual().await;
+    for path in ["/verify", "/settle"] {
+        let answer = announced(&world, path, 64 * 1024 + 1).await;
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ impl Anvil {
             command.args(["--slots-in-an-epoch", &slots.to_string()]);
         }
         let mut process = Process::spawn("anvil", &mut command);
-        let line = process.says("Listening on").await;
+        let line = process.says("Listening on", 1).await;
         let address = line.split("Listening on ").nth(1).unwrap().trim();
         Self {
             _process: process,

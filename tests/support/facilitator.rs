@@ -100,6 +100,7 @@ impl Config {
             filter = "{log_filter}"
             [database]
             url = {{ env = "DATABASE" }}
+            connections_max = 8
             [settle]
             wait_seconds = {wait_seconds}
             [[network]]
@@ -195,8 +196,14 @@ impl Facilitator {
         command
     }
 
-    /// Starts serving and waits until requests are taken.
+    /// Starts serving and waits until requests are taken and every lane is open.
     pub(crate) async fn start(&mut self) {
+        self.start_with(&["lane ready"].repeat(self.config.signers.len())).await;
+    }
+
+    /// Starts serving, and waits until requests are taken and this was said of the lanes. After that an idle
+    /// facilitator asks nobody anything.
+    pub(crate) async fn start_with(&mut self, lanes: &[&str]) {
         assert!(self.process.is_none(), "it runs already");
         let mut process = Process::spawn("the facilitator", &mut self.command("serve"));
         let url = self.url("/health/ready");
@@ -209,9 +216,8 @@ impl Facilitator {
             self.client.get(&url).await.ok().filter(|answer| answer.status == 200)
         })
         .await;
-        // Each lane asks the chain for its nonce once and is then ready or closed.
-        for _ in &self.config.signers {
-            process.says("\"message\":\"lane ").await;
+        for (index, words) in lanes.iter().enumerate() {
+            process.says(words, index + 1).await;
         }
         self.process = Some(process);
     }

@@ -44,24 +44,20 @@ impl Process {
         self.said.lock().unwrap().clone()
     }
 
-    /// Waits for a line that contains `text`, and gives the line.
-    pub(crate) async fn says(&mut self, text: &str) -> String {
+    /// Waits for as many lines as this that contain `text`, and gives the last of them.
+    pub(crate) async fn says(&mut self, text: &str, times: usize) -> String {
         let said = Arc::clone(&self.said);
         eventually(&format!("{} says {text:?}", self.name), async || {
-            let line = said
-                .lock()
-                .unwrap()
-                .lines()
-                .find(|line| line.contains(text))
-                .map(str::to_owned);
-            let has_ended = line.is_none() && self.child.try_wait().unwrap().is_some();
+            // Before looking, so that its last words are not missed.
+            let has_ended = self.child.try_wait().unwrap().is_some();
+            let said = said.lock().unwrap();
+            let line = said.lines().filter(|line| line.contains(text)).nth(times - 1);
             assert!(
-                !has_ended,
-                "{} ended without saying {text:?}:\n{}",
-                self.name,
-                said.lock().unwrap()
+                line.is_some() || !has_ended,
+                "{} ended without saying {text:?}:\n{said}",
+                self.name
             );
-            line
+            line.map(str::to_owned)
         })
         .await
     }
