@@ -169,9 +169,9 @@ async fn the_proxy_holds_before_and_after_the_node_has_acted() {
         let let_go = async {
             handle.met(1).await;
             if is_released {
-                handle.release()
+                handle.release();
             } else {
-                handle.discard()
+                handle.discard();
             }
         };
         let (is_answered, ()) = tokio::join!(asked, let_go);

@@ -13,6 +13,10 @@ use crate::support::payer::{Envelope, Payment, with, without};
 use crate::support::proxy::{Fault, anything};
 use crate::support::world::{Setup, World};
 
+const EXPIRED: &str = "invalid_exact_evm_payload_authorization_valid_before";
+const MISMATCH: &str = "invalid_exact_evm_payload_authorization_value_mismatch";
+const FAILED: &str = "invalid_exact_evm_transaction_simulation_failed";
+
 /// The reason for which the payment is invalid, asking the chain as often as allowed.
 async fn invalid(world: &World, body: &Value, questions: usize) -> String {
     let before = world.proxy.requests();
@@ -53,8 +57,6 @@ async fn cases_12_to_23_what_the_request_itself_gives_away_costs_no_question() {
         value: U256::from(value),
         ..by()
     };
-    const EXPIRED: &str = "invalid_exact_evm_payload_authorization_valid_before";
-    const MISMATCH: &str = "invalid_exact_evm_payload_authorization_value_mismatch";
     for (case, body, reason) in [
         (
             12,
@@ -263,7 +265,6 @@ async fn case_28_a_wrong_domain_that_a_lax_wallet_signs() {
 #[tokio::test]
 async fn case_29_a_payer_on_the_blacklist_and_a_paused_token() {
     let world = World::usual().await;
-    const FAILED: &str = "invalid_exact_evm_transaction_simulation_failed";
     let account = Payment::by(1).from;
     world
         .anvil
@@ -326,7 +327,7 @@ async fn case_32_a_wallet_to_be_deployed_by_a_factory_that_is_not_listed() {
         .verify(&counterfactual(at.reverting_factory))
         .await
         .invalid();
-    assert_eq!(reason, "invalid_exact_evm_transaction_simulation_failed");
+    assert_eq!(reason, FAILED);
 }
 
 #[tokio::test]
@@ -387,7 +388,9 @@ async fn callers_at_the_same_time_share_questions() {
     let bodies: Vec<Value> = (0..64).map(|i| Payment::by(1 + i % 6).body()).collect();
     let before = world.proxy.requests();
     let answers = join_all(bodies.iter().map(|body| world.facilitator.verify(body))).await;
-    answers.iter().for_each(|answer| drop(answer.valid()));
+    for answer in &answers {
+        answer.valid();
+    }
     let questions = world.proxy.requests() - before;
     assert!(questions <= 16, "{questions} questions about 64 payments");
 }
@@ -413,7 +416,9 @@ async fn hostile_wallets_spoil_nothing_for_their_neighbours() {
     for answer in &answers[..bad] {
         assert_eq!(answer.invalid(), "invalid_exact_evm_signature");
     }
-    answers[bad..].iter().for_each(|answer| drop(answer.valid()));
+    for answer in &answers[bad..] {
+        answer.valid();
+    }
 }
 
 #[tokio::test]

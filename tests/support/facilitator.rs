@@ -39,6 +39,25 @@ impl Asset {
             symbol: "TRICK",
         }
     }
+
+    fn to_toml(&self) -> String {
+        let Self {
+            address,
+            name,
+            version,
+            symbol,
+        } = self;
+        format!(
+            r#"
+            [[network.asset]]
+            address = "{address}"
+            name = "{name}"
+            version = "{version}"
+            symbol = "{symbol}"
+            decimals = 6
+            "#
+        )
+    }
 }
 
 /// What the configuration file says.
@@ -90,7 +109,8 @@ impl Config {
             .collect();
         let factories: Vec<String> = self.factories.iter().map(|it| format!("\"{it}\"")).collect();
         let (signers, factories) = (signers.join(", "), factories.join(", "));
-        let mut text = format!(
+        let assets: String = self.assets.iter().map(Asset::to_toml).collect();
+        format!(
             r#"
             [http]
             listen = "127.0.0.1:{port}"
@@ -112,27 +132,9 @@ impl Config {
             poll_ms = 50
             fee_max_gwei = 100
             {network_key}
+            {assets}
             "#
-        );
-        for Asset {
-            address,
-            name,
-            version,
-            symbol,
-        } in &self.assets
-        {
-            text += &format!(
-                r#"
-                [[network.asset]]
-                address = "{address}"
-                name = "{name}"
-                version = "{version}"
-                symbol = "{symbol}"
-                decimals = 6
-                "#
-            );
-        }
-        text
+        )
     }
 }
 

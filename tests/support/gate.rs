@@ -102,7 +102,7 @@ async fn carry(mut near: TcpStream, shared: &Shared) -> std::io::Result<()> {
                     return Ok(());
                 }
                 if shared.is_lost(message, &mut is_doomed) {
-                    far.read(&mut answered).await?;
+                    let _unheard = far.read(&mut answered).await?;
                     shared.loss.lock().unwrap().take();
                     return Ok(());
                 }
