@@ -18,8 +18,8 @@ impl Head {
     /// The head at the start of these bytes, if it is complete.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let size = bytes.windows(4).position(|it| it == b"\r\n\r\n")? + 4;
-        let lines = bytes[..size].split(|&it| it == b'\n');
-        let body = lines.filter_map(content_length).next().unwrap_or(0);
+        let mut lines = bytes[..size].split(|&it| it == b'\n');
+        let body = lines.find_map(content_length).unwrap_or(0);
         Some(Self { size, body })
     }
 

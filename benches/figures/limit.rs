@@ -126,7 +126,7 @@ fn judge(domain: &Domain, request: &Request) -> Option<bool> {
     hex::decode_to_slice(proof.signature.strip_prefix("0x")?, &mut bytes).ok()?;
     let (v, compact) = bytes.split_last()?;
     let id = RecoveryId::try_from(i32::from(*v) - 27).ok()?;
-    let signature = RecoverableSignature::from_compact(compact.try_into().ok()?, id).ok()?;
+    let signature = RecoverableSignature::from_compact(compact, id).ok()?;
     let message = secp256k1::Message::from_digest(*digest);
     let signer = SECP256K1.recover_ecdsa(message, &signature).ok()?;
     let is_signed = Address::from_raw_public_key(&signer.serialize_uncompressed()[1..]) == said.from;

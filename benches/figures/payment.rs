@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub(crate) const VALUE: u64 = 10_000;
 
 /// Long enough for a chain whose clock runs ahead: a node that mines at once gives each block a second of its own.
-const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+const LIFETIME: Duration = Duration::from_hours(12);
 
 sol! {
     function transfer(address to, uint256 value) external returns (bool);
@@ -21,6 +21,7 @@ sol! {
 
 /// The prepared chain, as `tests/stack/chain.mjs` describes it.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those in the file")]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Chain {
     pub(crate) chain_id: u64,
@@ -113,7 +114,7 @@ pub(crate) struct Mint<'a> {
 }
 
 impl<'a> Mint<'a> {
-    pub(crate) fn new(chain: &'a Chain, payers: usize, payees: usize) -> Self {
+    pub(crate) fn new(chain: &'a Chain, payers: usize, sellers: usize) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Self {
             chain,
@@ -121,7 +122,7 @@ impl<'a> Mint<'a> {
             transfer_type: transfer_type(),
             valid_before: (now + LIFETIME).as_secs(),
             payers: (0..payers).map(Payer::numbered).collect(),
-            payees: (0..payees).map(payee).collect(),
+            payees: (0..sellers).map(payee).collect(),
             next: 0,
             salt: keccak256(now.as_nanos().to_be_bytes()),
         }

@@ -254,10 +254,10 @@ impl<'a> Scene<'a> {
 fn fund(node: &mut Node, chain: &Chain, mint: &Mint<'_>) {
     const STAKE: u64 = 1_000_000;
     node.call("evm_setAutomine", &json!([false]));
-    let payers = mint.payers().iter().map(|it| (it.address, STAKE));
-    let payees = mint.payees().iter().map(|it| (*it, 1));
-    let sends: Vec<Value> = payers
-        .chain(payees)
+    let stakes = mint.payers().iter().map(|it| (it.address, STAKE));
+    let first_coins = mint.payees().iter().map(|it| (*it, 1));
+    let sends: Vec<Value> = stakes
+        .chain(first_coins)
         .map(|(to, value)| {
             let data = transferCall {
                 to,

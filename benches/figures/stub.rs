@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolValue;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,21 +45,27 @@ struct Stub {
     decimals: U256,
     name: String,
     version: String,
-    /// The lens' answer for each number of items.
+    signer: Address,
+    /// The lens' answer for each number of payments.
     answers: Vec<OnceLock<String>>,
+    /// The lens' answer when it is itself on trial.
+    proof: String,
 }
 
 /// Serves until the process that started this one has gone.
 pub(crate) fn serve() {
     let chain = Chain::load();
+    let separator = chain.separator();
     let stub = Arc::new(Stub {
         delay_micros: AtomicU64::new(0),
         requests: AtomicU64::new(0),
-        separator: chain.separator(),
+        separator,
         decimals: U256::from(6),
         name: chain.usdc_name.clone(),
         version: chain.usdc_version.clone(),
+        signer: chain.accounts[0].address,
         answers: (0..ITEMS_MAX).map(|_| OnceLock::new()).collect(),
+        proof: lens_answer(1, &separator[..]),
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     world::tell_port(listener.local_addr().unwrap());
@@ -102,8 +108,11 @@ impl Stub {
     }
 
     fn answer(&self, body: &str, response: &mut Vec<u8>) {
-        if let Some(count) = lens_items(body) {
-            let result = self.answers[count].get_or_init(|| lens_answer(count));
+        if let Some(asked) = Asked::read(body) {
+            let result = match asked {
+                Asked::Separator => &self.proof,
+                Asked::Payments(count) => self.answers[count].get_or_init(|| lens_answer(count, &[])),
+            };
             let parts = [
                 r#"{"jsonrpc":"2.0","id":"#,
                 id_of(body),
@@ -139,6 +148,7 @@ impl Stub {
             "eth_gasPrice" | "eth_maxPriorityFeePerGas" => json!("0xf4240"),
             "eth_getBalance" => json!("0x56bc75e2d63100000"),
             "eth_getTransactionCount" => json!("0x0"),
+            "eth_getCode" if is_at(params, self.signer) => json!("0x"),
             "eth_getCode" => json!("0x60806040"),
             "eth_getLogs" => json!([]),
             "eth_getTransactionReceipt" | "eth_getTransactionByHash" => Value::Null,
@@ -166,14 +176,33 @@ impl Stub {
     }
 }
 
-/// How many payments this call of the lens is about; none when it is another call. Scans, since the text is long
-/// and all that matters stands at its front.
-fn lens_items(body: &str) -> Option<usize> {
-    let arguments = body.find(&LENS[..WORD]).and_then(|at| body.get(at + LENS.len()..))?;
-    let word = |at: usize| usize::from_str_radix(arguments.get(at * WORD + 48..(at + 1) * WORD)?, 16).ok();
-    // Three caps, then where the list of items is; its first word is their number.
-    let list = word(3)? / 32;
-    word(list).filter(|count| *count < ITEMS_MAX)
+fn is_at(params: &Value, address: Address) -> bool {
+    params[0].as_str().and_then(|it| it.parse().ok()) == Some(address)
+}
+
+/// What a call of the lens is about.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// This many payments.
+    Payments(usize),
+    /// What the token's separator is, to find out whether the node runs the lens at all.
+    Separator,
+}
+
+impl Asked {
+    /// None when it is another call. Scans, since the text is long and all that matters stands at its front.
+    fn read(body: &str) -> Option<Self> {
+        const SEPARATOR_CALL: &str = "3644e51500000000000000000000000000000000000000000000000000000000";
+        let arguments = body.find(&LENS[..WORD]).and_then(|at| body.get(at + LENS.len()..))?;
+        let word = |at: usize| usize::from_str_radix(arguments.get(at * WORD + 48..(at + 1) * WORD)?, 16).ok();
+        // Three caps, then where the list of items is; its first word is their number.
+        let list = word(3)? / 32;
+        let count = word(list).filter(|count| *count < ITEMS_MAX)?;
+        if count == 1 && arguments.split('"').next()?.ends_with(SEPARATOR_CALL) {
+            return Some(Self::Separator);
+        }
+        Some(Self::Payments(count))
+    }
 }
 
 /// The request's id, as it stands there.
@@ -187,20 +216,28 @@ fn id_of(body: &str) -> &str {
     rest[..rest.find([',', '}']).unwrap_or(0)].trim()
 }
 
-/// `abi.encode(block.number, block.timestamp, Result[])`, every result good.
-fn lens_answer(count: usize) -> String {
-    const RESULT_WORDS: usize = 10;
-    let mut words: Vec<u64> = vec![HEIGHT, now(), 3 * 32];
+/// `abi.encode(block.number, block.timestamp, Result[])`, every result good; each trial returned these bytes.
+fn lens_answer(count: usize, returned: &[u8]) -> String {
     let number = |it: usize| u64::try_from(it).unwrap();
-    words.push(number(count));
-    words.extend((0..count).map(|it| number(32 * (count + it * RESULT_WORDS))));
+    let size = 10 * 32 + returned.len();
+    let mut words: Vec<u64> = vec![HEIGHT, now(), 3 * 32, number(count)];
+    words.extend((0..count).map(|it| number(32 * count + it * size)));
+    let mut answer = format!("0x{}", digits(&words));
     for _ in 0..count {
         // starved, code at the payer, code at the token, signature, authorization, transferred,
         // balance, received, where the returned bytes are, their length
-        words.extend([0, 0, 1, 0, 0, 1, 1_000_000_000_000, VALUE, 9 * 32, 0]);
+        let good = [0, 0, 1, 0, 0, 1, 1_000_000_000_000, VALUE, 9 * 32];
+        answer += &digits(&good);
+        answer += &digits(&[number(returned.len())]);
+        answer += &hex::encode(returned);
     }
-    let digits: String = words.iter().map(|word| format!("{word:064x}")).collect();
-    format!("0x{digits}")
+    answer
+}
+
+fn digits(words: &[u64]) -> String {
+    words
+        .iter()
+        .fold(String::new(), |text, word| text + &format!("{word:064x}"))
 }
 
 fn block() -> Value {

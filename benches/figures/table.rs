@@ -28,7 +28,7 @@ pub(crate) fn render(rows: &[Row]) -> String {
             row.more.clone(),
             row.aim.clone(),
         ];
-        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+        text += &["| ", &cells.join(" | "), " |\n"].concat();
     }
     text
 }
