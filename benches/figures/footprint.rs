@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::payment::Chain;
-use crate::table::{Row, aim, median, number};
+use crate::table::{Row, aim, count, median, number};
 use crate::world::{Database, FACILITATOR, Facilitator, Helper, Scratch};
 use crate::{Pace, progress, verify};
 
@@ -47,7 +47,7 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
         ),
         row(
             "memory at most, /verify over 64 connections",
-            format!("{} MB after {} answers", number(peak), load.good),
+            format!("{} MB after {} answers", number(peak), count(load.good)),
             String::new(),
         ),
         row(

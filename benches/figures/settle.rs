@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::load::{self, Load, Plan, Until};
 use crate::node::{Carried, Node, Tally};
 use crate::payment::{Chain, Mint, transferCall};
-use crate::table::{Row, aim, median, number};
+use crate::table::{Row, aim, count, median, number};
 use crate::world::{Anvil, Database, Facilitator, Scratch};
 use crate::{Pace, progress};
 
@@ -282,12 +282,13 @@ fn fund(node: &mut Node, chain: &Chain, mint: &Mint<'_>) {
 
 fn row(figure: &str, connections: usize, samples: &[Sample]) -> Row {
     let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value));
-    let bad: usize = samples.iter().map(|it| it.load.bad).sum();
+    let all = |value: fn(&Sample) -> usize| samples.iter().map(value).sum();
+    let bad: usize = all(|it| it.load.bad);
     let more = format!(
         "{} gas per payment, {} payments in {} transactions, {}",
         number(of(|it| it.tally.gas_each())),
-        number(of(|it| it.tally.payments() as f64)),
-        number(of(|it| it.tally.carried.len() as f64)),
+        count(all(|it| it.tally.payments())),
+        count(all(|it| it.tally.carried.len())),
         if bad == 0 {
             "no failure".to_owned()
         } else {
@@ -332,7 +333,11 @@ impl Books {
             },
             Row {
                 figure: "books against the chain".to_owned(),
-                more: format!("{} answered as settled, {} transfers mined", self.good, self.mined),
+                more: format!(
+                    "{} answered as settled, {} transfers mined",
+                    count(self.good),
+                    count(self.mined)
+                ),
                 aim: aim(
                     "every answer a success, every success mined",
                     self.bad == 0 && self.good == self.mined,

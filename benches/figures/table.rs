@@ -33,6 +33,11 @@ pub(crate) fn render(rows: &[Row]) -> String {
     text
 }
 
+/// A whole number, thousands set apart.
+pub(crate) fn count(value: usize) -> String {
+    grouped(&value.to_string())
+}
+
 /// Three digits that matter, and thousands set apart.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -44,7 +49,10 @@ pub(crate) fn number(value: f64) -> String {
         it if it >= 1.0 => 2,
         _ => 3,
     };
-    let text = format!("{value:.places$}");
+    grouped(&format!("{value:.places$}"))
+}
+
+fn grouped(text: &str) -> String {
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut grouped = String::new();
     for (position, digit) in whole.chars().enumerate() {

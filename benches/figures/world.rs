@@ -45,14 +45,13 @@ pub(crate) struct Usage {
 
 impl Running {
     pub(crate) fn usage(&self) -> Usage {
-        // The kernel counts in hundredths, whatever its own clock does.
-        const TICKS_PER_SECOND: f64 = 100.0;
         let proc = PathBuf::from(format!("/proc/{}", self.0.id()));
-        let stat = std::fs::read_to_string(proc.join("stat")).unwrap_or_default();
-        // The name in parentheses may hold anything.
-        let after_name = stat.rsplit_once(')').map_or("", |it| it.1);
-        let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|it| it.parse::<f64>().ok()).unwrap_or(0.0);
+        // Each thread's first number is in nanoseconds; the process's own times are in hundredths of a second.
+        let threads = std::fs::read_dir(proc.join("task")).unwrap();
+        let nanos = threads.filter_map(|it| {
+            let text = std::fs::read_to_string(it.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<f64>().ok()
+        });
         let status = std::fs::read_to_string(proc.join("status")).unwrap_or_default();
         let kilobytes = |name: &str| {
             let line = status.lines().find_map(|it| it.strip_prefix(name));
@@ -60,7 +59,7 @@ impl Running {
                 .unwrap_or(0)
         };
         Usage {
-            cpu: (ticks(11) + ticks(12)) / TICKS_PER_SECOND,
+            cpu: nanos.sum::<f64>() / 1e9,
             resident: 1024 * kilobytes("VmRSS:"),
             resident_max: 1024 * kilobytes("VmHWM:"),
         }
