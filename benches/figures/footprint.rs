@@ -23,7 +23,13 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
     let facilitator = start();
     thread::sleep(Duration::from_secs(1));
     let idle = facilitator.process.usage().resident as f64 / MEGABYTE;
-    let load = verify::load(pace, facilitator.address, &verify::requests(chain, 2_000), 64);
+    let load = verify::load(
+        pace,
+        facilitator.address,
+        &verify::requests(chain, 2_000),
+        verify::VALID,
+        64,
+    );
     let peak = facilitator.process.usage().resident_max as f64 / MEGABYTE;
     progress(&format!("{} MB idle, {} MB at most", number(idle), number(peak)));
     let binary = std::fs::metadata(FACILITATOR).unwrap().len() as f64 / MEGABYTE;

@@ -267,6 +267,17 @@ fn respond(response: &mut Vec<u8>, parts: &[&str]) {
     }
 }
 
+/// A call of the lens about one payment, as a request to the stub.
+pub(crate) fn lens_request() -> Vec<u8> {
+    // The caps, the list's place and length, and as many words as a payment takes.
+    let arguments = digits(&[60_000, 150_000, 300_000, 128, 1]) + &digits(&[0; 23]);
+    let call = json!([{"data": format!("{LENS}{arguments}")}, "latest"]);
+    http::post(
+        "/",
+        &json!({"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": call}).to_string(),
+    )
+}
+
 /// Sets how long the stub waits before it answers, and gives what it was asked so far.
 pub(crate) fn set_delay(stub: SocketAddr, delay: Duration) -> Counts {
     control(stub, &format!("/delay/{}", delay.as_micros()))

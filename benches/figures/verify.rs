@@ -17,7 +17,7 @@ const CONNECTIONS: [usize; 3] = [1, 16, 64];
 const DELAYS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(25)];
 
 /// What a good answer of either endpoint says.
-const VALID: &str = r#""isValid":true"#;
+pub(crate) const VALID: &str = r#""isValid":true"#;
 
 struct Sample {
     load: Load,
@@ -48,12 +48,15 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
         _database: database,
     };
 
+    let mut hops = Vec::new();
     let mut limits: Vec<Vec<Sample>> = CONNECTIONS.iter().map(|_| Vec::new()).collect();
     let mut verifies: Vec<Vec<Vec<Sample>>> = DELAYS
         .iter()
         .map(|_| CONNECTIONS.iter().map(|_| Vec::new()).collect())
         .collect();
     for run in 1..=pace.runs {
+        stub::set_delay(scene.stub.address, Duration::ZERO);
+        hops.push(scene.sample(pace, 1, Target::Stub));
         for (at, connections) in CONNECTIONS.into_iter().enumerate() {
             limits[at].push(scene.sample(pace, connections, Target::Limit));
             for (delay_at, delay) in DELAYS.into_iter().enumerate() {
@@ -69,7 +72,9 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
             ));
         }
     }
-    table(&limits, &verifies)
+    let mut rows = vec![row("the stub: one call about one payment, at once", 1, &hops)];
+    rows.extend(table(&limits, &verifies));
+    rows
 }
 
 /// Requests to `/verify`, all distinct and all valid.
@@ -77,12 +82,18 @@ pub(crate) fn requests(chain: &Chain, count: usize) -> Arc<Vec<Vec<u8>>> {
     Arc::new(Mint::new(chain, PAYERS, 16).requests("/verify", count))
 }
 
-/// Loads `/verify` at this address for a while.
-pub(crate) fn load(pace: Pace, to: SocketAddr, requests: &Arc<Vec<Vec<u8>>>, connections: usize) -> Load {
+/// Sends these to this address for a while.
+pub(crate) fn load(
+    pace: Pace,
+    to: SocketAddr,
+    requests: &Arc<Vec<Vec<u8>>>,
+    expect: &'static str,
+    connections: usize,
+) -> Load {
     load::run(Plan {
         to,
         requests: Arc::clone(requests),
-        expect: VALID,
+        expect,
         connections,
         until: Until::Elapsed {
             warm_up: Duration::from_millis(300),
@@ -93,6 +104,7 @@ pub(crate) fn load(pace: Pace, to: SocketAddr, requests: &Arc<Vec<Vec<u8>>>, con
 
 #[derive(Clone, Copy)]
 enum Target {
+    Stub,
     Limit,
     Facilitator,
 }
@@ -100,11 +112,15 @@ enum Target {
 impl Scene {
     fn sample(&self, pace: Pace, connections: usize, target: Target) -> Sample {
         let (process, to): (&Running, _) = match target {
+            Target::Stub => (&self.stub.process, self.stub.address),
             Target::Limit => (&self.limit.process, self.limit.address),
             Target::Facilitator => (&self.facilitator.process, self.facilitator.address),
         };
         let (asked, used) = (stub::counts(self.stub.address), process.usage());
-        let load = load(pace, to, &self.requests, connections);
+        let load = match target {
+            Target::Stub => load(pace, to, &Arc::new(vec![stub::lens_request()]), "result", connections),
+            Target::Limit | Target::Facilitator => load(pace, to, &self.requests, VALID, connections),
+        };
         let (asked_after, used_after) = (stub::counts(self.stub.address), process.usage());
         if let Some(complaint) = &load.complaint {
             progress(&format!("{} wrong answers, the first: {complaint}", load.bad));
