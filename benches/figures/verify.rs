@@ -72,7 +72,11 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
             ));
         }
     }
-    let mut rows = vec![row("the stub: one call about one payment, at once", 1, &hops)];
+    // Its threads end with their connections, and their processor time with them.
+    let mut rows = vec![Row {
+        cpu_ms: None,
+        ..row("the stub: one call about one payment, at once", 1, &hops)
+    }];
     rows.extend(table(&limits, &verifies));
     rows
 }
