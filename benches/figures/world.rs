@@ -1,0 +1,323 @@
+//! The processes that a benchmark needs around itself: databases, nodes, facilitators. Each ends with its guard.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Stdio};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+
+use crate::http::{self, Client};
+use crate::payment::Chain;
+
+/// The binary that is measured.
+pub(crate) const FACILITATOR: &str = env!("CARGO_BIN_EXE_facilitator");
+
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// A process that is killed when this is dropped.
+pub(crate) struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Usage {
+    /// Seconds of processor time.
+    pub(crate) cpu: f64,
+    /// Bytes of memory now.
+    pub(crate) resident: u64,
+    /// Bytes of memory at most.
+    pub(crate) resident_max: u64,
+}
+
+impl Running {
+    pub(crate) fn usage(&self) -> Usage {
+        let proc = PathBuf::from(format!("/proc/{}", self.0.id()));
+        // Each thread's first number is in nanoseconds; the process's own times are in hundredths of a second.
+        let threads = std::fs::read_dir(proc.join("task")).unwrap();
+        let nanos = threads.filter_map(|it| {
+            let text = std::fs::read_to_string(it.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<f64>().ok()
+        });
+        let status = std::fs::read_to_string(proc.join("status")).unwrap_or_default();
+        let kilobytes = |name: &str| {
+            let line = status.lines().find_map(|it| it.strip_prefix(name));
+            line.and_then(|it| it.split_whitespace().next()?.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        Usage {
+            cpu: nanos.sum::<f64>() / 1e9,
+            resident: 1024 * kilobytes("VmRSS:"),
+            resident_max: 1024 * kilobytes("VmHWM:"),
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().map_or(true, |it| it.is_some())
+    }
+}
+
+/// Says to the process that started this one where it listens, and ends with it.
+pub(crate) fn tell_port(address: SocketAddr) {
+    println!("{}", address.port());
+    std::io::stdout().flush().unwrap();
+    thread::spawn(|| {
+        drop(std::io::stdin().read(&mut [0]));
+        process::exit(0);
+    });
+}
+
+/// Another process of this program, in another role.
+pub(crate) struct Helper {
+    pub(crate) process: Running,
+    pub(crate) address: SocketAddr,
+}
+
+impl Helper {
+    pub(crate) fn start(role: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg(role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let port: u16 = line.trim().parse().expect("a helper says its port");
+        Self {
+            process: Running(child),
+            address: local(port),
+        }
+    }
+}
+
+/// Files that live as long as the run.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        let dir = std::env::temp_dir().join(format!("facilitator-figures.{}", process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn file(&self, name: &str) -> (PathBuf, u32) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Relaxed);
+        (self.0.join(format!("{number}-{name}")), number)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A database of its own, dropped with its guard.
+pub(crate) struct Database {
+    cluster: PgConnectOptions,
+    name: String,
+}
+
+impl Database {
+    pub(crate) fn create(purpose: &str) -> Self {
+        let url = std::env::var("DATABASE_URL").expect("DATABASE_URL names a Postgres; ./dev bench starts one");
+        let cluster = PgConnectOptions::from_str(&url).unwrap();
+        let name = format!("figures_{purpose}_{}", process::id());
+        let database = Self { cluster, name };
+        database.tell(&format!("CREATE DATABASE {}", database.name)).unwrap();
+        database
+    }
+
+    fn url(&self) -> String {
+        self.cluster.clone().database(&self.name).to_url_lossy().to_string()
+    }
+
+    fn tell(&self, statement: &str) -> Result<(), sqlx::Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut connection = self.cluster.connect().await?;
+            connection.execute(AssertSqlSafe(statement)).await.map(drop)
+        })
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Err(error) = self.tell(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)) {
+            eprintln!("the database {} is left over: {error}", self.name);
+        }
+    }
+}
+
+/// The release binary, serving.
+pub(crate) struct Facilitator {
+    pub(crate) process: Running,
+    pub(crate) address: SocketAddr,
+    /// From its start until it said that it was ready.
+    pub(crate) ready_after: Duration,
+}
+
+impl Facilitator {
+    /// Starts one on this node and database, with the first account as its signer and settings as they come.
+    pub(crate) fn start(
+        scratch: &Scratch,
+        chain: &Chain,
+        node: SocketAddr,
+        database: &Database,
+        block_time: Duration,
+    ) -> Self {
+        let (port, metrics) = (free_port(), free_port());
+        let (config, number) = scratch.file("facilitator.toml");
+        std::fs::write(&config, configuration(chain, node, block_time, port, metrics)).unwrap();
+        let log = scratch.path().join(format!("{number}-facilitator.log"));
+        let command = || {
+            let mut command = Command::new(FACILITATOR);
+            command
+                .args(["serve", "--config"])
+                .arg(&config)
+                .env("FIGURES_DATABASE_URL", database.url())
+                .env("FIGURES_SIGNER_KEY", &chain.accounts[0].key)
+                .stdin(Stdio::null())
+                .stdout(File::create(&log).unwrap())
+                .stderr(File::options().append(true).open(&log).unwrap());
+            command
+        };
+        let began = Instant::now();
+        let mut process = Running(command().spawn().expect("the facilitator starts"));
+        let address = local(port);
+        while !is_ready(address) {
+            assert!(
+                !process.has_ended() && began.elapsed() < START_MAX,
+                "the facilitator does not get ready:\n{}",
+                std::fs::read_to_string(&log).unwrap_or_default()
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+        Self {
+            process,
+            address,
+            ready_after: began.elapsed(),
+        }
+    }
+}
+
+fn configuration(chain: &Chain, node: SocketAddr, block_time: Duration, port: u16, metrics: u16) -> String {
+    let Chain {
+        network,
+        usdc,
+        usdc_name,
+        usdc_version,
+        ..
+    } = chain;
+    let block_time_ms = block_time.as_millis();
+    format!(
+        r#"
+[http]
+listen = "127.0.0.1:{port}"
+[metrics]
+listen = "127.0.0.1:{metrics}"
+[database]
+url = {{ env = "FIGURES_DATABASE_URL" }}
+[[network]]
+id = "{network}"
+rpc_url = "http://{node}"
+signers = [{{ env = "FIGURES_SIGNER_KEY" }}]
+block_time_ms = {block_time_ms}
+fee_max_gwei = 1000
+[[network.asset]]
+address = "{usdc}"
+name = "{usdc_name}"
+version = "{usdc_version}"
+symbol = "USDC"
+decimals = 6
+"#
+    )
+}
+
+fn is_ready(address: SocketAddr) -> bool {
+    let Ok(mut client) = Client::connect(address) else {
+        return false;
+    };
+    client
+        .ask(&http::get("/health/ready"))
+        .is_ok_and(|(status, _)| status == 200)
+}
+
+/// The local node with the prepared state.
+pub(crate) struct Anvil {
+    /// Held for its end.
+    _process: Running,
+    pub(crate) address: SocketAddr,
+}
+
+impl Anvil {
+    /// A node that puts each transaction into a block at once.
+    pub(crate) fn start(scratch: &Scratch, chain: &Chain) -> Self {
+        let named = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./dev bench"));
+        let port = free_port();
+        let (log, _) = scratch.file("anvil.log");
+        let mut process = Running(
+            Command::new(named("FACILITATOR_ANVIL"))
+                .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+                .args(["--chain-id", &chain.chain_id.to_string()])
+                .args(["--load-state", &named("FACILITATOR_CHAIN_STATE")])
+                .stdin(Stdio::null())
+                .stdout(File::create(&log).unwrap())
+                .stderr(Stdio::inherit())
+                .spawn()
+                .expect("anvil starts"),
+        );
+        let (address, began) = (local(port), Instant::now());
+        while Client::connect(address).is_err() {
+            assert!(
+                !process.has_ended() && began.elapsed() < START_MAX,
+                "anvil does not get ready"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        Self {
+            _process: process,
+            address,
+        }
+    }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Below the range that the kernel hands out for outgoing connections, so that a port found free stays free.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Relaxed)) % 15_000;
+        let port = 15_000 + u16::try_from(number).unwrap();
+        if TcpListener::bind(local(port)).is_ok() {
+            return port;
+        }
+    }
+}
