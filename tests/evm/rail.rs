@@ -10,7 +10,7 @@ use facilitator::domain::verdict::{Verified, precheck};
 use facilitator::task::Tasks;
 use serde_json::{Value, json};
 
-use crate::support::anvil::Anvil;
+use crate::support::anvil::{Anvil, told};
 use crate::support::pay::Payment;
 
 /// When payments are judged: the chain's own time is earlier.
@@ -87,4 +87,15 @@ pub(crate) async fn verify(rail: &dyn Rail, payment: &Payment) -> Verdict {
 pub(crate) async fn facts(rail: &dyn Rail, payment: &Payment) -> Facts {
     let authorization = rail.decode(&payment.request()).unwrap();
     rail.inspect(&authorization).await.unwrap()
+}
+
+#[test]
+fn the_lens_is_what_its_source_compiles_to() {
+    let stack = told("FACILITATOR_STACK");
+    let checked = std::process::Command::new("node")
+        .args(["compile.mjs", "lens", "--check"])
+        .current_dir(stack)
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }

@@ -21,7 +21,7 @@ pub(crate) struct Anvil {
     clippy::disallowed_methods,
     reason = "tests are told by ./dev where the stack is, and have no configuration"
 )]
-fn told(name: &str) -> String {
+pub(crate) fn told(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./dev test"))
 }
 
