@@ -70,14 +70,18 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
 }
 
 fn on_blocks_each_second(pace: Pace, scratch: &Scratch, chain: &Chain, books: &mut Books) -> (Vec<Row>, f64) {
-    let mut scene = Scene::start(scratch, chain, "each_second", Duration::from_secs(1));
-    scene.node.call("evm_setIntervalMining", &json!([1]));
     let mut samples: Vec<Vec<Sample>> = EACH_SECOND.iter().map(|_| Vec::new()).collect();
+    let mut peaks = Vec::new();
     for run in 1..=pace.runs {
+        let mut scene = Scene::start(scratch, chain, Duration::from_secs(1));
+        scene.node.call("evm_setIntervalMining", &json!([1]));
         for (at, (connections, payments)) in EACH_SECOND.into_iter().enumerate() {
+            let requests = scene.requests(pace.share_of(payments));
             scene.wait_for_block();
-            samples[at].push(scene.sample(run, connections, pace.share_of(payments)));
+            samples[at].push(scene.sample(run, connections, requests));
         }
+        books.mined += scene.landed();
+        peaks.push(scene.facilitator.process.usage().resident_max as f64 / 1e6);
     }
     let mut rows = Vec::new();
     for ((connections, _), samples) in EACH_SECOND.into_iter().zip(&samples) {
@@ -91,21 +95,23 @@ fn on_blocks_each_second(pace: Pace, scratch: &Scratch, chain: &Chain, books: &m
         };
         rows.push(row);
     }
-    books.take(samples.into_iter().flatten(), scene.landed());
-    (rows, scene.facilitator.process.usage().resident_max as f64 / 1e6)
+    books.take(samples.into_iter().flatten());
+    (rows, median(peaks))
 }
 
 fn on_immediate_blocks(pace: Pace, scratch: &Scratch, chain: &Chain, books: &mut Books) -> Vec<Row> {
-    let mut scene = Scene::start(scratch, chain, "at_once", Duration::from_millis(250));
     let mut samples: Vec<Vec<Sample>> = AT_ONCE.iter().map(|_| Vec::new()).collect();
     let mut direct = Vec::new();
     for run in 1..=pace.runs {
+        let mut scene = Scene::start(scratch, chain, Duration::from_millis(250));
         let p50 = scene.send_directly(pace.share_of(DIRECT_PAYMENTS));
         progress(&format!("send to receipt, run {run}: p50 {} ms", number(p50)));
         direct.push(p50);
         for (at, (connections, payments)) in AT_ONCE.into_iter().enumerate() {
-            samples[at].push(scene.sample(run, connections, pace.share_of(payments)));
+            let requests = scene.requests(pace.share_of(payments));
+            samples[at].push(scene.sample(run, connections, requests));
         }
+        books.mined += scene.landed();
     }
     let added = median(
         samples[0]
@@ -127,7 +133,7 @@ fn on_immediate_blocks(pace: Pace, scratch: &Scratch, chain: &Chain, books: &mut
         }
         rows.push(row);
     }
-    books.take(samples.into_iter().flatten(), scene.landed());
+    books.take(samples.into_iter().flatten());
     rows
 }
 
@@ -142,15 +148,15 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    fn start(scratch: &Scratch, chain: &'a Chain, name: &str, block_time: Duration) -> Self {
+    /// Everything anew for each run: after a thousand blocks the node takes three times as long for one.
+    fn start(scratch: &Scratch, chain: &'a Chain, block_time: Duration) -> Self {
         let anvil = Anvil::start(scratch, chain);
         let mut node = Node::connect(anvil.address);
         // As an option it would be overruled by the prepared state.
         node.call("evm_setBlockGasLimit", &json!([format!("{BLOCK_GAS:#x}")]));
         let mint = Mint::new(chain, PAYERS, PAYEES);
-        progress(&format!("funding {PAYERS} payers"));
         fund(&mut node, chain, &mint);
-        let database = Database::create(name);
+        let database = Database::create("settle");
         let facilitator = Facilitator::start(scratch, chain, anvil.address, &database, block_time);
         Self {
             chain,
@@ -171,12 +177,15 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn sample(&mut self, run: usize, connections: usize, payments: usize) -> Sample {
-        let requests = Arc::new(self.mint.requests("/settle", payments.max(connections)));
+    fn requests(&mut self, payments: usize) -> Vec<Vec<u8>> {
+        self.mint.requests("/settle", payments)
+    }
+
+    fn sample(&mut self, run: usize, connections: usize, requests: Vec<Vec<u8>>) -> Sample {
         let (above, used) = (self.node.height(), self.facilitator.process.usage());
         let load = load::run(Plan {
             to: self.facilitator.address,
-            requests,
+            requests: Arc::new(requests),
             expect: SETTLED,
             connections,
             until: Until::Answered,
@@ -308,8 +317,7 @@ fn row(figure: &str, connections: usize, samples: &[Sample]) -> Row {
 }
 
 impl Books {
-    fn take(&mut self, samples: impl Iterator<Item = Sample>, mined: usize) {
-        self.mined += mined;
+    fn take(&mut self, samples: impl Iterator<Item = Sample>) {
         for sample in samples {
             self.good += sample.load.good;
             self.bad += sample.load.bad;
