@@ -316,3 +316,47 @@ async fn deeper_confirmation_is_waited_for_when_asked() {
     settling.await.unwrap().settled();
     books_agree(&world).await;
 }
+
+/// What was answered for is taken back by the chain, and then its time has passed: the books say so.
+#[tokio::test]
+async fn a_payment_that_is_reorganized_away_and_expires_is_failed_and_its_movement_voided() {
+    let world = patient_chain().await;
+    let payment = Payment::by(1);
+    settled(&world, &payment).await;
+    let sending = world.proxy.fault(send, Fault::LoseRequest);
+    world.anvil.reorganize(1).await;
+    world.reaches(&payment, "in_flight").await;
+    world.anvil.mine_at(payment.valid_before).await;
+    world.anvil.mine(3).await;
+    world.reaches(&payment, "failed").await;
+    assert_eq!(world.received().await, 0);
+    assert_eq!(world.db.count("ledger_entries where stage = 'voided'").await, 1);
+    let events = world.events(&payment).await;
+    assert_eq!(events[2..], ["payment.confirmed", "payment.reversed", "payment.failed"]);
+    // Its one success was told. What is told now is not another one.
+    assert_eq!(
+        world.facilitator.settle(&payment.body()).await.outcome(200)["success"],
+        false
+    );
+    drop(sending);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn a_payment_that_is_reorganized_away_and_landed_by_somebody_else_is_one_payment() {
+    let world = patient_chain().await;
+    let payment = Payment::by(1);
+    settled(&world, &payment).await;
+    let _sending = world.proxy.fault(send, Fault::LoseRequest);
+    world.anvil.reorganize(1).await;
+    world.reaches(&payment, "in_flight").await;
+    let theirs = world
+        .anvil
+        .send_mined(third_party(), payment.asset, &payment.call())
+        .await;
+    world.reaches(&payment, "confirmed").await;
+    let (_, named) = world.facilitator.settle(&payment.body()).await.unsettled();
+    assert_eq!(named, theirs);
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}

@@ -4,10 +4,12 @@
 use serde_json::Value;
 
 use crate::support::books::books_agree;
+use crate::support::contracts::third_party;
 use crate::support::database::{Obstacle, Obstruction};
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, FaultHandle, Pick, fee_quote, lens, receipt, send};
 use crate::support::world::World;
+use crate::support::{eventually, now};
 
 const USED: &str = "invalid_exact_evm_nonce_already_used";
 
@@ -55,7 +57,7 @@ impl Stopped {
     }
 }
 
-/// Kills the facilitator at the point, while it settles this payment, and starts it again.
+/// A world in which the facilitator was killed at the point, while it settled this payment.
 async fn killed_at(stop: Stop, body: &Value) -> World {
     let mut world = World::usual().await;
     let stopped = stop.arm(&world).await;
@@ -69,14 +71,14 @@ async fn killed_at(stop: Stop, body: &Value) -> World {
         "answered before the point was reached"
     );
     stopped.clear().await;
-    world.facilitator.start().await;
     world
 }
 
 /// The payment is paid once, and the first to ask after the crash is the one to hear of it.
 async fn survives(stop: Stop) {
     let payment = Payment::by(1);
-    let world = killed_at(stop, &payment.body()).await;
+    let mut world = killed_at(stop, &payment.body()).await;
+    world.facilitator.start().await;
     let tx = world
         .facilitator
         .caller()
@@ -163,7 +165,8 @@ async fn killed_before_the_grant_is_on_record() {
 #[tokio::test]
 async fn killed_after_the_grant_before_the_answer_is_written() {
     let payment = Payment::by(1);
-    let world = killed_at(Stop::DatabaseGoesOn(Obstacle::Grant), &payment.body()).await;
+    let mut world = killed_at(Stop::DatabaseGoesOn(Obstacle::Grant), &payment.body()).await;
+    world.facilitator.start().await;
     world.reaches(&payment, "confirmed").await;
     let (reason, tx) = world.facilitator.settle(&payment.body()).await.unsettled();
     assert_eq!(reason, USED);
@@ -176,6 +179,7 @@ async fn killed_after_the_grant_before_the_answer_is_written() {
 async fn killed_while_it_recovers_ten_times_in_a_row() {
     let payment = Payment::by(1);
     let mut world = killed_at(Stop::Chain(send, Fault::HoldRequest), &payment.body()).await;
+    world.facilitator.start().await;
     for _ in 0..10 {
         world.facilitator.kill();
         let sending = world.proxy.fault(send, Fault::LoseRequest);
@@ -192,8 +196,51 @@ async fn killed_while_it_recovers_ten_times_in_a_row() {
 #[tokio::test]
 async fn what_was_reserved_is_settled_though_nobody_asks_again() {
     let payment = Payment::by(1);
-    let world = killed_at(Stop::Chain(fee_quote, Fault::HoldRequest), &payment.body()).await;
+    let mut world = killed_at(Stop::Chain(fee_quote, Fault::HoldRequest), &payment.body()).await;
+    world.facilitator.start().await;
     world.reaches(&payment, "confirmed").await;
     assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
+
+/// While nobody watches, somebody else lands what we had signed.
+#[tokio::test]
+async fn killed_before_the_bytes_leave_and_somebody_else_lands_the_payment() {
+    let payment = Payment::by(1);
+    let mut world = killed_at(Stop::Chain(send, Fault::HoldRequest), &payment.body()).await;
+    let theirs = world
+        .anvil
+        .send_mined(third_party(), payment.asset, &payment.call())
+        .await;
+    world.facilitator.start().await;
+    let answer = world.facilitator.caller().settle_until_known(&payment.body()).await;
+    assert_eq!(answer.settled(), theirs);
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
+
+/// While nobody watches, the time for the payment passes: what was not signed never will be.
+#[tokio::test]
+async fn killed_after_the_reservation_and_the_window_closes() {
+    let payment = Payment {
+        valid_before: now() + 8,
+        ..Payment::by(1)
+    };
+    let mut world = killed_at(Stop::Chain(fee_quote, Fault::HoldRequest), &payment.body()).await;
+    eventually("the window has closed", async || {
+        (now() > payment.valid_before).then_some(())
+    })
+    .await;
+    world.facilitator.start().await;
+    world.reaches(&payment, "withdrawn").await;
+    let reason = world.facilitator.settle(&payment.body()).await.unsettled();
+    assert_eq!(
+        reason,
+        (
+            "invalid_exact_evm_payload_authorization_valid_before".into(),
+            String::new()
+        )
+    );
+    assert_eq!(world.proxy.transactions(), [""; 0]);
     books_agree(&world).await;
 }

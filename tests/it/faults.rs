@@ -3,6 +3,7 @@
 
 use crate::support::anvil::Mining;
 use crate::support::books::books_agree;
+use crate::support::database::Obstacle;
 use crate::support::eventually;
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, anything, send};
@@ -216,4 +217,39 @@ async fn a_stopping_process_leaves_what_it_cannot_finish_to_the_next() {
         assert_eq!(world.proxy.transactions(), [tx]);
         books_agree(&world).await;
     }
+}
+
+/// It has a time limit for each statement, and what did not happen within it never does.
+#[tokio::test]
+async fn a_database_that_is_too_slow_has_not_done_it() {
+    let world = World::usual().await;
+    let payment = Payment::by(1);
+    let writing = world.db.obstruct(Obstacle::WritesTo("payments")).await;
+    let outcome = world.facilitator.settle(&payment.body()).await.outcome(503);
+    assert_eq!(outcome["errorReason"], "unexpected_settle_error");
+    writing.remove().await;
+    assert_eq!(world.db.count("payments").await, 0);
+    world.facilitator.settle(&payment.body()).await.settled();
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened_and_are_not_public() {
+    let world = World::usual().await;
+    world.facilitator.settle(&Payment::by(1).body()).await.settled();
+    let metrics = world.facilitator.metrics().await;
+    for (name, labels) in [
+        ("facilitator_settlements_total", "event=\"payment.confirmed\""),
+        ("facilitator_transactions_sent_total", "network=\"eip155:84532\""),
+        ("facilitator_rpc_requests_total", "method=\"eth_sendRawTransaction\""),
+    ] {
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(name) && line.contains(labels));
+        assert!(
+            line.is_some_and(|line| line.ends_with(" 1")),
+            "{name} {labels} in {metrics}"
+        );
+    }
+    assert_eq!(world.facilitator.get("/metrics").await.status, 404);
 }

@@ -13,12 +13,14 @@ mod support;
 
 mod batch;
 mod chain;
+mod chaos;
 mod clients;
 mod crash;
 mod envelope;
 mod faults;
 mod harness;
 mod lost;
+mod networks;
 mod records;
 mod replay;
 mod replicas;

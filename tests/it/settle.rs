@@ -24,7 +24,7 @@ async fn cases_10_and_35_a_good_payment_moves_the_money() {
         let answer = world.facilitator.settle(&body).await;
         let tx = answer.settled();
         let said = answer.json();
-        assert_eq!(said["network"], envelope.network());
+        assert_eq!(said["network"], payment.network_in(envelope));
         assert_eq!(parse::<Address>(&said["payer"]), payment.from);
         let receipt = world.anvil.receipt(&tx).await;
         assert_eq!(
@@ -425,5 +425,52 @@ async fn amounts_and_addresses_may_be_written_in_any_case_and_mean_the_same_paym
         world.facilitator.settle(&payment.body()).await.unsettled(),
         (USED.into(), tx)
     );
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn one_authorization_written_in_many_ways_at_once_buys_once() {
+    let world = World::usual().await;
+    let payment = Payment::by(1);
+    let good = payment.signature();
+    let zero_or_one = [&good[..64], &[good[64] - 27]].concat();
+    let elsewhere = Payment {
+        resource: "https://shop.example/other".into(),
+        ..payment.clone()
+    };
+    let lower = payment.from.to_string().to_lowercase();
+    let bodies = [
+        payment.body(),
+        payment.body_in(Envelope::V1),
+        payment.body_with(Envelope::V2, &zero_or_one),
+        elsewhere.body(),
+        with(payment.body(), "/paymentPayload/payload/authorization/from", lower),
+        with(payment.body(), "/paymentRequirements/maxTimeoutSeconds", 61),
+    ];
+    let answers = join_all((0..48).map(|i| world.facilitator.settle(&bodies[i % bodies.len()]))).await;
+    assert_eq!(answers.iter().filter(|answer| answer_is_success(answer)).count(), 1);
+    assert_eq!(world.proxy.transactions().len(), 1);
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn one_balance_does_not_pay_twice() {
+    let world = World::usual().await;
+    let payments: Vec<Payment> = (0..8)
+        .map(|_| Payment::of(&addresses().accounts[1], 600_000_000_000))
+        .collect();
+    let bodies: Vec<Value> = payments.iter().map(Payment::body).collect();
+    let answers = join_all(bodies.iter().map(|body| world.facilitator.settle(body))).await;
+    let (paid, unpaid): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer_is_success(answer));
+    assert_eq!((paid.len(), unpaid.len()), (1, 7));
+    for answer in unpaid {
+        let (reason, _) = answer.unsettled();
+        assert!(
+            [REVERTED, "invalid_exact_evm_insufficient_balance"].contains(&reason.as_str()),
+            "{reason}"
+        );
+    }
+    assert_eq!(world.received().await, 600_000_000_000);
     books_agree(&world).await;
 }

@@ -32,9 +32,21 @@ pub(crate) struct Anvil {
 impl Anvil {
     /// Starts a node. `epoch` is how many blocks make an epoch: the smaller, the sooner a block is final.
     pub(crate) async fn start(mining: Mining, epoch: Option<u32>) -> Self {
+        Self::start_as(84_532, mining, epoch).await
+    }
+
+    /// Starts a node of another chain, with the same contracts and accounts.
+    pub(crate) async fn start_as(chain_id: u64, mining: Mining, epoch: Option<u32>) -> Self {
         let mut command = Command::new(provided("FACILITATOR_ANVIL"));
         // The node picks its port itself and says which.
-        command.args(["--host", "127.0.0.1", "--port", "0", "--chain-id", "84532"]);
+        command.args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--chain-id",
+            &chain_id.to_string(),
+        ]);
         command.args(["--load-state", &provided("FACILITATOR_CHAIN_STATE")]);
         match mining {
             Mining::EachTransaction => {}

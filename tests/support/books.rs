@@ -6,8 +6,9 @@ use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
 use serde_json::{Value, json};
 
-use super::anvil::{number, parse};
+use super::anvil::{Anvil, number, parse};
 use super::contracts::Token;
+use super::payer::NETWORK;
 use super::world::World;
 
 #[derive(Debug, sqlx::FromRow)]
@@ -28,7 +29,7 @@ const PAYMENTS: &str = "select s.state, p.asset, p.payer, p.pay_to, p.amount::te
         s.landed_tx, s.landed_log_index, s.landed_hash,
         (select count(*) from evidence e where e.payment_id = p.id and e.claim = 'landed' and e.tx = s.landed_tx
             and e.log_index = s.landed_log_index and e.block_hash = s.landed_hash) as evidence
-    from payments p join settlements s on s.payment_id = p.id";
+    from payments p join settlements s on s.payment_id = p.id where p.network = $1";
 
 /// Rules that the database can be asked for alone; each names the rows that break it.
 const RULES: [(&str, &str); 6] = [
@@ -73,21 +74,30 @@ const RULES: [(&str, &str); 6] = [
 
 /// Holds the books against the chain; panics at the first difference.
 pub(crate) async fn books_agree(world: &World) {
+    books_agree_on(world, NETWORK, &world.anvil).await;
+}
+
+/// Holds the books of one network against its chain.
+pub(crate) async fn books_agree_on(world: &World, network: &str, anvil: &Anvil) {
     for (rule, sql) in RULES {
         let broken: Vec<String> = sqlx::query_scalar(sql).fetch_all(&world.db.pool).await.unwrap();
         assert!(broken.is_empty(), "broken: {rule}: {broken:?}");
     }
-    let payments: Vec<Payment> = sqlx::query_as(PAYMENTS).fetch_all(&world.db.pool).await.unwrap();
+    let payments: Vec<Payment> = sqlx::query_as(PAYMENTS)
+        .bind(network)
+        .fetch_all(&world.db.pool)
+        .await
+        .unwrap();
     for payment in &payments {
-        payment_agrees(world, payment).await;
+        payment_agrees(anvil, payment).await;
     }
-    transactions_agree(world).await;
+    transactions_agree(world, network, anvil).await;
 }
 
 /// A payment that counts as paid stands in the chain exactly once, where the record says; one that counts as
 /// unpaid for good does not.
-async fn payment_agrees(world: &World, payment: &Payment) {
-    let transfers = transfers_of(world, payment).await;
+async fn payment_agrees(anvil: &Anvil, payment: &Payment) {
+    let transfers = transfers_of(anvil, payment).await;
     match payment.state.as_str() {
         "confirmed" | "final" => {
             let [(used, transfer)] = transfers.as_slice() else {
@@ -118,11 +128,10 @@ async fn payment_agrees(world: &World, payment: &Payment) {
 
 /// Each use of the payment's authorization in the chain, with the transfer of exactly its amount to its recipient
 /// that follows in the same transaction before anybody else's use.
-async fn transfers_of(world: &World, payment: &Payment) -> Vec<(Value, Value)> {
+async fn transfers_of(anvil: &Anvil, payment: &Payment) -> Vec<(Value, Value)> {
     let token: Address = payment.asset.parse().unwrap();
     let (payer, nonce): (Address, B256) = (payment.payer.parse().unwrap(), payment.nonce.parse().unwrap());
-    let uses = world
-        .anvil
+    let uses = anvil
         .logs(
             token,
             json!([Token::AuthorizationUsed::SIGNATURE_HASH, payer.into_word(), nonce]),
@@ -130,7 +139,7 @@ async fn transfers_of(world: &World, payment: &Payment) -> Vec<(Value, Value)> {
         .await;
     let mut found = Vec::new();
     for used in uses {
-        let receipt = world.anvil.receipt(used["transactionHash"].as_str().unwrap()).await;
+        let receipt = anvil.receipt(used["transactionHash"].as_str().unwrap()).await;
         let logs = receipt["logs"].as_array().unwrap();
         let rest = logs
             .iter()
@@ -160,14 +169,17 @@ struct Transaction {
 }
 
 /// The chain shows no transaction of our signers that is not on record, and each where the record says.
-async fn transactions_agree(world: &World) {
-    let sql = "select tx, nonce, block_hash from chain_transactions";
-    let recorded: Vec<Transaction> = sqlx::query_as(sql).fetch_all(&world.db.pool).await.unwrap();
+async fn transactions_agree(world: &World, network: &str, anvil: &Anvil) {
+    let sql = "select tx, nonce, block_hash from chain_transactions where network = $1";
+    let recorded: Vec<Transaction> = sqlx::query_as(sql)
+        .bind(network)
+        .fetch_all(&world.db.pool)
+        .await
+        .unwrap();
     let recorded: HashMap<&str, &Transaction> = recorded.iter().map(|it| (it.tx.as_str(), it)).collect();
     let signers: Vec<Address> = world.facilitator.config.signers.iter().map(|it| it.address).collect();
-    for height in 0..=world.anvil.block_number().await {
-        let block = world
-            .anvil
+    for height in 0..=anvil.block_number().await {
+        let block = anvil
             .call("eth_getBlockByNumber", json!([format!("{height:#x}"), true]))
             .await;
         for tx in block["transactions"].as_array().into_iter().flatten() {

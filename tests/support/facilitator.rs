@@ -68,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) database_url: String,
     pub(crate) rpc_url: String,
     pub(crate) network: &'static str,
+    /// Another network, with its node and everything else as on the first.
+    pub(crate) second_network: Option<(&'static str, String)>,
     pub(crate) signers: Vec<Account>,
     pub(crate) assets: Vec<Asset>,
     pub(crate) wait_seconds: u64,
@@ -85,6 +87,7 @@ impl Config {
             database_url,
             rpc_url,
             network: super::payer::NETWORK,
+            second_network: None,
             signers: vec![addresses().accounts[9].clone()],
             assets: vec![Asset::usdc(), Asset::trick()],
             wait_seconds: 20,
@@ -100,16 +103,9 @@ impl Config {
             metrics_port,
             log_filter,
             wait_seconds,
-            network,
-            network_key,
             ..
         } = self;
-        let signers: Vec<String> = (0..self.signers.len())
-            .map(|i| format!("{{ env = \"SIGNER_{i}\" }}"))
-            .collect();
-        let factories: Vec<String> = self.factories.iter().map(|it| format!("\"{it}\"")).collect();
-        let (signers, factories) = (signers.join(", "), factories.join(", "));
-        let assets: String = self.assets.iter().map(Asset::to_toml).collect();
+        let second = self.second_network.as_ref();
         format!(
             r#"
             [http]
@@ -123,17 +119,36 @@ impl Config {
             connections_max = 8
             [settle]
             wait_seconds = {wait_seconds}
+            {first}
+            {second}
+            "#,
+            first = self.network_table(self.network, "RPC"),
+            second = second.map_or_else(String::new, |(network, _)| self.network_table(network, "RPC_2")),
+        )
+    }
+
+    fn network_table(&self, network: &str, rpc: &str) -> String {
+        let signers: Vec<String> = (0..self.signers.len())
+            .map(|i| format!("{{ env = \"SIGNER_{i}\" }}"))
+            .collect();
+        let factories: Vec<String> = self.factories.iter().map(|it| format!("\"{it}\"")).collect();
+        format!(
+            r#"
             [[network]]
             id = "{network}"
-            rpc_url = {{ env = "RPC" }}
+            rpc_url = {{ env = "{rpc}" }}
             signers = [{signers}]
             factories = [{factories}]
             block_time_ms = 1000
             poll_ms = 50
             fee_max_gwei = 100
-            {network_key}
+            {key}
             {assets}
-            "#
+            "#,
+            signers = signers.join(", "),
+            factories = factories.join(", "),
+            key = self.network_key,
+            assets = self.assets.iter().map(Asset::to_toml).collect::<String>(),
         )
     }
 }
@@ -192,6 +207,9 @@ impl Facilitator {
         command
             .env("DATABASE", &self.config.database_url)
             .env("RPC", &self.config.rpc_url);
+        if let Some((_, url)) = &self.config.second_network {
+            command.env("RPC_2", url);
+        }
         for (index, signer) in self.config.signers.iter().enumerate() {
             command.env(format!("SIGNER_{index}"), signer.key.to_string());
         }

@@ -13,8 +13,8 @@ use super::contracts::{Account, CancelAuthorization, Factory, Token, TransferWit
 use super::now;
 
 pub(crate) const NETWORK: &str = "eip155:84532";
-pub(crate) const NETWORK_IN_V1: &str = "base-sepolia";
-pub(crate) const CHAIN_ID: u64 = 84_532;
+const NETWORK_IN_V1: &str = "base-sepolia";
+const CHAIN_ID: u64 = 84_532;
 
 /// ERC-6492: what a signature of a wallet that does not exist yet ends with.
 const MAGIC_6492: [u8; 2] = [0x64, 0x92];
@@ -28,14 +28,6 @@ pub(crate) enum Envelope {
 
 impl Envelope {
     pub(crate) const BOTH: [Self; 2] = [Self::V1, Self::V2];
-
-    /// The network as answers in this version name it.
-    pub(crate) fn network(self) -> &'static str {
-        match self {
-            Self::V1 => NETWORK_IN_V1,
-            Self::V2 => NETWORK,
-        }
-    }
 }
 
 /// A payment about to be signed: good as it is made.
@@ -49,7 +41,10 @@ pub(crate) struct Payment {
     pub(crate) valid_after: u64,
     pub(crate) valid_before: u64,
     pub(crate) nonce: B256,
+    pub(crate) network: &'static str,
+    pub(crate) network_in_v1: &'static str,
     /// The token and its EIP-712 domain, signed and announced.
+    pub(crate) chain_id: u64,
     pub(crate) asset: Address,
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
@@ -73,6 +68,9 @@ impl Payment {
             valid_after: 0,
             valid_before: now() + 600,
             nonce: U256::from(nonce).into(),
+            network: NETWORK,
+            network_in_v1: NETWORK_IN_V1,
+            chain_id: CHAIN_ID,
             asset: addresses().usdc,
             name: "USDC",
             version: "2",
@@ -110,7 +108,7 @@ impl Payment {
         Eip712Domain::new(
             Some(name),
             Some(version),
-            Some(U256::from(CHAIN_ID)),
+            Some(U256::from(self.chain_id)),
             Some(self.asset),
             None,
         )
@@ -188,6 +186,14 @@ impl Payment {
         }
     }
 
+    /// The network as requests and answers in this version name it.
+    pub(crate) fn network_in(&self, envelope: Envelope) -> &'static str {
+        match envelope {
+            Envelope::V1 => self.network_in_v1,
+            Envelope::V2 => self.network,
+        }
+    }
+
     /// The request body for `/verify` and `/settle`, in version 2.
     pub(crate) fn body(&self) -> Value {
         self.body_in(Envelope::V2)
@@ -211,7 +217,7 @@ impl Payment {
         });
         let terms = json!({
             "scheme": "exact",
-            "network": envelope.network(),
+            "network": self.network_in(envelope),
             "asset": self.asset,
             "payTo": self.pay_to,
             "maxTimeoutSeconds": self.timeout,
@@ -231,7 +237,7 @@ impl Payment {
         terms["mimeType"] = "application/json".into();
         json!({
             "x402Version": 1,
-            "paymentPayload": {"x402Version": 1, "scheme": "exact", "network": NETWORK_IN_V1, "payload": proof},
+            "paymentPayload": {"x402Version": 1, "scheme": "exact", "network": self.network_in_v1, "payload": proof},
             "paymentRequirements": terms,
         })
     }
