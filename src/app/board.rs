@@ -10,9 +10,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use self::inner::{Inner, Open, is_over};
+use crate::app::settle::Encode;
 use crate::domain::id::PaymentId;
 use crate::domain::rail::{LaneId, Mined, Pace, SignedTx, TxId};
 use crate::domain::rejection::Rejection;
@@ -78,6 +79,8 @@ impl Board {
             flights: HashMap::new(),
             lanes: lanes.iter().map(|lane| (lane.clone(), 0)).collect(),
             listeners: HashMap::new(),
+            claims: HashMap::new(),
+            claims_made: 0,
             is_doubtful: false,
         };
         Self {
@@ -410,10 +413,18 @@ impl Board {
             .retain(|tx, flight| !flight.is_mined || referred.contains(tx));
     }
 
-    /// Hears of a payment from now on.
+    /// Hears of a payment from now on, and stands in line to be told of its success.
     #[must_use]
-    pub fn subscribe(self: &Arc<Self>, id: PaymentId) -> Subscription {
+    pub fn subscribe(self: &Arc<Self>, id: PaymentId, encode: Encode) -> Subscription {
         let mut inner = self.lock();
+        let (granted, grant) = oneshot::channel();
+        let number = inner.claims_made;
+        inner.claims_made = number.wrapping_add(1);
+        inner.claims.entry(id).or_default().push_back(Claim {
+            number,
+            encode,
+            granted,
+        });
         let receiver = inner
             .listeners
             .entry(id)
@@ -422,8 +433,39 @@ impl Board {
         Subscription {
             id,
             receiver,
+            grant: Some(grant),
+            number,
             board: Arc::clone(self),
         }
+    }
+
+    /// The first of those who wait for the payment's success. Whoever takes the claim must say what became of it.
+    #[must_use]
+    pub fn take_claim(&self, id: PaymentId) -> Option<Claim> {
+        let mut inner = self.lock();
+        let claims = inner.claims.get_mut(&id)?;
+        while let Some(claim) = claims.pop_front() {
+            if !claim.granted.is_closed() {
+                return Some(claim);
+            }
+        }
+        None
+    }
+}
+
+/// One caller's wish to be the one who is told of a payment's success.
+pub struct Claim {
+    pub(super) number: u64,
+    /// Puts the success into the caller's words.
+    pub encode: Encode,
+    granted: oneshot::Sender<Vec<u8>>,
+}
+
+impl Claim {
+    /// The grant to this caller is on record, with this answer.
+    pub fn grant(self, answer: Vec<u8>) {
+        // A caller who has just gone away leaves the grant unheard, as one does whose answer is lost on its way.
+        drop(self.granted.send(answer));
     }
 }
 
@@ -431,6 +473,8 @@ impl Board {
 pub struct Subscription {
     id: PaymentId,
     receiver: watch::Receiver<Option<News>>,
+    grant: Option<oneshot::Receiver<Vec<u8>>>,
+    number: u64,
     board: Arc<Board>,
 }
 
@@ -440,11 +484,23 @@ impl Subscription {
         self.receiver.changed().await.ok()?;
         self.receiver.borrow_and_update().clone()
     }
+
+    /// The answer that was granted to this caller. None when none was, and none will be through this subscription.
+    pub async fn granted(&mut self) -> Option<Vec<u8>> {
+        let grant = self.grant.take()?;
+        // Out of the line, so that no grant begins from here on. One that has begun is waited for: it is on record
+        // or given up in a moment.
+        if self.board.lock().leave_line(self.id, self.number) {
+            return None;
+        }
+        grant.await.ok()
+    }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut inner = self.board.lock();
+        inner.leave_line(self.id, self.number);
         let is_last = inner
             .listeners
             .get(&self.id)

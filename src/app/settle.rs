@@ -66,7 +66,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         verified,
         digest: ask.digest,
     };
-    match reserve(app, track, new).await? {
+    match reserve(app, track, new, encode).await? {
         Reserved::Ours(record, news) => ask.wait(record, news).await,
         Reserved::Seen(record) => ask.join(track, record).await,
         Reserved::ReferenceTaken(reference) => Err(Trouble::Conflict(words_for(reference.kind))),
@@ -80,13 +80,13 @@ enum Reserved {
 }
 
 /// Puts the payment on record and hands it to the lanes, both or neither, whether or not the client stays.
-async fn reserve(app: &Arc<App>, track: &Track, new: NewPayment) -> Result<Reserved, StoreFault> {
+async fn reserve(app: &Arc<App>, track: &Track, new: NewPayment, encode: Encode) -> Result<Reserved, StoreFault> {
     let (owner, board) = (Arc::clone(app), Arc::clone(&track.board));
     let work = async move {
         let reservation = owner.store.payment_reserve(&new).await.inspect_err(|_| board.doubt())?;
         Ok(match reservation {
             Reservation::New(record) | Reservation::Reopened(record) => {
-                let news = board.subscribe(record.id);
+                let news = board.subscribe(record.id, encode);
                 board.admit(record.clone(), owner.clock.now());
                 Reserved::Ours(record, news)
             }
@@ -148,7 +148,7 @@ impl Ask {
             (None, _) if !is_same => return Ok(self.duplicate(&record)),
             (None, _) => {}
         }
-        let news = track.board.subscribe(record.id);
+        let news = track.board.subscribe(record.id, Arc::clone(&self.encode));
         // Read again after subscribing, so that no change falls between the two.
         match self.app.store.payment_get(record.id).await {
             Ok(Some(current)) => self.wait(current, news).await,
@@ -163,7 +163,7 @@ impl Ask {
     /// Waits until the settlement can be answered for, or until the deadline; then says what is true.
     async fn wait(&self, mut record: Record, mut news: Subscription) -> Result<SettleAnswer, Trouble> {
         loop {
-            if let Some(answer) = self.answer(&record).await {
+            if let Some(answer) = self.answer(&record, &mut news).await {
                 return Ok(answer);
             }
             match tokio::time::timeout_at(self.deadline, news.next()).await {
@@ -178,11 +178,11 @@ impl Ask {
     }
 
     /// What can be said for good about the settlement, if anything can.
-    async fn answer(&self, record: &Record) -> Option<SettleAnswer> {
+    async fn answer(&self, record: &Record, news: &mut Subscription) -> Option<SettleAnswer> {
         let (payment, payer) = (record.id, record.authorization.payer.clone());
         match &record.settlement {
             Settlement::Confirmed { landed, .. } | Settlement::Final { landed } => {
-                Some(self.grant(record, landed).await)
+                Some(self.grant(record, landed, news).await)
             }
             Settlement::InFlight {
                 setback: Some(setback), ..
@@ -210,12 +210,15 @@ impl Ask {
     }
 
     /// The money has moved: exactly one un-keyed caller, ever, is told success; keyed callers share one answer.
-    async fn grant(&self, record: &Record, landed: &Landed) -> SettleAnswer {
+    async fn grant(&self, record: &Record, landed: &Landed, news: &mut Subscription) -> SettleAnswer {
         let settled = Outcome::Settled {
             payment: record.id,
             payer: record.authorization.payer.clone(),
             tx: landed.tx.clone(),
         };
+        if let Some(body) = news.granted().await {
+            return SettleAnswer::Fresh(settled, body);
+        }
         let body = (self.encode)(&settled);
         match self.app.store.settlement_grant(record.id, &body).await {
             Ok(true) => SettleAnswer::Fresh(settled, body),

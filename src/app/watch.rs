@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::board::Look;
+use crate::app::board::{Claim, Look};
 use crate::app::{App, Track};
 use crate::domain::id::PaymentId;
+use crate::domain::outcome::Outcome;
 use crate::domain::rail::{Delivery, Observation, Pace, Sighting, TxId, Watched};
 use crate::domain::settlement::{Event, State, Step, apply, next_step};
 use crate::store::{Advance, Record, StoreFault};
@@ -184,13 +185,19 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
     if advances.is_empty() {
         return Ok(());
     }
-    let applied = app
+    let waiting = waiting(track, advances);
+    let answers: Vec<(PaymentId, &[u8])> = waiting.iter().map(|it| (it.payment, it.answer.as_slice())).collect();
+    let done = app
         .store
-        .settlements_advance(advances)
+        .settlements_advance_granting(advances, &answers)
         .await
         .inspect_err(|_| track.board.doubt())?;
+    // A claim that was not granted is dropped, and its caller hears that.
+    for it in waiting.into_iter().filter(|it| done.granted.contains(&it.payment)) {
+        it.claim.grant(it.answer);
+    }
     let mut next: HashMap<PaymentId, &Advance<'_>> = advances.iter().map(|it| (it.record.id, it)).collect();
-    for id in applied {
+    for id in done.moved {
         if let Some(advance) = next.remove(&id) {
             log(advance);
             track.board.moved(id, advance.next.clone());
@@ -204,6 +211,36 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// A caller who waits for a payment that is about to be confirmed, and the answer in its words.
+struct Waiting {
+    payment: PaymentId,
+    claim: Claim,
+    answer: Vec<u8>,
+}
+
+/// The first caller for each payment that is about to be confirmed: its grant shares the commit.
+fn waiting(track: &Track, advances: &[Advance<'_>]) -> Vec<Waiting> {
+    let confirmed = advances.iter().filter_map(|advance| match &advance.event {
+        Event::Confirmed(landed) => Some((advance.record, landed)),
+        Event::Signed(_)
+        | Event::SetBack(_)
+        | Event::Reversed
+        | Event::Finalized(_)
+        | Event::Failed(_)
+        | Event::Withdrawn
+        | Event::Reopened => None,
+    });
+    confirmed
+        .filter_map(|(record, landed)| {
+            let claim = track.board.take_claim(record.id)?;
+            let (payment, payer) = (record.id, record.authorization.payer.clone());
+            let tx = landed.tx.clone();
+            let answer = (claim.encode)(&Outcome::Settled { payment, payer, tx });
+            Some(Waiting { payment, claim, answer })
+        })
+        .collect()
 }
 
 /// A reorganization took back transactions of ours: their bytes must go out again.

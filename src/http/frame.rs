@@ -87,8 +87,9 @@ fn note(span: &Span, endpoint: Option<Endpoint>, path: &'static str, response: &
     let status = response.status();
     span.record("http.status", status.as_u16());
     span.record("duration_ms", elapsed * 1000.0);
-    // Health is asked for every few seconds: noise, unless one looks for it.
-    if endpoint.is_some_and(Endpoint::is_health) {
+    // Questions that change nothing come by the thousand a second: noise, unless one looks for them.
+    let is_question = endpoint.is_some_and(|it| it.is_health() || it == Endpoint::Verify);
+    if is_question && status.is_success() {
         span.in_scope(|| tracing::debug!("answered"));
     } else {
         span.in_scope(|| tracing::info!("answered"));

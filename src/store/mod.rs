@@ -41,7 +41,7 @@ pub use lanes::{IntendFault, Intent};
 pub use payments::{NewPayment, Reservation};
 pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
-pub use settlements::Advance;
+pub use settlements::{Advance, Advanced};
 pub use transactions::Unmined;
 
 /// Where the database is and how hard to lean on it.

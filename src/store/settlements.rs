@@ -16,6 +16,10 @@ use crate::domain::settlement::{Event, Settlement, State};
 statements! {
     GRANT = "update settlements set granted_at = now(), answer = $2
         where payment_id = $1 and granted_at is null and state in ('confirmed', 'final')";
+    GRANT_MANY = "update settlements s set granted_at = now(), answer = g.answer
+        from unnest($1::uuid[], $2::bytea[]) as g(payment_id, answer)
+        where s.payment_id = g.payment_id and s.granted_at is null and s.state in ('confirmed', 'final')
+        returning s.payment_id";
     OPEN = records!("where p.network = $1 and s.state = any($2::text[]) and s.state <> 'final'
         order by p.valid_before, p.id");
     // Rows are locked in the order of their ids, as everywhere, so that two writers never wait for each other in a
@@ -182,6 +186,19 @@ impl Store {
     /// # Errors
     /// Faults of the store; nothing applied, except that after [`StoreFault::OutcomeUnknown`] all or none did.
     pub async fn settlements_advance(&self, advances: &[Advance<'_>]) -> Result<Vec<PaymentId>, StoreFault> {
+        Ok(self.settlements_advance_granting(advances, &[]).await?.moved)
+    }
+
+    /// [`Store::settlements_advance`], and in the same transaction what [`Store::settlement_grant`] does for those of
+    /// the answers whose payment was advanced: one commit for all callers of a block instead of one for each.
+    ///
+    /// # Errors
+    /// As of the two.
+    pub async fn settlements_advance_granting(
+        &self,
+        advances: &[Advance<'_>],
+        answers: &[(PaymentId, &[u8])],
+    ) -> Result<Advanced, StoreFault> {
         let operation = "settlements_advance";
         let foreign = |advance: &Advance<'_>| matches!(advance.event, Event::Signed(_) | Event::Reopened);
         if advances.iter().any(foreign) {
@@ -191,7 +208,7 @@ impl Store {
         let mut met = HashSet::new();
         let firsts: Vec<&Advance<'_>> = advances.iter().filter(|it| met.insert(it.record.id)).collect();
         if firsts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Advanced::default());
         }
         let mut transaction = self.begin(operation).await?;
         let changed = compare_and_set(&mut transaction, operation, &firsts).await?;
@@ -206,9 +223,39 @@ impl Store {
             events::add(&mut transaction, operation, &told).await?;
             seats_close(&mut transaction, operation, &applied).await?;
         }
+        let moved: Vec<PaymentId> = applied.iter().map(|it| it.record.id).collect();
+        let granted = grant_many(&mut transaction, operation, &moved, answers).await?;
         commit(transaction, operation).await?;
-        Ok(applied.iter().map(|it| it.record.id).collect())
+        Ok(Advanced { moved, granted })
     }
+}
+
+/// What an advance changed.
+#[derive(Debug, Default)]
+pub struct Advanced {
+    /// The payments whose change was applied, in the order given.
+    pub moved: Vec<PaymentId>,
+    /// Those whose one success was granted with it.
+    pub granted: HashSet<PaymentId>,
+}
+
+async fn grant_many(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    moved: &[PaymentId],
+    answers: &[(PaymentId, &[u8])],
+) -> Result<HashSet<PaymentId>, StoreFault> {
+    let due: Vec<&(PaymentId, &[u8])> = answers.iter().filter(|(id, _)| moved.contains(id)).collect();
+    if due.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let granted: Vec<Uuid> = sqlx::query_scalar(GRANT_MANY)
+        .bind(column(&due, |(id, _)| id.as_uuid()))
+        .bind(column(&due, |(_, answer)| *answer))
+        .fetch_all(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    Ok(granted.into_iter().map(PaymentId::from_uuid).collect())
 }
 
 /// Writes the settlements whose version is still the record's, and names them.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::app::board::{Cargo, CargoItem, Look, News};
+use crate::app::board::{Cargo, CargoItem, Claim, Look, News};
 use crate::domain::id::PaymentId;
 use crate::domain::rail::{LaneId, TxId};
 use crate::domain::settlement::{Settlement, State};
@@ -20,6 +20,8 @@ pub(super) struct Inner {
     pub(super) flights: HashMap<TxId, Flight>,
     pub(super) lanes: BTreeMap<LaneId, usize>,
     pub(super) listeners: HashMap<PaymentId, watch::Sender<Option<News>>>,
+    pub(super) claims: HashMap<PaymentId, VecDeque<Claim>>,
+    pub(super) claims_made: u64,
     pub(super) is_doubtful: bool,
 }
 
@@ -143,6 +145,20 @@ impl Inner {
                 sent,
             },
         );
+    }
+
+    /// Takes a claim out of the line. False when it stands there no more.
+    pub(super) fn leave_line(&mut self, id: PaymentId, number: u64) -> bool {
+        let Some(claims) = self.claims.get_mut(&id) else {
+            return false;
+        };
+        let before = claims.len();
+        claims.retain(|claim| claim.number != number);
+        let was_there = claims.len() < before;
+        if claims.is_empty() {
+            self.claims.remove(&id);
+        }
+        was_there
     }
 
     /// Whether the transaction is known to be mined; none when it is not known at all.

@@ -1,7 +1,7 @@
 //! Lets concurrent verifications share calls to the node, without making a lone one wait.
 //!
 //! With nothing under way a question leaves at once and alone. Otherwise it waits with the others until a call
-//! returns, or 2 ms from when the first of them began to wait: so the slower the node, the more of them share a
+//! returns, or 1 ms from when the first of them began to wait: so the slower the node, the more of them share a
 //! call. Questions of strangers travel together, so one that spoils a call is asked again alone and takes nobody
 //! down with it.
 
@@ -21,13 +21,13 @@ use crate::task::Tasks;
 const QUESTIONS_MAX: usize = 50;
 
 /// How many calls are under way at most.
-const CALLS_MAX: usize = 8;
+const CALLS_MAX: usize = 6;
 
-/// How many questions wait at most: at 50 a call and 8 calls at once, some ten round trips' worth.
+/// How many questions wait at most: at 50 a call and 6 calls at once, some fourteen round trips' worth.
 const WAITING_MAX: usize = 4_096;
 
 /// How long a question waits for company at most, when nothing else sends it off.
-const PATIENCE: Duration = Duration::from_millis(2);
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Sends questions to one network's node.
 #[derive(Debug, Clone)]
