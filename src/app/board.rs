@@ -469,6 +469,16 @@ impl Claim {
     }
 }
 
+/// What became of a claim.
+pub enum Granted {
+    /// It was granted, with this answer.
+    To(Vec<u8>),
+    /// Nobody has asked the database on this caller's behalf.
+    NotAsked,
+    /// The database was asked, and it was not granted or nobody heard.
+    Unknown,
+}
+
 /// One caller's ear for one payment.
 pub struct Subscription {
     id: PaymentId,
@@ -485,15 +495,17 @@ impl Subscription {
         self.receiver.borrow_and_update().clone()
     }
 
-    /// The answer that was granted to this caller. None when none was, and none will be through this subscription.
-    pub async fn granted(&mut self) -> Option<Vec<u8>> {
-        let grant = self.grant.take()?;
+    /// What became of this caller's claim; nothing will be granted through this subscription afterwards.
+    pub async fn granted(&mut self) -> Granted {
+        let Some(grant) = self.grant.take() else {
+            return Granted::NotAsked;
+        };
         // Out of the line, so that no grant begins from here on. One that has begun is waited for: it is on record
         // or given up in a moment.
         if self.board.lock().leave_line(self.id, self.number) {
-            return None;
+            return Granted::NotAsked;
         }
-        grant.await.ok()
+        grant.await.map_or(Granted::Unknown, Granted::To)
     }
 }
 

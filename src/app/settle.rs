@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::app::board::{News, Subscription};
+use crate::app::board::{Granted, News, Subscription};
 use crate::app::{App, Track, Trouble, verify};
 use crate::domain::authorization::Authorization;
 use crate::domain::id::PaymentId;
@@ -216,12 +216,15 @@ impl Ask {
             payer: record.authorization.payer.clone(),
             tx: landed.tx.clone(),
         };
-        if let Some(body) = news.granted().await {
+        let claim = news.granted().await;
+        if let Granted::To(body) = claim {
             return SettleAnswer::Fresh(settled, body);
         }
         let body = (self.encode)(&settled);
         match self.app.store.settlement_grant(record.id, &body).await {
             Ok(true) => SettleAnswer::Fresh(settled, body),
+            // It may be this very caller's grant that nobody heard of: then it is not somebody else's payment.
+            Ok(false) if self.references.is_empty() && matches!(claim, Granted::Unknown) => self.fresh(pending(record)),
             Ok(false) if self.references.is_empty() => self.duplicate(record),
             Ok(false) => self.recorded(record).await,
             // It may or may not have been granted to us: nobody may be told success now.

@@ -35,12 +35,36 @@ pub(super) fn body(
     tx: Option<&TxId>,
     reason: Option<&str>,
 ) -> String {
+    tell(None, payment, network, state, tx, reason)
+}
+
+/// [`body`], with a name of the change that wrote it, by which its writer knows it again.
+pub(super) fn change_body(
+    change: &str,
+    payment: PaymentId,
+    network: &NetworkId,
+    state: State,
+    tx: Option<&TxId>,
+    reason: Option<&str>,
+) -> String {
+    tell(Some(change), payment, network, state, tx, reason)
+}
+
+fn tell(
+    change: Option<&str>,
+    payment: PaymentId,
+    network: &NetworkId,
+    state: State,
+    tx: Option<&TxId>,
+    reason: Option<&str>,
+) -> String {
     json!({
         "payment": payment,
         "network": network,
         "state": state.as_str(),
         "tx": tx.map(|tx| &tx.0),
         "reason": reason,
+        "change": change,
     })
     .to_string()
 }

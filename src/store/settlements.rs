@@ -7,7 +7,7 @@ use sqlx::types::Uuid;
 
 use super::events::{self, EventRow};
 use super::rows::{OutOfPlace, RecordRow, SettlementRow, read_all, records, setback_words, signed};
-use super::{Record, Store, StoreFault, commit, ledger};
+use super::{Cause, Record, Store, StoreFault, commit, ledger};
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
@@ -61,6 +61,9 @@ statements! {
         from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
             $8::bigint[])
         as e(payment_id, version, claim, tx, log_index, block_height, block_hash, block_time)";
+    HOLD = "select version from settlements where payment_id = $1 for update";
+    IS_CHANGE = "select exists (select 1 from events
+        where payment_id = $1 and version = $2 and body ->> 'change' = $3)";
     SEATS_CLOSE = "update settlement_attempts set closed_at = now()
         where payment_id = any($1::uuid[]) and closed_at is null";
 }
@@ -83,7 +86,7 @@ impl Advance<'_> {
         self.record.version.saturating_add(1)
     }
 
-    fn told(&self) -> EventRow {
+    fn told(&self, change: &str) -> EventRow {
         let (tx, reason) = match &self.event {
             Event::Signed(tx) => (Some(tx), None),
             Event::SetBack(setback) => {
@@ -100,7 +103,7 @@ impl Advance<'_> {
             payment,
             version: self.version_after(),
             kind: self.event.as_str(),
-            body: events::body(payment, &self.record.network, state, tx, reason),
+            body: events::change_body(change, payment, &self.record.network, state, tx, reason),
         }
     }
 
@@ -210,6 +213,7 @@ impl Store {
         if firsts.is_empty() {
             return Ok(Advanced::default());
         }
+        let change = Uuid::now_v7().to_string();
         let mut transaction = self.begin(operation).await?;
         let changed = compare_and_set(&mut transaction, operation, &firsts).await?;
         let applied: Vec<&Advance<'_>> = firsts
@@ -219,14 +223,43 @@ impl Store {
         if !applied.is_empty() {
             evidence_add(&mut transaction, operation, &applied).await?;
             ledger::add(&mut transaction, operation, &applied).await?;
-            let told: Vec<EventRow> = applied.iter().map(|it| it.told()).collect();
+            let told: Vec<EventRow> = applied.iter().map(|it| it.told(&change)).collect();
             events::add(&mut transaction, operation, &told).await?;
             seats_close(&mut transaction, operation, &applied).await?;
         }
         let moved: Vec<PaymentId> = applied.iter().map(|it| it.record.id).collect();
         let granted = grant_many(&mut transaction, operation, &moved, answers).await?;
-        commit(transaction, operation).await?;
+        match (commit(transaction, operation).await, applied.first()) {
+            (Err(lost @ StoreFault::OutcomeUnknown { .. }), Some(first)) => {
+                self.has_committed(operation, first, &change).await.map_err(|_| lost)?;
+            }
+            (done, _) => done?,
+        }
         Ok(Advanced { moved, granted })
+    }
+
+    /// Whether a change whose commit was not answered is on record after all. The row's lock is what waits for a
+    /// commit that is still under way.
+    async fn has_committed(&self, operation: &'static str, of: &Advance<'_>, change: &str) -> Result<(), StoreFault> {
+        let mut transaction = self.begin(operation).await?;
+        sqlx::query(HOLD)
+            .bind(of.record.id.as_uuid())
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let is_there: bool = sqlx::query_scalar(IS_CHANGE)
+            .bind(of.record.id.as_uuid())
+            .bind(of.version_after())
+            .bind(change)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let source = Cause::named("the commit did not arrive");
+        if is_there {
+            Ok(())
+        } else {
+            Err(StoreFault::Unavailable { operation, source })
+        }
     }
 }
 

@@ -161,13 +161,37 @@ async fn killed_before_the_grant_is_on_record() {
     survives(Stop::Database(Obstacle::Grant)).await;
 }
 
-/// Nobody can know whether the answer was heard, so it is not given to anybody else; the transaction is.
+/// The statement is done, the transaction that it is part of is not.
+#[tokio::test]
+async fn killed_before_the_grant_is_on_record_and_the_statement_goes_on() {
+    survives(Stop::DatabaseGoesOn(Obstacle::Grant)).await;
+}
+
+/// The first caller went away before the money moved, the second is granted the success, and the process dies before
+/// it writes the answer. Nobody can know whether it was heard, so it is not given to anybody else; the transaction is.
 #[tokio::test]
 async fn killed_after_the_grant_before_the_answer_is_written() {
     let payment = Payment::by(1);
-    let mut world = killed_at(Stop::DatabaseGoesOn(Obstacle::Grant), &payment.body()).await;
-    world.facilitator.start().await;
+    let mut world = World::usual().await;
+    let sending = world.proxy.fault(send, Fault::HoldRequest);
+    let first = world.settling(&payment);
+    sending.met(1).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    // The connection is seen to be gone before the money moves.
+    world.facilitator.get("/health/live").await;
+    sending.release();
     world.reaches(&payment, "confirmed").await;
+
+    let granting = world.db.obstruct(Obstacle::Grant).await;
+    let (caller, asked) = (world.facilitator.caller(), payment.body());
+    let second = tokio::spawn(async move { caller.try_post("/settle", &asked).await });
+    granting.met().await;
+    world.facilitator.kill();
+    assert!(second.await.unwrap().is_none());
+    granting.remove().await;
+
+    world.facilitator.start().await;
     let (reason, tx) = world.facilitator.settle(&payment.body()).await.unsettled();
     assert_eq!(reason, USED);
     assert_eq!(world.proxy.transactions(), [tx]);

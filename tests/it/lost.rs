@@ -7,6 +7,7 @@ use crate::support::database::Obstacle;
 use crate::support::eventually;
 use crate::support::gate::Loss;
 use crate::support::payer::Payment;
+use crate::support::proxy::{Fault, send};
 use crate::support::world::{Setup, World};
 
 const USED: &str = "invalid_exact_evm_nonce_already_used";
@@ -53,19 +54,33 @@ async fn the_answer_to_the_commit_of_the_evidence_is_lost() {
     survives(|_| Loss::Commit("insert into evidence")).await;
 }
 
-/// Nobody can tell whether the grant is on record, so nobody is told success, not even later; who named the request
-/// gets the answer that was recorded.
+/// The first caller went away before the money moved. Nobody can tell whether the second one's grant is on record, so
+/// nobody is told success, not even later; who named the request gets the answer that was recorded.
 #[tokio::test]
 async fn the_answer_to_the_grant_is_lost() {
     let world = World::usual().await;
-    let caller = world.facilitator.caller();
     for key in [None, Some("order-7")] {
         let payment = Payment::by(1);
-        let body = payment.body();
-        let ask = async || match key {
-            None => caller.post("/settle", &body).await,
-            Some(key) => caller.settle_keyed(&body, key).await,
+        let (caller, body) = (world.facilitator.caller(), payment.body());
+        let ask = move || {
+            let (caller, body) = (caller.clone(), body.clone());
+            async move {
+                match key {
+                    None => caller.post("/settle", &body).await,
+                    Some(key) => caller.settle_keyed(&body, key).await,
+                }
+            }
         };
+        let sending = world.proxy.fault(send, Fault::HoldRequest);
+        let first = tokio::spawn(ask());
+        sending.met(1).await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        // The connection is seen to be gone before the money moves.
+        world.facilitator.get("/health/live").await;
+        sending.release();
+        world.reaches(&payment, "confirmed").await;
+
         world.gate.lose(Loss::Statement("\"success\":true".into()));
         let tx = ask().await.pending();
         assert!(world.gate.has_lost());
@@ -76,6 +91,13 @@ async fn the_answer_to_the_grant_is_lost() {
         }
     }
     books_agree(&world).await;
+}
+
+/// The grant shares the commit of the evidence: where its statement is lost, nothing is on record, and it is made
+/// again.
+#[tokio::test]
+async fn the_answer_to_the_statement_of_the_grant_is_lost() {
+    survives(|_| Loss::Statement("\"success\":true".into())).await;
 }
 
 #[tokio::test]

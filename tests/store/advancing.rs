@@ -305,7 +305,7 @@ async fn events_tell_what_happened_and_authorize_nothing() {
         .fetch_all(&mut raw)
         .await
         .unwrap();
-        assert_eq!(keys, ["network", "payment", "reason", "state", "tx"]);
+        assert_eq!(keys, ["change", "network", "payment", "reason", "state", "tx"]);
     })
     .await;
 }

@@ -1,9 +1,10 @@
 //! One payment for each key, one payment for each name, one grant for each payment.
 
 use facilitator::domain::amount::Amount;
+use facilitator::domain::id::PaymentId;
 use facilitator::domain::request::{PaymentReference, ReferenceKind};
-use facilitator::domain::settlement::{Event, Settlement, State};
-use facilitator::store::Reservation;
+use facilitator::domain::settlement::{Event, Settlement, State, apply};
+use facilitator::store::{Advance, Record, Reservation};
 use tokio::task::JoinSet;
 
 use crate::support::{advance, again, landed, name, on_database, reserve, sample, told, tx};
@@ -169,6 +170,43 @@ async fn reopening_with_a_taken_name_leaves_the_payment_withdrawn() {
             Reservation::ReferenceTaken(_)
         ));
         assert_eq!(told(&again(&db.store, &first).await), told(&withdrawn));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_success_is_granted_with_the_confirmation_once_and_only_where_it_applied() {
+    on_database(async |db| {
+        let (first, second) = (
+            reserve(&db.store, &sample(1)).await,
+            reserve(&db.store, &sample(2)).await,
+        );
+        let stale = Record {
+            version: 7,
+            ..second.clone()
+        };
+        let confirm = |record| {
+            let event = Event::Confirmed(landed("a", 9, false));
+            let next = apply(Settlement::Reserved, &event).unwrap();
+            Advance { record, event, next }
+        };
+        let answers: [(PaymentId, &[u8]); 2] = [(first.id, b"one"), (second.id, b"two")];
+        let changes = [confirm(&first), confirm(&stale)];
+        let done = db.store.settlements_advance_granting(&changes, &answers).await.unwrap();
+        assert_eq!((done.moved, done.granted), (vec![first.id], [first.id].into()));
+        assert_eq!(again(&db.store, &first).await.answer.as_deref(), Some(&b"one"[..]));
+        assert_eq!(again(&db.store, &second).await.answer, None);
+        assert!(!db.store.settlement_grant(first.id, b"again").await.unwrap());
+
+        // Confirmed anew after a reorganization, it is not granted anew.
+        let reversed = advance(&db.store, &again(&db.store, &first).await, Event::Reversed).await;
+        let done = db
+            .store
+            .settlements_advance_granting(&[confirm(&reversed)], &answers)
+            .await
+            .unwrap();
+        assert_eq!((done.moved, done.granted.len()), (vec![first.id], 0));
+        assert_eq!(again(&db.store, &first).await.answer.as_deref(), Some(&b"one"[..]));
     })
     .await;
 }
