@@ -133,6 +133,7 @@ async fn a_window_that_closes_unused_is_a_failure_with_its_proof() {
     world.facilitator.settle(&payment.body()).await.pending();
     // The head alone proves nothing: it may be taken back.
     world.anvil.mine_at(payment.valid_before).await;
+    world.is_looked_at().await;
     assert_eq!(
         world.facilitator.settle(&payment.body()).await.unsettled().0,
         "settlement_pending"
@@ -170,6 +171,7 @@ async fn an_authorization_that_its_payer_takes_back_before_it_lands() {
         .anvil
         .send_mined(third_party(), payment.asset, &payment.cancellation())
         .await;
+    world.is_looked_at().await;
     let answer = world.facilitator.settle(&payment.body()).await;
     assert_eq!(
         answer.unsettled(),
@@ -203,6 +205,9 @@ async fn an_authorization_used_for_something_else_fails_when_that_is_final() {
     let answer = world.facilitator.caller().settle_until_known(&payment.body()).await;
     let (reason, tx) = answer.unsettled();
     assert_eq!(reason, MISMATCH);
+    world.anvil.mine(1).await;
+    world.is_looked_at().await;
+    assert_eq!(world.state(&payment).await.unwrap(), "in_flight", "not proven yet");
     world.anvil.mine(3).await;
     world.reaches(&payment, "failed").await;
     assert_eq!(

@@ -166,7 +166,7 @@ async fn a_stopping_process_finishes_what_it_has_begun() {
     .await;
     let payment = Payment::by(1);
     let settling = world.settling(&payment);
-    world.reaches(&payment, "in_flight").await;
+    world.is_waiting(1).await;
     world.facilitator.terminate();
     let body = Payment::by(2).body();
     let caller = world.facilitator.caller();

@@ -122,6 +122,16 @@ impl World {
         .await;
     }
 
+    /// Waits until the facilitator has looked at the chain as it is now.
+    pub(crate) async fn is_looked_at(&self) {
+        let begun = self.proxy.requests();
+        // One that was under way may have seen what was before.
+        eventually("the facilitator looks at the chain", async || {
+            (self.proxy.requests() > begun + 2).then_some(())
+        })
+        .await;
+    }
+
     /// The state of the payment on record, if it is.
     pub(crate) async fn state(&self, payment: &Payment) -> Option<String> {
         let sql = "select state from settlements s join payments p on p.id = s.payment_id where p.nonce = $1";
