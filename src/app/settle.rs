@@ -172,8 +172,17 @@ impl Ask {
                     let payer = Some(record.authorization.payer);
                     return Ok(self.fresh(Outcome::Refused { payer, rejection }));
                 }
-                Ok(None) | Err(_) => return Ok(self.fresh(pending(&record))),
+                Ok(None) | Err(_) => return Ok(self.last_word(&record, &mut news).await),
             }
+        }
+    }
+
+    /// The time is up. A grant to this caller that has begun is waited for, a moment at most: it must not be left
+    /// behind, since nobody else will get it.
+    async fn last_word(&self, record: &Record, news: &mut Subscription) -> SettleAnswer {
+        match news.granted().await {
+            Granted::To(settled, body) => SettleAnswer::Fresh(settled, body),
+            Granted::NotAsked | Granted::Unknown => self.fresh(pending(record)),
         }
     }
 
@@ -217,7 +226,7 @@ impl Ask {
             tx: landed.tx.clone(),
         };
         let claim = news.granted().await;
-        if let Granted::To(body) = claim {
+        if let Granted::To(settled, body) = claim {
             return SettleAnswer::Fresh(settled, body);
         }
         let body = (self.encode)(&settled);

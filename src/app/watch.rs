@@ -194,7 +194,7 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
         .inspect_err(|_| track.board.doubt())?;
     // A claim that was not granted is dropped, and its caller hears that.
     for it in waiting.into_iter().filter(|it| done.granted.contains(&it.payment)) {
-        it.claim.grant(it.answer);
+        it.claim.grant(it.settled, it.answer);
     }
     let mut next: HashMap<PaymentId, &Advance<'_>> = advances.iter().map(|it| (it.record.id, it)).collect();
     for id in done.moved {
@@ -217,6 +217,7 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
 struct Waiting {
     payment: PaymentId,
     claim: Claim,
+    settled: Outcome,
     answer: Vec<u8>,
 }
 
@@ -237,8 +238,9 @@ fn waiting(track: &Track, advances: &[Advance<'_>]) -> Vec<Waiting> {
             let claim = track.board.take_claim(record.id)?;
             let (payment, payer) = (record.id, record.authorization.payer.clone());
             let tx = landed.tx.clone();
-            let answer = (claim.encode)(&Outcome::Settled { payment, payer, tx });
-            Some(Waiting { payment, claim, answer })
+            let settled = Outcome::Settled { payment, payer, tx };
+            let answer = (claim.encode)(&settled);
+            Some(Waiting { payment, claim, settled, answer })
         })
         .collect()
 }

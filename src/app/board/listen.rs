@@ -7,27 +7,28 @@ use tokio::sync::{oneshot, watch};
 use crate::app::board::{Board, News};
 use crate::app::settle::Encode;
 use crate::domain::id::PaymentId;
+use crate::domain::outcome::Outcome;
 
 /// One caller's wish to be the one who is told of a payment's success.
 pub struct Claim {
     pub(super) number: u64,
     /// Puts the success into the caller's words.
     pub encode: Encode,
-    pub(super) granted: oneshot::Sender<Vec<u8>>,
+    pub(super) granted: oneshot::Sender<(Outcome, Vec<u8>)>,
 }
 
 impl Claim {
     /// The grant to this caller is on record, with this answer.
-    pub fn grant(self, answer: Vec<u8>) {
+    pub fn grant(self, settled: Outcome, answer: Vec<u8>) {
         // A caller who has just gone away leaves the grant unheard, as one does whose answer is lost on its way.
-        drop(self.granted.send(answer));
+        drop(self.granted.send((settled, answer)));
     }
 }
 
 /// What became of a claim.
 pub enum Granted {
     /// It was granted, with this answer.
-    To(Vec<u8>),
+    To(Outcome, Vec<u8>),
     /// Nobody has asked the database on this caller's behalf.
     NotAsked,
     /// The database was asked, and it was not granted or nobody heard.
@@ -38,7 +39,7 @@ pub enum Granted {
 pub struct Subscription {
     pub(super) id: PaymentId,
     pub(super) receiver: watch::Receiver<Option<News>>,
-    pub(super) grant: Option<oneshot::Receiver<Vec<u8>>>,
+    pub(super) grant: Option<oneshot::Receiver<(Outcome, Vec<u8>)>>,
     pub(super) number: u64,
     pub(super) board: Arc<Board>,
 }
@@ -60,7 +61,7 @@ impl Subscription {
         if self.board.lock().leave_line(self.id, self.number) {
             return Granted::NotAsked;
         }
-        grant.await.map_or(Granted::Unknown, Granted::To)
+        grant.await.map_or(Granted::Unknown, |(settled, answer)| Granted::To(settled, answer))
     }
 }
 
