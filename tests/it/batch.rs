@@ -132,11 +132,25 @@ async fn a_payer_with_code_shares_with_nobody() {
     let at = addresses();
     let busy = Busy::lane(&world).await;
     let wallet = Payment::from_wallet(at.owner_wallet, at.owner_wallet_owner_key);
-    let body = wallet.body_with(Envelope::V2, &wallet.signature_for_owner_wallet());
-    let delegated = delegated_payer(&world).await;
-    let apart = [world.facilitator.caller().settling(body), world.settling(&delegated)];
-    let together: Vec<_> = (1..4).map(|payer| world.settling(&Payment::by(payer))).collect();
-    world.recorded(6).await;
+    let wallet = wallet.body_with(Envelope::V2, &wallet.signature_for_owner_wallet());
+    let delegated = delegated_payer(&world).await.body();
+    // In this order they wait: whoever boards first, somebody with code comes after somebody without.
+    let (mut apart, mut together) = (Vec::new(), Vec::new());
+    for (place, body) in (2..).zip([
+        Payment::by(1).body(),
+        wallet,
+        Payment::by(2).body(),
+        delegated,
+        Payment::by(3).body(),
+    ]) {
+        let settling = world.facilitator.caller().settling(body);
+        if place % 2 == 0 {
+            together.push(settling)
+        } else {
+            apart.push(settling)
+        }
+        world.recorded(place).await;
+    }
     busy.no_more().await;
     for answer in apart {
         assert_eq!(target(&world, &answer.await.unwrap().settled()).await, at.usdc);

@@ -4,11 +4,11 @@
 use crate::support::anvil::Mining;
 use crate::support::books::books_agree;
 use crate::support::database::Obstacle;
-use crate::support::eventually;
 use crate::support::gate::Loss;
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, send};
 use crate::support::world::{Setup, World};
+use crate::support::{eventually, now};
 
 const USED: &str = "invalid_exact_evm_nonce_already_used";
 
@@ -98,6 +98,31 @@ async fn the_answer_to_the_grant_is_lost() {
 #[tokio::test]
 async fn the_answer_to_the_statement_of_the_grant_is_lost() {
     survives(|_| Loss::Statement("\"success\":true".into())).await;
+}
+
+/// The grant may share a commit with the confirmation; a caller whose time is up meanwhile must not leave with
+/// "pending" and take the payment's one success along.
+#[tokio::test]
+async fn a_deadline_that_passes_while_the_confirmation_is_written() {
+    let setup = Setup {
+        wait_seconds: 1,
+        ..Setup::default()
+    };
+    let world = World::start(setup).await;
+    let payment = Payment::by(1);
+    let writing = world.db.obstruct(Obstacle::WritesTo("evidence")).await;
+    let settling = world.settling(&payment);
+    writing.met().await;
+    let then = now() + 3;
+    eventually("the caller's time is up", async || (now() >= then).then_some(())).await;
+    writing.remove().await;
+    let first = settling.await.unwrap();
+    let told = match first.json()["success"].as_bool() {
+        Some(true) => first,
+        _ => world.facilitator.caller().settle_until_known(&payment.body()).await,
+    };
+    assert_eq!(world.proxy.transactions(), [told.settled()]);
+    books_agree(&world).await;
 }
 
 #[tokio::test]

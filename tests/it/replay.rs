@@ -184,6 +184,17 @@ async fn a_key_is_visible_and_bounded() {
 }
 
 #[tokio::test]
+async fn a_refusal_uses_up_no_name() {
+    let world = World::usual().await;
+    let caller = world.facilitator.caller();
+    let good = Payment::by(1);
+    let forged = with(good.body(), "/paymentPayload/payload/authorization/value", "9999");
+    caller.settle_keyed(&forged, "order-7").await.unsettled();
+    caller.settle_keyed(&good.body(), "order-7").await.settled();
+    books_agree(&world).await;
+}
+
+#[tokio::test]
 async fn a_key_survives_a_restart() {
     let mut world = World::usual().await;
     let body = Payment::by(1).body();

@@ -243,3 +243,36 @@ async fn a_lane_whose_past_is_not_on_record_is_closed() {
     assert_eq!(world.received().await, 20_000);
     books_agree(&world).await;
 }
+
+/// Fees rise after the broadcast and stay up, below the cap: what was signed for less must not stand in the way of the
+/// lane for ever.
+#[tokio::test]
+#[ignore = "not yet: a transaction is sent again as it is, never replaced by one that pays more"]
+async fn fees_that_rise_after_the_broadcast_and_stay_up() {
+    let setup = Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    };
+    let world = World::start(setup).await;
+    let mine_at_50_gwei = async || {
+        world
+            .anvil
+            .call("anvil_setNextBlockBaseFeePerGas", json!(["0xba43b7400"]))
+            .await;
+        world.anvil.mine(1).await;
+    };
+    let (first, second) = (Payment::by(1), Payment::by(2));
+    world.facilitator.settle(&first.body()).await.pending();
+    world.is_waiting(1).await;
+    mine_at_50_gwei().await;
+    world.facilitator.settle(&second.body()).await.pending();
+    for payment in [&first, &second] {
+        eventually("it is paid at today's price", async || {
+            mine_at_50_gwei().await;
+            (world.state(payment).await.as_deref() == Some("confirmed")).then_some(())
+        })
+        .await;
+    }
+    books_agree(&world).await;
+}
