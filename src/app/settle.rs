@@ -172,17 +172,17 @@ impl Ask {
                     let payer = Some(record.authorization.payer);
                     return Ok(self.fresh(Outcome::Refused { payer, rejection }));
                 }
-                Ok(None) | Err(_) => return Ok(self.last_word(&record, &mut news).await),
+                Ok(None) | Err(_) => return Ok(self.unless_granted(&mut news, pending(&record)).await),
             }
         }
     }
 
-    /// The time is up. A grant to this caller that has begun is waited for, a moment at most: it must not be left
-    /// behind, since nobody else will get it.
-    async fn last_word(&self, record: &Record, news: &mut Subscription) -> SettleAnswer {
+    /// Leaves with this, unless a grant to this caller has begun: that is waited for, a moment at most, and must not be
+    /// left behind, since nobody else will get it.
+    async fn unless_granted(&self, news: &mut Subscription, otherwise: Outcome) -> SettleAnswer {
         match news.granted().await {
             Granted::To(settled, body) => SettleAnswer::Fresh(settled, body),
-            Granted::NotAsked | Granted::Unknown => self.fresh(pending(record)),
+            Granted::NotAsked | Granted::Unknown => self.fresh(otherwise),
         }
     }
 
@@ -195,11 +195,20 @@ impl Ask {
             }
             Settlement::InFlight {
                 setback: Some(setback), ..
-            } => Some(self.fresh(Outcome::SetBack {
-                payment,
-                payer,
-                setback: setback.clone(),
-            })),
+            } => {
+                let setback = setback.clone();
+                Some(
+                    self.unless_granted(
+                        news,
+                        Outcome::SetBack {
+                            payment,
+                            payer,
+                            setback,
+                        },
+                    )
+                    .await,
+                )
+            }
             Settlement::Failed { proof } => Some(self.fresh(Outcome::Failed {
                 payment,
                 payer,

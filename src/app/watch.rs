@@ -240,7 +240,12 @@ fn waiting(track: &Track, advances: &[Advance<'_>]) -> Vec<Waiting> {
             let tx = landed.tx.clone();
             let settled = Outcome::Settled { payment, payer, tx };
             let answer = (claim.encode)(&settled);
-            Some(Waiting { payment, claim, settled, answer })
+            Some(Waiting {
+                payment,
+                claim,
+                settled,
+                answer,
+            })
         })
         .collect()
 }

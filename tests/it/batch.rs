@@ -145,9 +145,9 @@ async fn a_payer_with_code_shares_with_nobody() {
     ]) {
         let settling = world.facilitator.caller().settling(body);
         if place % 2 == 0 {
-            together.push(settling)
+            together.push(settling);
         } else {
-            apart.push(settling)
+            apart.push(settling);
         }
         world.recorded(place).await;
     }

@@ -61,7 +61,9 @@ impl Subscription {
         if self.board.lock().leave_line(self.id, self.number) {
             return Granted::NotAsked;
         }
-        grant.await.map_or(Granted::Unknown, |(settled, answer)| Granted::To(settled, answer))
+        grant
+            .await
+            .map_or(Granted::Unknown, |(settled, answer)| Granted::To(settled, answer))
     }
 }
 
