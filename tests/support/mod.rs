@@ -16,7 +16,7 @@ pub(crate) mod world;
 use std::time::{Duration, Instant};
 
 /// Far longer than anything here takes, so that a loaded machine does not fail a test.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Looks again and again until there is something to see.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
