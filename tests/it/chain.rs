@@ -8,7 +8,7 @@ use crate::support::eventually;
 use crate::support::now;
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, send};
-use crate::support::world::{Setup, World};
+use crate::support::world::{Setup, World, brief_windows};
 
 const EXPIRED: &str = "invalid_exact_evm_payload_authorization_valid_before";
 const USED: &str = "invalid_exact_evm_nonce_already_used";
@@ -275,9 +275,14 @@ async fn a_transaction_that_the_node_forgets_is_sent_again() {
 
 #[tokio::test]
 async fn a_chain_that_stands_still_is_no_proof_of_anything() {
-    let world = patient_chain().await;
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..brief_windows()
+    })
+    .await;
     let payment = Payment {
-        valid_before: now() + 8,
+        valid_before: now() + 12,
         ..Payment::by(1)
     };
     let tx = world.facilitator.settle(&payment.body()).await.pending();

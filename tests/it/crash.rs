@@ -8,7 +8,7 @@ use crate::support::contracts::third_party;
 use crate::support::database::{Obstacle, Obstruction};
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, FaultHandle, Pick, fee_quote, lens, receipt, send};
-use crate::support::world::World;
+use crate::support::world::{World, brief_windows};
 use crate::support::{eventually, now};
 
 const USED: &str = "invalid_exact_evm_nonce_already_used";
@@ -59,7 +59,10 @@ impl Stopped {
 
 /// A world in which the facilitator was killed at the point, while it settled this payment.
 async fn killed_at(stop: Stop, body: &Value) -> World {
-    let mut world = World::usual().await;
+    killed_in(World::usual().await, stop, body).await
+}
+
+async fn killed_in(mut world: World, stop: Stop, body: &Value) -> World {
     let stopped = stop.arm(&world).await;
     let caller = world.facilitator.caller();
     let asked = body.clone();
@@ -246,11 +249,12 @@ async fn killed_before_the_bytes_leave_and_somebody_else_lands_the_payment() {
 /// While nobody watches, the time for the payment passes: what was not signed never will be.
 #[tokio::test]
 async fn killed_after_the_reservation_and_the_window_closes() {
+    let world = World::start(brief_windows()).await;
     let payment = Payment {
-        valid_before: now() + 8,
+        valid_before: now() + 12,
         ..Payment::by(1)
     };
-    let mut world = killed_at(Stop::Chain(fee_quote, Fault::HoldRequest), &payment.body()).await;
+    let mut world = killed_in(world, Stop::Chain(fee_quote, Fault::HoldRequest), &payment.body()).await;
     eventually("the window has closed", async || {
         (now() > payment.valid_before).then_some(())
     })

@@ -11,7 +11,7 @@ use crate::support::eventually;
 use crate::support::now;
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, fee_quote, send};
-use crate::support::world::{Setup, World};
+use crate::support::world::{Setup, World, brief_windows};
 
 const EXPIRED: &str = "invalid_exact_evm_payload_authorization_valid_before";
 
@@ -66,9 +66,9 @@ async fn a_payer_whose_money_is_gone_when_its_turn_comes_is_given_back_unsigned_
 
 #[tokio::test]
 async fn a_payment_that_expires_before_its_turn_is_given_back_unsigned() {
-    let world = World::usual().await;
+    let world = World::start(brief_windows()).await;
     let payment = Payment {
-        valid_before: now() + 8,
+        valid_before: now() + 12,
         ..Payment::by(1)
     };
     let quote = world.proxy.fault(fee_quote, Fault::Status(500));

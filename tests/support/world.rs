@@ -45,6 +45,15 @@ impl Default for Setup {
     }
 }
 
+/// For payments that are to expire while a test waits: they may be verified until their last seconds, so that a slow
+/// machine has time to begin with them.
+pub(crate) fn brief_windows() -> Setup {
+    Setup {
+        network_key: "lifetime_min_seconds = 1",
+        ..Setup::default()
+    }
+}
+
 /// Everything around one facilitator. Fields are dropped in this order.
 pub(crate) struct World {
     pub(crate) facilitator: Facilitator,
