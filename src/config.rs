@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::IntoDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Value;
 
 use crate::{app, chain, http, store, telemetry};
@@ -30,7 +30,8 @@ pub struct Config {
     #[serde(default)]
     pub settle: app::Settings,
     /// The networks to serve; at least one.
-    pub network: Vec<chain::evm::Settings>,
+    #[serde(skip)]
+    pub network: Vec<chain::Settings>,
 }
 
 /// Why there is no configuration.
@@ -90,30 +91,61 @@ impl Config {
         Self::from_table(table)
     }
 
-    fn from_table(table: toml::Table) -> Result<Self, ConfigError> {
-        let mut value = Value::Table(table);
-        resolve(&mut value, "")?;
-        let config: Self = serde_path_to_error::deserialize(value.into_deserializer()).map_err(|error| {
-            // A secret that has a wrong form must not be repeated in the complaint.
-            ConfigError::Key {
-                key: error.path().to_string(),
-                what: first_line(&error.inner().to_string()),
-            }
-        })?;
+    fn from_table(mut table: toml::Table) -> Result<Self, ConfigError> {
+        for (key, value) in table.iter_mut() {
+            resolve(value, key)?;
+        }
+        let networks = networks(table.remove("network"))?;
+        let mut config: Self = read("", Value::Table(table))?;
+        config.network = networks;
         if !(1..=25).contains(&config.settle.wait_seconds) {
             return Err(ConfigError::Key {
                 key: "settle.wait_seconds".into(),
                 what: "expected 1 to 25".into(),
             });
         }
-        if config.network.is_empty() {
-            return Err(ConfigError::Key {
-                key: "network".into(),
-                what: "expected at least one network".into(),
-            });
-        }
         Ok(config)
     }
+}
+
+/// Each network's table, read as those of its family are.
+fn networks(value: Option<Value>) -> Result<Vec<chain::Settings>, ConfigError> {
+    let wrong = |key: String, what: &str| ConfigError::Key {
+        key,
+        what: what.to_owned(),
+    };
+    let tables = match value {
+        Some(Value::Array(tables)) if !tables.is_empty() => tables,
+        _ => return Err(wrong("network".into(), "expected at least one [[network]] table")),
+    };
+    let read_one = |(index, table): (usize, Value)| {
+        let place = format!("network[{index}]");
+        let id = table.get("id").and_then(Value::as_str).unwrap_or_default();
+        match id.split_once(':').map(|(family, _)| family) {
+            Some("eip155") => read(&place, table).map(chain::Settings::Evm),
+            Some("solana") => read(&place, table).map(chain::Settings::Solana),
+            _ => Err(wrong(
+                format!("{place}.id"),
+                "expected a network such as eip155:8453 or solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+            )),
+        }
+    };
+    tables.into_iter().enumerate().map(read_one).collect()
+}
+
+/// Reads what stands at `place`. The complaint names the key, and does not repeat what was found there: it may be a
+/// secret.
+fn read<T: DeserializeOwned>(place: &str, value: Value) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(value.into_deserializer()).map_err(|error| {
+        let path = error.path().to_string();
+        let key = match (place, path.as_str()) {
+            ("", path) => path.to_owned(),
+            (place, ".") => place.to_owned(),
+            (place, path) => format!("{place}.{path}"),
+        };
+        let what = first_line(&error.inner().to_string());
+        ConfigError::Key { key, what }
+    })
 }
 
 fn first_line(text: &str) -> String {

@@ -23,10 +23,6 @@ use crate::domain::settlement::{Settlement, State};
 use crate::domain::time::Timestamp;
 use crate::store::{Record, Unmined};
 
-/// How long a lane gathers payments for each transaction that it already has in flight. An idle lane adds no delay;
-/// a busy one packs more into each transaction, and sixteen transactions last for more than half a second.
-const GATHER_PER_TRANSACTION: Duration = Duration::from_millis(5);
-
 /// How many confirmed payments one look at the chain re-checks, oldest first.
 const RECHECKED_MAX: usize = 500;
 
@@ -46,9 +42,9 @@ pub enum News {
     Withdrawn(Rejection),
 }
 
-/// Payments that one transaction is to carry.
+/// Payments that are to be signed together.
 pub struct Cargo {
-    /// One or more, all of one rail; more than one only where all may share.
+    /// One or more, all of one rail; more than one only where all may share a transaction.
     pub items: Vec<CargoItem>,
     /// A second chance after a whole batch failed: the payment is in flight already.
     pub is_retry: bool,
@@ -129,25 +125,25 @@ impl Board {
         }
     }
 
-    /// The payments for the lane's next transaction. Waits while there are none, or the lane is full; gathers a
-    /// little longer the more the lane has in flight.
+    /// The payments for the lane to sign next. Waits while there are none, or the lane is full; gathers a little
+    /// longer the more the lane has in flight.
     pub async fn next_cargo(&self, lane: &LaneId, pace: &Pace) -> Cargo {
         loop {
             // Listens before it looks, so that nothing queued in between is missed.
             let queued = self.queued.notified();
             let (waiting, in_flight) = {
                 let inner = self.lock();
-                (inner.queue.len(), inner.in_flight(lane))
+                (inner.waiting_for(lane), inner.in_flight(lane))
             };
             if waiting == 0 || in_flight >= pace.in_flight_max {
                 queued.await;
                 continue;
             }
-            if waiting < pace.batch_max && in_flight > 0 {
+            if waiting < pace.batch_max && in_flight > 0 && !pace.gather.is_zero() {
                 let flights = u32::try_from(in_flight).unwrap_or(u32::MAX);
-                tokio::time::sleep(GATHER_PER_TRANSACTION.saturating_mul(flights)).await;
+                tokio::time::sleep(pace.gather.saturating_mul(flights)).await;
             }
-            if let Some(cargo) = self.lock().take(pace.batch_max) {
+            if let Some(cargo) = self.lock().take(lane, pace.batch_max) {
                 return cargo;
             }
         }
@@ -400,6 +396,17 @@ impl Board {
         }
         due.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         due.into_iter().map(|(_, _, tx, raw)| (tx, raw)).collect()
+    }
+
+    /// These transactions can never be mined, and that is on record.
+    pub fn note_dead(&self, txs: &[TxId]) {
+        let mut inner = self.lock();
+        for tx in txs {
+            // As good as mined: not delivered any more, and its place in the lane is free.
+            inner.set_mined(tx, true);
+        }
+        drop(inner);
+        self.queued.notify_waiters();
     }
 
     /// Forgets mined transactions that no open payment refers to.

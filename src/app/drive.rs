@@ -1,5 +1,5 @@
-//! A lane at work: take what is waiting, make sure it is still wanted, sign it into one transaction, put that on
-//! record, and only then let it out. The only caller of [`Rail::sign`](crate::domain::rail::Rail::sign).
+//! A lane at work: take what is waiting, make sure it is still wanted, sign it, put that on record, and only then let
+//! it out. The only caller of [`Rail::sign`](crate::domain::rail::Rail::sign).
 //!
 //! One effect per step (one database transaction or one call to the chain), so that a crash anywhere is nothing
 //! but a stop: whatever is on record is picked up again from there.
@@ -59,7 +59,7 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
 async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationToken) -> Option<()> {
     loop {
         match nonces(app, track, lane).await {
-            Ok((ours, chains)) if ours < chains => {
+            Ok((ours, Some(chains))) if ours < chains => {
                 let message = "lane closed: the chain has seen transactions of this signer that are not on record, so \
                     somebody else signs with its key or the database was restored from an old copy";
                 tracing::error!(lane = %lane, lane.next_nonce = ours, chain.next_nonce = chains, message);
@@ -78,12 +78,12 @@ async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationTok
     }
 }
 
-/// The lane's next nonce on record and on the chain.
-async fn nonces(app: &App, track: &Track, lane: &LaneId) -> Result<(u64, u64), String> {
+/// The lane's next nonce on record and, where the chain counts nonces, on the chain.
+async fn nonces(app: &App, track: &Track, lane: &LaneId) -> Result<(u64, Option<u64>), String> {
     let chains = track.rail.lane_nonce(lane).await.map_err(|fault| fault.to_string())?;
     let ours = app
         .store
-        .lane_prepare(lane, chains)
+        .lane_prepare(lane, chains.unwrap_or_default())
         .await
         .map_err(|fault| fault.to_string())?;
     Ok((ours, chains))
@@ -106,7 +106,7 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
     }
     let quote = track.rail.quote().await?;
     let ids: Vec<PaymentId> = wanted.iter().map(|record| record.id).collect();
-    let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<SignedTx, RailFault> {
+    let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, RailFault> {
         let aboard: Vec<&Authorization> = wanted
             .iter()
             .filter(|it| claimed.contains(&it.id))
@@ -115,17 +115,21 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
         track.rail.sign(lane, nonce, &aboard, &quote)
     };
     match app.store.lane_intend(lane, &ids, is_retry, sign).await {
-        Ok(Some(intent)) => {
-            track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
-            deliver(track, lane, &intent.tx, intent.payments.len()).await;
-            Ok(())
-        }
-        // None: somebody else moved them. A fault: they may have moved. Either way the record tells.
-        Ok(None) => {
+        // Somebody else moved them: the record tells.
+        Ok(intents) if intents.is_empty() => {
             track.board.doubt();
             Ok(())
         }
+        Ok(intents) => {
+            for intent in &intents {
+                track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
+            }
+            let deliveries = intents.iter().map(|it| deliver(track, lane, &it.tx, it.payments.len()));
+            join_all(deliveries).await;
+            Ok(())
+        }
         Err(IntendFault::Sign(fault)) => Err(fault),
+        // They may have moved.
         Err(IntendFault::Store(fault)) => {
             track.board.doubt();
             Err(RailFault {

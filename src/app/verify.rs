@@ -4,7 +4,7 @@ use crate::app::{App, Track, Trouble};
 use crate::domain::authorization::Authorization;
 use crate::domain::rejection::{Refused, Rejection};
 use crate::domain::request::PaymentRequest;
-use crate::domain::verdict::{Verdict, Verified, check_scheme, precheck};
+use crate::domain::verdict::{Verdict, Verified, check_rail, precheck};
 
 /// The answer to `/verify`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) fn read<'a>(
         Ok(track) => track,
         Err(rejection) => return Ok(Err(rejection)),
     };
-    if let Err(rejection) = check_scheme(request) {
+    if let Err(rejection) = check_rail(request) {
         return Ok(Err(rejection));
     }
     match track.rail.decode(request) {
@@ -63,10 +63,12 @@ pub(super) async fn judge(
     request: PaymentRequest,
     authorization: Authorization,
 ) -> Result<Verdict, Trouble> {
-    let lifetime = track.rail.pace().lifetime_min_seconds;
-    if let Err(rejection) = precheck(&request, &authorization, app.clock.now(), lifetime) {
+    let rail = &track.rail;
+    let (now, lifetime) = (app.clock.now(), rail.pace().lifetime_min_seconds);
+    let canonical = |text: &str| rail.canonical_account(text);
+    if let Err(rejection) = precheck(&request, &authorization, now, lifetime, canonical) {
         return Ok(Err(rejection));
     }
-    let facts = track.rail.inspect(&authorization).await?;
+    let facts = rail.inspect(&authorization).await?;
     Ok(Verified::judge(request, authorization, facts))
 }

@@ -15,9 +15,6 @@ use crate::domain::rail::{Delivery, Observation, Pace, Sighting, TxId, Watched};
 use crate::domain::settlement::{Event, State, Step, apply, next_step};
 use crate::store::{Advance, Record, StoreFault};
 
-/// Bytes that are not in a block are handed to the chain again this often.
-const REDELIVER_EVERY: Duration = Duration::from_secs(5);
-
 /// Where a node did not say that it has them, they are handed over again sooner.
 const REDELIVER_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 
@@ -38,6 +35,7 @@ pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = track.board.stirred() => rhythm.quicken(),
+            () = track.rail.hint() => rhythm.quicken(),
             () = pause => {}
         }
         if let Err(fault) = look(app, track).await {
@@ -139,13 +137,24 @@ async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
             None => {}
         }
     }
-    // First what callers wait for, then the slots; a second try needs its first slot on record as spent.
-    record(app, track, &advances).await?;
+    // First what callers wait for, then the slots, then what is over: that needs the cost of its slot. A second try
+    // needs its first slot on record as spent.
+    let (over, under_way): (Vec<_>, Vec<_>) = advances.into_iter().partition(|it| is_over(&it.event));
+    record(app, track, &under_way).await?;
     note_mined(app, track, &looks, &sighting).await?;
+    record(app, track, &over).await?;
+    app.store
+        .transactions_dead(&track.rail.id().network, &sighting.dead)
+        .await?;
+    track.board.note_dead(&sighting.dead);
     for (id, alone) in to_sign {
         track.board.enqueue(id, alone);
     }
     Ok(())
+}
+
+const fn is_over(event: &Event) -> bool {
+    matches!(event, Event::Finalized(_) | Event::Failed(_))
 }
 
 fn watched(look: &Look) -> Watched<'_> {
@@ -301,7 +310,10 @@ async fn note_mined(app: &App, track: &Track, looks: &[Look], sighting: &Sightin
 
 /// Sends again what the chain has not taken: the same bytes, always safe.
 async fn redeliver(track: &Track) {
-    for (tx, raw) in track.board.due_for_delivery(REDELIVER_EVERY, REDELIVER_UNACKNOWLEDGED) {
+    for (tx, raw) in track
+        .board
+        .due_for_delivery(track.rail.pace().redeliver, REDELIVER_UNACKNOWLEDGED)
+    {
         match track.rail.deliver(&raw).await {
             Delivery::Accepted | Delivery::Known => {
                 track.board.acknowledged(&tx);

@@ -4,6 +4,8 @@
 //! here before anything is served.
 
 pub mod evm;
+mod secret;
+pub mod solana;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use futures_util::future::try_join_all;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::task::Tasks;
+
+pub use self::secret::Secret;
 
 /// A network that is configured and cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,21 +28,59 @@ pub struct Unservable {
     pub what: String,
 }
 
+/// What an operator says about one network, as its family has it.
+#[derive(Debug, Clone)]
+pub enum Settings {
+    /// An EVM network.
+    Evm(evm::Settings),
+    /// A Solana cluster.
+    Solana(solana::Settings),
+}
+
+impl Settings {
+    /// The network.
+    #[must_use]
+    pub const fn id(&self) -> &NetworkId {
+        match self {
+            Self::Evm(settings) => &settings.id,
+            Self::Solana(settings) => &settings.id,
+        }
+    }
+
+    /// The assets accepted there: each one's address in canonical text, and its decimals.
+    #[must_use]
+    pub fn assets(&self) -> Vec<(String, u8)> {
+        match self {
+            Self::Evm(settings) => settings.assets(),
+            Self::Solana(settings) => settings.assets(),
+        }
+    }
+}
+
+/// An account or asset in its family's canonical text, however it was written; none when no family knows such a text.
+#[must_use]
+pub fn canonical_account(text: &str) -> Option<String> {
+    evm::canonical_account(text).or_else(|| solana::canonical_account(text))
+}
+
 /// One rail for each network, in the order of the settings, each proven against its chain. Background work runs
 /// in `tasks`.
 ///
 /// # Errors
 /// The first network that is not what its settings say.
-pub async fn connect(networks: &[evm::Settings], tasks: &Tasks) -> Result<Vec<Arc<dyn Rail>>, Unservable> {
+pub async fn connect(networks: &[Settings], tasks: &Tasks) -> Result<Vec<Arc<dyn Rail>>, Unservable> {
     let mut seen = HashSet::new();
-    if let Some(twice) = networks.iter().find(|settings| !seen.insert(&settings.id)) {
+    if let Some(twice) = networks.iter().find(|settings| !seen.insert(settings.id())) {
         return Err(Unservable {
-            network: twice.id.clone(),
+            network: twice.id().clone(),
             what: "expected each network once".to_owned(),
         });
     }
     try_join_all(networks.iter().map(|settings| async move {
-        let rail: Arc<dyn Rail> = Arc::new(evm::EvmRail::connect(settings, tasks).await?);
+        let rail: Arc<dyn Rail> = match settings {
+            Settings::Evm(settings) => Arc::new(evm::EvmRail::connect(settings, tasks).await?),
+            Settings::Solana(settings) => Arc::new(solana::SolanaRail::connect(settings, tasks).await?),
+        };
         Ok(rail)
     }))
     .await

@@ -16,7 +16,7 @@ use crate::store::{DateTime, Filter, Record, Store, Utc};
 const PAGE: u16 = 1000;
 
 /// Columns in their order. Additions go at the end.
-pub const COLUMNS: [&str; 18] = [
+pub const COLUMNS: [&str; 19] = [
     "id",
     "created_at",
     "state",
@@ -35,6 +35,7 @@ pub const COLUMNS: [&str; 18] = [
     "final_at",
     "resource",
     "references",
+    "memo",
 ];
 
 /// Which payments to print.
@@ -105,7 +106,7 @@ impl FilterArgs {
 
 /// The account as records hold it.
 fn canonical(account: String) -> String {
-    chain::evm::canonical_account(&account).unwrap_or(account)
+    chain::canonical_account(&account).unwrap_or(account)
 }
 
 /// How many decimals each configured asset has.
@@ -113,19 +114,19 @@ struct Decimals(Vec<(NetworkId, String, u8)>);
 
 impl Decimals {
     fn of(config: &Config) -> Self {
-        let assets = config.network.iter().flat_map(|network| {
-            network
-                .assets
-                .iter()
-                .map(|asset| (network.id.clone(), asset.address.to_string(), asset.decimals))
-        });
-        Self(assets.collect())
+        let of_network = |network: &chain::Settings| {
+            let id = network.id().clone();
+            let assets = network.assets().into_iter();
+            assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
+        };
+        Self(config.network.iter().flat_map(of_network).collect())
     }
 
     fn find(&self, record: &Record) -> Option<u8> {
-        let known = self.0.iter().find(|(network, asset, _)| {
-            *network == record.network && asset.eq_ignore_ascii_case(&record.authorization.asset)
-        });
+        let known = self
+            .0
+            .iter()
+            .find(|(network, asset, _)| *network == record.network && *asset == record.authorization.asset);
         known.map(|(_, _, decimals)| *decimals)
     }
 }
@@ -166,6 +167,7 @@ fn row(record: &Record, decimals: &Decimals) -> String {
         time(record.final_at),
         record.resource_url.clone().unwrap_or_default(),
         references.join(" "),
+        paid.memo.clone().unwrap_or_default(),
     ];
     fields.iter().map(|field| escape(field)).collect::<Vec<_>>().join(",")
 }

@@ -24,6 +24,12 @@ impl Amount {
         self.0
     }
 
+    /// The sum; none when it is 2^128 or more.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
     /// `self / parts`, rounded down, and the remainder added to the first part, so that the parts sum to
     /// the whole. `index` counts from 0; `parts` of 0 gives zero.
     #[must_use]

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
+use crate::domain::flaw::Flaw;
 use crate::domain::id::PaymentId;
 use crate::domain::network::{NetworkId, RailId};
 use crate::domain::rejection::{Malformed, Refused};
@@ -27,8 +28,11 @@ pub trait Rail: Send + Sync {
     /// The rail's limits and rhythm.
     fn pace(&self) -> &Pace;
 
-    /// The signers that settle here, one lane each.
+    /// The signers that settle here, one lane each. Includes those that are being retired.
     fn lanes(&self) -> &[LaneId];
+
+    /// What clients and merchants are told of this rail.
+    fn advertised(&self) -> Advertised;
 
     /// Reads the proof and the terms: shape, encodings, and every check that needs no chain and no clock.
     ///
@@ -57,18 +61,25 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked.
     async fn quote(&self) -> Result<Quote, RailFault>;
 
-    /// The lane's next nonce as the latest block has it.
+    /// The lane's next nonce as the latest block has it; none where the chain counts no nonces, so that the lane
+    /// numbers its transactions by itself.
     ///
     /// # Errors
     /// The chain could not be asked.
-    async fn lane_nonce(&self, lane: &LaneId) -> Result<u64, RailFault>;
+    async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault>;
 
-    /// One signed transaction that carries these payments: a plain call for one, a batch for several. Pure: the
-    /// bytes go nowhere.
+    /// Signed transactions that carry these payments, in their order: the first carries the first of them, with
+    /// `nonce`, the next what follows, with the next nonce, until none is left. Pure: the bytes go nowhere.
     ///
     /// # Errors
     /// The lane is not this rail's, or an authorization's body is not one this rail made.
-    fn sign(&self, lane: &LaneId, nonce: u64, cargo: &[&Authorization], quote: &Quote) -> Result<SignedTx, RailFault>;
+    fn sign(
+        &self,
+        lane: &LaneId,
+        nonce: u64,
+        cargo: &[&Authorization],
+        quote: &Quote,
+    ) -> Result<Vec<SignedTx>, RailFault>;
 
     /// Hands the bytes to the chain. Safe to repeat.
     async fn deliver(&self, raw: &[u8]) -> Delivery;
@@ -78,15 +89,32 @@ pub trait Rail: Send + Sync {
     /// # Errors
     /// The chain could not be asked; nothing changed.
     async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault>;
+
+    /// Resolves when the chain has told, without being asked, that something delivered may have landed. Only a hint
+    /// to look; never resolves where the chain tells nothing.
+    async fn hint(&self);
+}
+
+/// What clients and merchants are told of a rail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// The signers that may send a payment, canonical text.
+    pub signers: Vec<String>,
+    /// What the requirements' `extra` must hold for payments to be possible: a JSON object.
+    pub extra: Option<Box<str>>,
 }
 
 /// A rail's limits and rhythm.
 #[derive(Debug, Clone)]
 pub struct Pace {
-    /// How many payments one transaction may carry; at least 1.
+    /// How many payments are signed together, in one transaction or in one each; at least 1.
     pub batch_max: usize,
     /// How many unmined transactions a lane may have; at least 1.
     pub in_flight_max: usize,
+    /// How long a lane gathers payments for each transaction that it already has in flight.
+    pub gather: Duration,
+    /// How often bytes that are not in a block are handed to the chain again.
+    pub redeliver: Duration,
     /// The usual time between blocks.
     pub block_time: Duration,
     /// The longest pause between two looks at the chain while something is in flight.
@@ -95,7 +123,7 @@ pub struct Pace {
     pub lifetime_min_seconds: u64,
 }
 
-/// A signer on a network: the unit of nonce order.
+/// A signer on a network: the unit of order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneId {
     /// The network.
@@ -110,7 +138,8 @@ impl fmt::Display for LaneId {
     }
 }
 
-/// A transaction's name on its chain, canonical text (EVM: `0x` and 64 lower-case hexadecimal digits).
+/// A transaction's name on its chain, canonical text (EVM: `0x` and 64 lower-case hexadecimal digits; Solana: its
+/// first signature in base58).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TxId(pub String);
 
@@ -123,7 +152,7 @@ impl fmt::Display for TxId {
 /// A block of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainPoint {
-    /// Its number.
+    /// Its number (Solana: its block height, which counts no skipped slots).
     pub height: u64,
     /// Its hash, canonical text.
     pub hash: String,
@@ -138,8 +167,12 @@ pub struct ChainPoint {
     reason = "each is a separate observation, none is a state"
 )]
 pub struct Facts {
-    /// The block it was read at.
+    /// A block at which the authorization was unused: whatever becomes of it is found from there on.
     pub height: u64,
+    /// What is wrong with the payer's transaction, where the chain had to be asked to find out.
+    pub flaw: Option<Flaw>,
+    /// Who pays, where only the chain can tell.
+    pub payer: Option<String>,
     /// The signature authorizes the transfer for the payer, by the rule that the payer's code (or lack of it)
     /// makes the token apply.
     pub signature_valid: bool,
@@ -226,6 +259,8 @@ pub struct SignedTx {
     pub raw: Vec<u8>,
     /// The most it can cost, in the chain's own coin.
     pub cost_max: Amount,
+    /// How many payments it carries; at least 1.
+    pub payments: usize,
 }
 
 impl fmt::Debug for SignedTx {
@@ -265,16 +300,14 @@ pub struct Watched<'a> {
 }
 
 /// What the chain shows at one look.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Sighting {
-    /// The newest block.
-    pub head: ChainPoint,
-    /// The newest block that can no longer be undone.
-    pub finalized: ChainPoint,
     /// One observation for each watched payment.
     pub payments: HashMap<PaymentId, Observation>,
     /// Our transactions that are in a canonical block.
     pub mined: Vec<Mined>,
+    /// Our transactions that will never be in a block, as of a finalized one.
+    pub dead: Vec<TxId>,
 }
 
 /// What the chain shows of one payment.

@@ -1,6 +1,7 @@
 //! Why a payment is refused: a closed list. The wire's reason strings for each stand in `wire::reason`.
 
 use crate::domain::amount::Amount;
+use crate::domain::flaw::Flaw;
 use crate::domain::time::Timestamp;
 
 /// A rule that the payment breaks. Display says what was expected and what was found.
@@ -132,6 +133,9 @@ pub enum Rejection {
     /// The payer's wallet cannot be deployed.
     #[error("the payer's wallet could not be deployed by its factory")]
     DeploymentFailed,
+    /// The transaction that the payer built breaks a rule.
+    #[error(transparent)]
+    Flawed(#[from] Flaw),
     /// The requirements ask for something this facilitator will not do.
     #[error("{0}")]
     Unacceptable(String),

@@ -108,7 +108,8 @@ impl State {
 pub struct Landed {
     /// The transaction: ours or anybody's.
     pub tx: TxId,
-    /// The transfer's log index within the block.
+    /// The transfer's log index within the block; on Solana the transfer's instruction within the transaction,
+    /// counted from 0.
     pub log_index: u64,
     /// The block.
     pub block: ChainPoint,
@@ -150,6 +151,14 @@ pub enum CannotLand {
         /// In this block.
         block: ChainPoint,
     },
+    /// Our transaction failed on the chain, which never processes a transaction twice, and nobody but us could have
+    /// sent another that carries this payment.
+    FailedOnChain {
+        /// The transaction.
+        tx: TxId,
+        /// In this block.
+        block: ChainPoint,
+    },
     /// The window closed with the authorization unused.
     WindowClosed {
         /// A finalized block at or after the window's end, at which the authorization was unused.
@@ -164,6 +173,7 @@ impl CannotLand {
         match self {
             Self::Cancelled { .. } => "cancelled",
             Self::UsedOtherwise { .. } => "used_otherwise",
+            Self::FailedOnChain { .. } => "failed_on_chain",
             Self::WindowClosed { .. } => "window_closed",
         }
     }
@@ -172,7 +182,10 @@ impl CannotLand {
     #[must_use]
     pub const fn block(&self) -> &ChainPoint {
         match self {
-            Self::Cancelled { block, .. } | Self::UsedOtherwise { block, .. } | Self::WindowClosed { block } => block,
+            Self::Cancelled { block, .. }
+            | Self::UsedOtherwise { block, .. }
+            | Self::FailedOnChain { block, .. }
+            | Self::WindowClosed { block } => block,
         }
     }
 
@@ -180,7 +193,7 @@ impl CannotLand {
     #[must_use]
     pub const fn tx(&self) -> Option<&TxId> {
         match self {
-            Self::Cancelled { tx, .. } | Self::UsedOtherwise { tx, .. } => Some(tx),
+            Self::Cancelled { tx, .. } | Self::UsedOtherwise { tx, .. } | Self::FailedOnChain { tx, .. } => Some(tx),
             Self::WindowClosed { .. } => None,
         }
     }
@@ -278,7 +291,7 @@ impl Settlement {
 /// still worth signing; whether the window has closed is the chain's to say.
 #[must_use]
 pub fn next_step(at: &Settlement, seen: &Observation, window: Window, now: Timestamp) -> Step {
-    let is_open = now < window.before;
+    let is_open = window.may_be_open(now);
     match (at, seen) {
         (Settlement::Final { .. } | Settlement::Failed { .. } | Settlement::Withdrawn, _) => Step::Stop,
 

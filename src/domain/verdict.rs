@@ -2,7 +2,7 @@
 //! (exact scheme on EVM, "Verify"), except that whatever needs no chain comes first, so that a hopeless payment
 //! costs no call.
 
-use crate::domain::authorization::Authorization;
+use crate::domain::authorization::{Authorization, Window};
 use crate::domain::rail::{AuthorizationState, Facts, Misnamed, Simulation};
 use crate::domain::rejection::Rejection;
 use crate::domain::request::PaymentRequest;
@@ -19,22 +19,28 @@ pub struct Verified {
 /// A refusal is an answer, not an error.
 pub type Verdict = Result<Verified, Rejection>;
 
-/// The payload must be made for the scheme that is asked for. First of all rules, since everything after it is
-/// read by that scheme's rail.
+/// The payload must be made for the scheme and the network that are asked for. First of all rules, since everything
+/// after them is read by that rail.
 ///
 /// # Errors
-/// [`Rejection::SchemeMismatch`].
-pub fn check_scheme(request: &PaymentRequest) -> Result<(), Rejection> {
-    if request.offer.scheme == request.rail.scheme {
-        return Ok(());
+/// [`Rejection::SchemeMismatch`] or [`Rejection::NetworkMismatch`].
+pub fn check_rail(request: &PaymentRequest) -> Result<(), Rejection> {
+    if request.offer.scheme != request.rail.scheme {
+        return Err(Rejection::SchemeMismatch {
+            expected: request.rail.scheme.to_string(),
+            found: request.offer.scheme.to_string(),
+        });
     }
-    Err(Rejection::SchemeMismatch {
-        expected: request.rail.scheme.to_string(),
-        found: request.offer.scheme.to_string(),
-    })
+    if request.offer.network.as_ref() != Some(&request.rail.network) {
+        return Err(Rejection::NetworkMismatch {
+            expected: request.rail.network.to_string(),
+        });
+    }
+    Ok(())
 }
 
-/// The rules that need the authorization and a clock, but no chain.
+/// The rules that need the authorization and a clock, but no chain. `canonical` is the rail's way to write an
+/// account, of which it accepts several.
 ///
 /// # Errors
 /// The first rule broken.
@@ -43,14 +49,10 @@ pub fn precheck(
     authorization: &Authorization,
     now: Timestamp,
     lifetime_min_seconds: u64,
+    canonical: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Rejection> {
     let terms = &request.terms;
-    if request.offer.network.as_ref() != Some(&request.rail.network) {
-        return Err(Rejection::NetworkMismatch {
-            expected: request.rail.network.to_string(),
-        });
-    }
-    if !terms.pay_to.eq_ignore_ascii_case(&authorization.pay_to) {
+    if canonical(&terms.pay_to).as_deref() != Some(&*authorization.pay_to) {
         return Err(Rejection::RecipientMismatch {
             expected: terms.pay_to.clone(),
             found: authorization.pay_to.clone(),
@@ -63,37 +65,38 @@ pub fn precheck(
             found: authorization.amount,
         });
     }
-    check_offer(request)
+    check_offer(request, canonical)
 }
 
-/// The window must be open now and stay open long enough to settle.
+/// The window must be open now and stay open long enough to settle, as far as a clock can tell.
 ///
 /// # Errors
 /// [`Rejection::Expired`] or [`Rejection::NotYetValid`].
 pub fn check_window(authorization: &Authorization, now: Timestamp, lifetime_min_seconds: u64) -> Result<(), Rejection> {
-    let window = authorization.window;
-    if window.before < now.plus(lifetime_min_seconds) {
+    let Window::Time { after, before } = authorization.window else {
+        return Ok(());
+    };
+    if before < now.plus(lifetime_min_seconds) {
         return Err(Rejection::Expired {
-            before: window.before,
+            before,
             now,
             lifetime_min_seconds,
         });
     }
-    if window.after > now {
-        return Err(Rejection::NotYetValid {
-            after: window.after,
-            now,
-        });
+    if after > now {
+        return Err(Rejection::NotYetValid { after, now });
     }
     Ok(())
 }
 
 /// What the client accepted and what the merchant asks must agree on all that binds money.
-fn check_offer(request: &PaymentRequest) -> Result<(), Rejection> {
+fn check_offer(request: &PaymentRequest, canonical: impl Fn(&str) -> Option<String>) -> Result<(), Rejection> {
     let (offer, terms) = (&request.offer.terms, &request.terms);
-    let differs = if !offer.asset.eq_ignore_ascii_case(&terms.asset) {
+    let is_same =
+        |one: &str, other: &str| one == other || canonical(one).is_some_and(|it| canonical(other) == Some(it));
+    let differs = if !is_same(&offer.asset, &terms.asset) {
         "asset"
-    } else if !offer.pay_to.eq_ignore_ascii_case(&terms.pay_to) {
+    } else if !is_same(&offer.pay_to, &terms.pay_to) {
         "payTo"
     } else if offer.amount != terms.amount {
         "amount"
@@ -110,8 +113,11 @@ impl Verified {
     ///
     /// # Errors
     /// The first rule broken.
-    pub fn judge(request: PaymentRequest, authorization: Authorization, facts: Facts) -> Verdict {
+    pub fn judge(request: PaymentRequest, mut authorization: Authorization, facts: Facts) -> Verdict {
         judge_facts(&authorization, &facts)?;
+        if let Some(payer) = &facts.payer {
+            authorization.payer.clone_from(payer);
+        }
         Ok(Self {
             request,
             authorization,
@@ -143,6 +149,9 @@ impl Verified {
 /// # Errors
 /// The first rule broken.
 pub fn judge_facts(authorization: &Authorization, facts: &Facts) -> Result<(), Rejection> {
+    if let Some(flaw) = &facts.flaw {
+        return Err(flaw.clone().into());
+    }
     if let Some(factory) = &facts.factory_refused {
         return Err(Rejection::FactoryNotAllowed {
             factory: factory.clone(),

@@ -18,13 +18,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 
 pub use self::server::{ListenError, serve};
 use crate::app::App;
-use crate::wire;
 
 /// Where to listen and how much to take on at once.
 #[derive(Debug, Clone, Deserialize)]
@@ -124,14 +122,11 @@ impl Endpoint {
 #[derive(Clone)]
 struct Edge {
     app: Arc<App>,
-    /// The answer to `/supported`: rails and signers do not change while the process runs.
-    supported: Bytes,
 }
 
-/// The router over all [`ROUTES`]. Build it after the metrics recorder is installed and after all rails are known.
+/// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
 pub fn router(app: Arc<App>, settings: &Settings) -> Router {
-    let supported = wire::encode_supported(app.rails().map(|rail| (rail.id(), rail.lanes()))).into();
-    let edge = Edge { app, supported };
+    let edge = Edge { app };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });

@@ -26,7 +26,8 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// `GET /supported`.
 pub(super) async fn supported(State(edge): State<Edge>) -> Response {
-    json(StatusCode::OK, edge.supported)
+    let rails: Vec<_> = edge.app.rails().map(|rail| (rail.id(), rail.advertised())).collect();
+    json(StatusCode::OK, wire::encode_supported(&rails))
 }
 
 /// `POST /verify`.
@@ -40,13 +41,15 @@ pub(super) async fn verify(State(edge): State<Edge>, request: Request) -> Respon
 async fn verdict(edge: &Edge, request: Request) -> Result<Vec<u8>, Denied> {
     let (head, body) = request.into_parts();
     let body = body::read(&head.headers, body).await?;
-    let Envelope { dialect, request, .. } = wire::decode(&body)?;
-    let request = match request {
+    let envelope = wire::decode(&body)?;
+    let encode =
+        |payer: Option<&str>, verdict| wire::encode_verify(envelope.dialect, &envelope.network_text, payer, verdict);
+    let request = match envelope.request {
         Ok(request) => request,
-        Err(refused) => return Ok(wire::encode_verify(dialect, None, &Err(refused))),
+        Err(refused) => return Ok(encode(None, &Err(refused))),
     };
     let answer = app::verify::verify(&edge.app, request).await?;
-    Ok(wire::encode_verify(dialect, answer.payer.as_deref(), &answer.verdict))
+    Ok(encode(answer.payer.as_deref(), &answer.verdict))
 }
 
 /// `POST /settle`.

@@ -22,8 +22,8 @@ use crate::wire::NETWORK_UNKNOWN;
 /// Records on a page when the caller does not say.
 const PAGE_DEFAULT: u16 = 100;
 
-/// Bytes of any value in a query. The longest is an address or a transaction's name.
-const VALUE_MAX: usize = 128;
+/// Bytes of any value in a query. The longest is a memo.
+const VALUE_MAX: usize = 256;
 
 /// Times that a query may name, in Unix seconds: 1970 up to the end of 9999, which is what the database compares.
 const TIMES: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
@@ -127,8 +127,8 @@ impl Question {
 
 const NETWORK: &str = "a CAIP-2 chain id such as eip155:8453";
 const TIME: &str = "an RFC 3339 time such as 2026-11-21T00:00:00Z";
-const KNOWN: &str = "of transaction, network, asset, payer, nonce, payTo, state, createdFrom, createdBefore, limit \
-                     and cursor, each at most once and not empty";
+const KNOWN: &str = "of transaction, network, asset, payer, nonce, payTo, memo, state, createdFrom, createdBefore, \
+                     limit and cursor, each at most once and not empty";
 
 /// What a query string gives, by key.
 struct Keys(BTreeMap<String, String>);
@@ -190,6 +190,7 @@ impl Keys {
                 payer: self.take("payer"),
                 pay_to: self.take("payTo"),
                 nonce: None,
+                memo: self.take("memo"),
                 created_from: self.time("createdFrom")?,
                 created_before: self.time("createdBefore")?,
             },

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::domain::amount::Amount;
+use crate::domain::authorization::Window;
 use crate::domain::id::PaymentId;
 use crate::domain::rail::ChainPoint;
 use crate::domain::settlement::{Setback, Settlement, State};
@@ -49,10 +50,9 @@ struct View<'a> {
     #[serde(serialize_with = "as_text")]
     amount: Amount,
     nonce: &'a str,
-    #[serde(serialize_with = "as_text")]
-    valid_after: u64,
-    #[serde(serialize_with = "as_text")]
-    valid_before: u64,
+    valid_after: Option<String>,
+    valid_before: Option<String>,
+    memo: Option<&'a str>,
     transaction: Option<&'a str>,
     transactions: Vec<&'a str>,
     block: Option<BlockView<'a>>,
@@ -96,6 +96,10 @@ struct ReferenceView<'a> {
 impl<'a> View<'a> {
     fn of(record: &'a Record) -> Self {
         let signed = &record.authorization;
+        let (valid_after, valid_before) = match signed.window {
+            Window::Time { after, before } => (Some(after.0.to_string()), Some(before.0.to_string())),
+            Window::Recent => (None, None),
+        };
         let landed = record.settlement.landed();
         let latest = landed.map(|it| &it.tx).or_else(|| record.txs.last());
         Self {
@@ -108,8 +112,9 @@ impl<'a> View<'a> {
             pay_to: &signed.pay_to,
             amount: signed.amount,
             nonce: &signed.nonce,
-            valid_after: signed.window.after.0,
-            valid_before: signed.window.before.0,
+            valid_after,
+            valid_before,
+            memo: signed.memo.as_deref(),
             transaction: latest.map(|tx| tx.0.as_str()),
             transactions: record.txs.iter().map(|tx| tx.0.as_str()).collect(),
             block: landed.map(|it| BlockView::of(&it.block)),

@@ -24,30 +24,35 @@ statements! {
         where a.payment_id = any($1::uuid[]) and a.closed_at is null and o.network = a.network
             and o.signer = a.signer and o.nonce = a.nonce and o.consumed_by is not null
         returning a.payment_id";
-    INTEND = "with slot as (
-            insert into slots (network, signer, nonce, created_at) values ($1, $2, $3, now())
-        ), carrier as (
+    INTEND = "with carriers as (
+            select c.tx, c.raw, c.cost_max, $3::bigint + c.place - 1 as nonce
+            from unnest($4::text[], $5::bytea[], $6::text[]) with ordinality as c(tx, raw, cost_max, place)
+        ), slot as (
+            insert into slots (network, signer, nonce, created_at) select $1, $2, c.nonce, now() from carriers c
+        ), signed as (
             insert into chain_transactions (tx, network, signer, nonce, raw, cost_max, status, created_at)
-            values ($4, $1, $2, $3, $5, $6::text::numeric, 'signed', now())
+            select c.tx, $1, $2, c.nonce, c.raw, c.cost_max::numeric, 'signed', now() from carriers c
         ), cargo as (
-            select c.payment_id, c.body, c.place - 1 as seat
-            from unnest($7::uuid[], $8::text[]) with ordinality as c(payment_id, body, place)
+            select p.payment_id, p.body, p.nonce, p.seat, c.tx
+            from unnest($7::uuid[], $8::text[], $9::bigint[], $10::bigint[]) as p(payment_id, body, nonce, seat)
+                join carriers c on c.nonce = p.nonce
         ), seats as (
             insert into settlement_attempts (payment_id, attempt, network, signer, nonce, seat, created_at)
             select c.payment_id,
                 1 + (select count(*) from settlement_attempts a where a.payment_id = c.payment_id),
-                $1, $2, $3, c.seat, now()
+                $1, $2, c.nonce, c.seat, now()
             from cargo c
         ), moved as (
-            update settlements s set state = 'in_flight', version = s.version + 1, tx = $4, setback = null,
+            update settlements s set state = 'in_flight', version = s.version + 1, tx = c.tx, setback = null,
                 setback_tx = null
             from cargo c where s.payment_id = c.payment_id
             returning s.payment_id, s.version, c.body
         ), told as (
             insert into events (payment_id, version, kind, body, created_at)
-            select m.payment_id, m.version, $9::text, m.body::jsonb, now() from moved m
+            select m.payment_id, m.version, $11::text, m.body::jsonb, now() from moved m
         )
-        update lanes set next_nonce = next_nonce + 1 where network = $1 and signer = $2 and next_nonce = $3";
+        update lanes set next_nonce = next_nonce + (select count(*) from carriers)
+        where network = $1 and signer = $2 and next_nonce = $3";
     IN_FLIGHT = "select count(*) from slots where network = $1 and signer = $2 and consumed_by is null";
 }
 
@@ -93,15 +98,15 @@ impl Store {
         unsigned("next_nonce", next).map_err(OutOfPlace::during(operation))
     }
 
-    /// Takes the lane's next nonce for those of `payments` that are reserved on the lane's network, has them
-    /// signed, and records nonce, bytes and seats in one transaction. None when nothing was left to claim.
+    /// Takes the lane's next nonces for those of `payments` that are reserved on the lane's network, has them
+    /// signed, and records nonces, bytes and seats in one transaction. Empty when nothing was left to claim.
     ///
     /// With `alone_retry` it claims payments in flight instead, and of those only the ones whose last
     /// transaction's nonce is known to be spent ([`Store::transactions_mined`]), so that no payment is in two
     /// transactions that may both still be mined.
     ///
-    /// `sign` gets the nonce and the claimed payments in the order given. It runs while the lane is held: it must
-    /// be quick and must not touch the network.
+    /// `sign` gets the first nonce and the claimed payments in the order given, and gives transactions that carry
+    /// them in that order. It runs while the lane is held: it must be quick and must not touch the network.
     ///
     /// # Errors
     /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded. After [`StoreFault::OutcomeUnknown`] the
@@ -112,26 +117,23 @@ impl Store {
         payments: &[PaymentId],
         alone_retry: bool,
         sign: F,
-    ) -> Result<Option<Intent>, IntendFault>
+    ) -> Result<Vec<Intent>, IntendFault>
     where
-        F: FnOnce(u64, &[PaymentId]) -> Result<SignedTx, RailFault> + Send,
+        F: FnOnce(u64, &[PaymentId]) -> Result<Vec<SignedTx>, RailFault> + Send,
     {
         let operation = "lane_intend";
         let mut transaction = self.begin(operation).await?;
         let stored_nonce = hold(&mut transaction, operation, lane).await?;
         let claimed = claim(&mut transaction, operation, lane, payments, alone_retry).await?;
         if claimed.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let nonce = unsigned("next_nonce", stored_nonce).map_err(OutOfPlace::during(operation))?;
-        let tx = sign(nonce, &claimed).map_err(IntendFault::Sign)?;
-        intend(&mut transaction, operation, lane, stored_nonce, &tx, &claimed).await?;
+        let txs = sign(nonce, &claimed).map_err(IntendFault::Sign)?;
+        let intents = seated(nonce, txs, &claimed).map_err(OutOfPlace::during(operation))?;
+        intend(&mut transaction, operation, lane, stored_nonce, &intents).await?;
         commit(transaction, operation).await?;
-        Ok(Some(Intent {
-            nonce,
-            tx,
-            payments: claimed,
-        }))
+        Ok(intents)
     }
 
     /// How many of the lane's nonces are taken and not known to be spent.
@@ -196,25 +198,48 @@ async fn claim(
     Ok(claimed)
 }
 
+/// Which transaction carries which of the claimed payments.
+fn seated(first_nonce: u64, txs: Vec<SignedTx>, claimed: &[PaymentId]) -> Result<Vec<Intent>, OutOfPlace> {
+    let uncarried = OutOfPlace("transactions that carry other payments than were claimed");
+    let mut left = claimed;
+    let mut intents = Vec::with_capacity(txs.len());
+    for (nonce, tx) in (first_nonce..).zip(txs) {
+        let Some((payments, rest)) = left.split_at_checked(tx.payments).filter(|(some, _)| !some.is_empty()) else {
+            return Err(uncarried);
+        };
+        left = rest;
+        let payments = payments.to_vec();
+        intents.push(Intent { nonce, tx, payments });
+    }
+    if left.is_empty() { Ok(intents) } else { Err(uncarried) }
+}
+
 async fn intend(
     connection: &mut PgConnection,
     operation: &'static str,
     lane: &LaneId,
-    nonce: i64,
-    tx: &SignedTx,
-    claimed: &[PaymentId],
+    first_nonce: i64,
+    intents: &[Intent],
 ) -> Result<(), StoreFault> {
-    let body = |payment: &PaymentId| events::body(*payment, &lane.network, State::InFlight, Some(&tx.id), None);
+    let Some(first) = intents.first() else {
+        return Ok(());
+    };
+    let mut cargo = Cargo::default();
+    for intent in intents {
+        cargo.load(lane, intent).map_err(OutOfPlace::during(operation))?;
+    }
     let done = sqlx::query(INTEND)
         .bind(lane.network.as_str())
         .bind(&lane.signer)
-        .bind(nonce)
-        .bind(&tx.id.0)
-        .bind(&tx.raw)
-        .bind(tx.cost_max.to_string())
-        .bind(claimed.iter().map(PaymentId::as_uuid).collect::<Vec<Uuid>>())
-        .bind(claimed.iter().map(body).collect::<Vec<_>>())
-        .bind(Event::Signed(tx.id.clone()).as_str())
+        .bind(first_nonce)
+        .bind(intents.iter().map(|it| it.tx.id.0.as_str()).collect::<Vec<_>>())
+        .bind(intents.iter().map(|it| it.tx.raw.as_slice()).collect::<Vec<_>>())
+        .bind(intents.iter().map(|it| it.tx.cost_max.to_string()).collect::<Vec<_>>())
+        .bind(cargo.payments)
+        .bind(cargo.bodies)
+        .bind(cargo.nonces)
+        .bind(cargo.seats)
+        .bind(Event::Signed(first.tx.id.clone()).as_str())
         .execute(connection)
         .await
         .map_err(StoreFault::reading(operation))?;
@@ -223,4 +248,28 @@ async fn intend(
     }
     let what = "a lane that moved while it was held";
     Err(StoreFault::Corrupt { operation, what })
+}
+
+/// The payments of all transactions, as columns.
+#[derive(Default)]
+struct Cargo {
+    payments: Vec<Uuid>,
+    bodies: Vec<String>,
+    nonces: Vec<i64>,
+    seats: Vec<i64>,
+}
+
+impl Cargo {
+    fn load(&mut self, lane: &LaneId, intent: &Intent) -> Result<(), OutOfPlace> {
+        let nonce = signed("nonce", intent.nonce)?;
+        for (seat, payment) in (0..).zip(&intent.payments) {
+            let state = State::InFlight;
+            self.payments.push(payment.as_uuid());
+            self.bodies
+                .push(events::body(*payment, &lane.network, state, Some(&intent.tx.id), None));
+            self.nonces.push(nonce);
+            self.seats.push(seat);
+        }
+        Ok(())
+    }
 }

@@ -29,12 +29,10 @@ statements! {
     COSTS = "select a.payment_id, a.seat, t.signer, t.cost::text as cost,
             (select count(*) from settlement_attempts n
                 where n.network = a.network and n.signer = a.signer and n.nonce = a.nonce) as seats
-        from settlements s
-            join payments p on p.id = s.payment_id
-            join chain_transactions t on t.tx = s.landed_tx and t.network = p.network
-            join settlement_attempts a on a.network = t.network and a.signer = t.signer and a.nonce = t.nonce
-                and a.payment_id = s.payment_id
-        where s.payment_id = any($1::uuid[]) and t.cost is not null";
+        from settlement_attempts a
+            join chain_transactions t on t.network = a.network and t.signer = a.signer and t.nonce = a.nonce
+        where a.payment_id = any($1::uuid[]) and t.cost is not null
+        order by a.payment_id, t.signer";
 }
 
 /// A movement to add.
@@ -45,7 +43,7 @@ struct Entry {
     posting: Posting,
 }
 
-/// A payment's seat in the transaction of ours that landed it.
+/// A payment's seat in a transaction of ours that was mined.
 #[derive(sqlx::FromRow)]
 struct CostRow {
     payment_id: Uuid,
@@ -55,8 +53,8 @@ struct CostRow {
     seats: i64,
 }
 
-/// Adds what these events move: the money, and for final ones that we carried, their share of what that cost.
-/// Called after the settlements were written.
+/// Adds what these events move: the money, and for payments that are over, their share of what carrying them has
+/// cost, whether it succeeded or not. Called after the settlements were written.
 pub(super) async fn add(
     connection: &mut PgConnection,
     operation: &'static str,
@@ -103,25 +101,33 @@ async fn costs(
     operation: &'static str,
     applied: &[&Advance<'_>],
 ) -> Result<Vec<Entry>, StoreFault> {
-    let finals: Vec<&Advance<'_>> = applied
+    let over: Vec<&Advance<'_>> = applied
         .iter()
-        .filter(|advance| matches!(advance.event, Event::Finalized(_)))
+        .filter(|advance| matches!(advance.event, Event::Finalized(_) | Event::Failed(_)))
         .copied()
         .collect();
-    if finals.is_empty() {
+    if over.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = finals.iter().map(|advance| advance.record.id.as_uuid()).collect();
+    let ids: Vec<Uuid> = over.iter().map(|advance| advance.record.id.as_uuid()).collect();
     let rows: Vec<CostRow> = sqlx::query_as(COSTS)
         .bind(ids)
         .fetch_all(connection)
         .await
         .map_err(StoreFault::reading(operation))?;
-    let mut entries = Vec::with_capacity(rows.len());
+    let mut entries: Vec<Entry> = Vec::with_capacity(rows.len());
     for row in rows {
         let of_this = |it: &&&Advance<'_>| it.record.id.as_uuid() == row.payment_id;
-        if let Some(advance) = finals.iter().find(of_this) {
-            entries.push(row.entry(advance).map_err(OutOfPlace::during(operation))?);
+        let Some(advance) = over.iter().find(of_this) else {
+            continue;
+        };
+        let entry = row.entry(advance).map_err(OutOfPlace::during(operation))?;
+        match entries.last_mut() {
+            Some(last) if last.payment == entry.payment && last.posting.credit == entry.posting.credit => {
+                let sum = last.posting.amount.checked_add(entry.posting.amount);
+                last.posting.amount = sum.ok_or(OutOfPlace("cost")).map_err(OutOfPlace::during(operation))?;
+            }
+            Some(_) | None => entries.push(entry),
         }
     }
     Ok(entries)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::postgres::PgConnection;
 
 use super::events::{self, EventRow};
-use super::rows::{OutOfPlace, RecordRow, read_all, read_one, records, reference, signed};
+use super::rows::{OutOfPlace, RecordRow, bounds, read_all, read_one, records, reference, signed};
 use super::{Cause, DateTime, Record, Store, StoreFault, Utc, commit};
 use crate::domain::authorization::PaymentKey;
 use crate::domain::id::PaymentId;
@@ -17,9 +17,9 @@ use crate::domain::verdict::Verified;
 statements! {
     RESERVE = "with reserved as (
             insert into payments (id, key, scheme, network, payer, pay_to, asset, amount, nonce, valid_after,
-                valid_before, body, digest, envelope, resource_url, since_height, must_go_alone, created_at)
+                valid_before, body, digest, envelope, resource_url, since_height, must_go_alone, created_at, signer, memo)
             values ($1, $2, $3, $4, $5, $6, $7, $8::text::numeric, $9, $10::text::numeric, $11::text::numeric,
-                $12, $13, $14, $15, $16, $17, now())
+                $12, $13, $14, $15, $16, $17, now(), $22, $23)
             on conflict do nothing
             returning id, created_at
         ), settled as (
@@ -37,7 +37,7 @@ statements! {
         where payment_id = $1 and version = $2 and state = 'withdrawn'";
     REWRITE = "update payments set scheme = $2, pay_to = $3, amount = $4::text::numeric, valid_after = $5::text::numeric,
             valid_before = $6::text::numeric, body = $7, digest = $8, envelope = $9, resource_url = $10,
-            since_height = $11, must_go_alone = $12
+            since_height = $11, must_go_alone = $12, signer = $13, memo = $14, payer = $15
         where id = $1";
     REFERENCES_DROP = "delete from payment_references where payment_id = $1";
     REFERENCES_ADD = "insert into payment_references (kind, value, payment_id)
@@ -176,6 +176,7 @@ impl Store {
             new.verified.facts(),
         );
         let since_height = signed("since_height", facts.height).map_err(OutOfPlace::during(operation))?;
+        let (valid_after, valid_before) = bounds(signed_by_payer.window);
         let network = &request.rail.network;
         let mut connection = self.connection(operation).await?;
         sqlx::query_scalar(RESERVE)
@@ -188,8 +189,8 @@ impl Store {
             .bind(&signed_by_payer.asset)
             .bind(signed_by_payer.amount.to_string())
             .bind(&signed_by_payer.nonce)
-            .bind(signed_by_payer.window.after.0.to_string())
-            .bind(signed_by_payer.window.before.0.to_string())
+            .bind(valid_after)
+            .bind(valid_before)
             .bind(&signed_by_payer.body)
             .bind(new.digest)
             .bind(request.envelope)
@@ -200,6 +201,8 @@ impl Store {
             .bind(&references.values)
             .bind(events::RESERVED)
             .bind(events::body(new.id, network, State::Reserved, None, None))
+            .bind(&signed_by_payer.signer)
+            .bind(&signed_by_payer.memo)
             .fetch_optional(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))
@@ -333,19 +336,23 @@ async fn rewrite(
         new.verified.facts(),
     );
     let since_height = signed("since_height", facts.height).map_err(OutOfPlace::during(operation))?;
+    let (valid_after, valid_before) = bounds(signed_by_payer.window);
     sqlx::query(REWRITE)
         .bind(id.as_uuid())
         .bind(request.rail.scheme.as_str())
         .bind(&signed_by_payer.pay_to)
         .bind(signed_by_payer.amount.to_string())
-        .bind(signed_by_payer.window.after.0.to_string())
-        .bind(signed_by_payer.window.before.0.to_string())
+        .bind(valid_after)
+        .bind(valid_before)
         .bind(&signed_by_payer.body)
         .bind(new.digest)
         .bind(request.envelope)
         .bind(&request.resource.url)
         .bind(since_height)
         .bind(facts.must_go_alone)
+        .bind(&signed_by_payer.signer)
+        .bind(&signed_by_payer.memo)
+        .bind(&signed_by_payer.payer)
         .execute(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;

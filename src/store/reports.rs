@@ -30,11 +30,12 @@ macro_rules! page {
                 and ($4::text is null or s.state = $4) and ($5::text is null or p.network = $5)
                 and ($6::text is null or p.asset = $6) and ($7::text is null or p.payer = $7)
                 and ($8::text is null or p.pay_to = $8) and ($9::text is null or p.nonce = $9)
+                and ($10::text is null or p.memo = $10)
             order by ",
             $at,
             ", ",
             $id,
-            " limit $10"
+            " limit $11"
         )
     };
 }
@@ -42,6 +43,7 @@ macro_rules! page {
 statements! {
     BY_TIME = page!("", "p.created_at", "p.id");
     BY_NONCE = page!("p.nonce = $9 and", "p.created_at", "p.id");
+    BY_MEMO = page!("p.memo = $10 and", "p.created_at", "p.id");
     BY_PAYER = page!("p.payer = $7 and", "p.created_at", "p.id");
     BY_RECIPIENT = page!("p.pay_to = $8 and", "p.created_at", "p.id");
     BY_STATE = page!("s.state = $4 and s.state <> 'final' and", "s.created_at", "s.payment_id");
@@ -69,6 +71,8 @@ pub struct Filter {
     pub pay_to: Option<String>,
     /// With this nonce.
     pub nonce: Option<String>,
+    /// With this memo.
+    pub memo: Option<String>,
     /// First reserved at this time or later.
     pub created_from: Option<DateTime<Utc>>,
     /// First reserved before this time.
@@ -148,6 +152,7 @@ impl Store {
             .bind(&filter.payer)
             .bind(&filter.pay_to)
             .bind(&filter.nonce)
+            .bind(&filter.memo)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
             .fetch_all(&self.pool)
             .await
@@ -189,6 +194,8 @@ impl Filter {
     fn statement(&self) -> &'static str {
         if self.nonce.is_some() {
             BY_NONCE
+        } else if self.memo.is_some() {
+            BY_MEMO
         } else if self.payer.is_some() {
             BY_PAYER
         } else if self.state.is_some_and(|state| state != State::Final) {

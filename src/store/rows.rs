@@ -60,7 +60,7 @@ macro_rules! records {
         concat!(
             "select p.id, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
                 p.valid_after::text as valid_after, p.valid_before::text as valid_before, p.body, p.digest,
-                p.envelope, p.resource_url, p.since_height, p.must_go_alone, p.created_at,
+                p.envelope, p.signer, p.memo, p.resource_url, p.since_height, p.must_go_alone, p.created_at,
                 s.state, s.version, s.tx, s.setback, s.setback_tx,
                 s.landed_tx, s.landed_log_index, s.landed_height, s.landed_hash, s.landed_time,
                 s.landed_is_deep_enough, s.landed_is_final,
@@ -92,11 +92,13 @@ pub(super) struct RecordRow {
     asset: String,
     amount: String,
     nonce: String,
-    valid_after: String,
-    valid_before: String,
+    valid_after: Option<String>,
+    valid_before: Option<String>,
     body: Vec<u8>,
     digest: Vec<u8>,
     envelope: String,
+    signer: Option<String>,
+    memo: Option<String>,
     resource_url: Option<String>,
     since_height: i64,
     must_go_alone: bool,
@@ -171,10 +173,9 @@ impl RecordRow {
                 asset: self.asset,
                 amount: amount("amount", &self.amount)?,
                 nonce: self.nonce,
-                window: Window {
-                    after: Timestamp(self.valid_after.parse().map_err(|_| OutOfPlace("valid_after"))?),
-                    before: Timestamp(self.valid_before.parse().map_err(|_| OutOfPlace("valid_before"))?),
-                },
+                window: window(self.valid_after, self.valid_before)?,
+                signer: self.signer,
+                memo: self.memo,
                 key: PaymentKey(self.key.try_into().map_err(|_| OutOfPlace("key"))?),
                 body: self.body,
             },
@@ -240,6 +241,7 @@ impl SettlementRow {
         match self.proof.as_deref() {
             Some("cancelled") => Ok(CannotLand::Cancelled { tx: tx?, block }),
             Some("used_otherwise") => Ok(CannotLand::UsedOtherwise { tx: tx?, block }),
+            Some("failed_on_chain") => Ok(CannotLand::FailedOnChain { tx: tx?, block }),
             Some("window_closed") => Ok(CannotLand::WindowClosed { block }),
             Some(_) | None => Err(OutOfPlace("proof")),
         }
@@ -286,6 +288,24 @@ impl SettlementRow {
             landed_is_final: Some(landed.is_final),
             ..self
         })
+    }
+}
+
+fn window(after: Option<String>, before: Option<String>) -> Result<Window, OutOfPlace> {
+    let (Some(after), Some(before)) = (after, before) else {
+        return Ok(Window::Recent);
+    };
+    Ok(Window::Time {
+        after: Timestamp(after.parse().map_err(|_| OutOfPlace("valid_after"))?),
+        before: Timestamp(before.parse().map_err(|_| OutOfPlace("valid_before"))?),
+    })
+}
+
+/// The window's bounds as columns, `valid_after` first.
+pub(super) fn bounds(window: Window) -> (Option<String>, Option<String>) {
+    match window {
+        Window::Time { after, before } => (Some(after.0.to_string()), Some(before.0.to_string())),
+        Window::Recent => (None, None),
     }
 }
 

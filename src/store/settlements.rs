@@ -23,7 +23,7 @@ statements! {
     OPEN = records!("where p.network = $1 and s.state = any($2::text[]) and s.state <> 'final'
         order by p.valid_before, p.id");
     // Rows are locked in the order of their ids, as everywhere, so that two writers never wait for each other in a
-    // ring. A final one waits until the cost of our transaction that landed it is on record: its share is posted in
+    // ring. What is over waits until the cost of our transaction that ended it is on record: its share is posted in
     // the same breath.
     ADVANCE = "with asked as (
             select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -48,9 +48,9 @@ statements! {
         where s.payment_id = a.payment_id and s.version = a.version
             and (a.state <> 'withdrawn'
                 or not exists (select 1 from settlement_attempts t where t.payment_id = a.payment_id))
-            and (a.state <> 'final'
+            and (a.state not in ('final', 'failed')
                 or not exists (select 1 from chain_transactions t join payments p on p.network = t.network
-                    where p.id = a.payment_id and t.tx = a.landed_tx and t.cost is null))
+                    where p.id = a.payment_id and t.tx = coalesce(a.landed_tx, a.proof_tx) and t.cost is null))
         returning s.payment_id";
     EVIDENCE_ADD = "insert into evidence (payment_id, version, claim, tx, log_index, block_height, block_hash, block_time,
             ours, created_at)

@@ -30,6 +30,13 @@ statements! {
         )
         update slots o set consumed_by = null from back
         where o.network = $1 and o.signer = back.signer and o.nonce = back.nonce and o.consumed_by = back.tx";
+    DEAD = "with gone as (
+            update chain_transactions t set status = 'dead'
+            where t.network = $1 and t.tx = any($2::text[]) and t.status = 'signed'
+            returning t.signer, t.nonce, t.tx
+        )
+        update slots o set consumed_by = gone.tx from gone
+        where o.network = $1 and o.signer = gone.signer and o.nonce = gone.nonce and o.consumed_by is null";
 }
 
 /// A transaction of ours that has yet to be mined.
@@ -128,6 +135,26 @@ impl Store {
         }
         let mut connection = self.connection(operation).await?;
         sqlx::query(REORGANIZED)
+            .bind(network.as_str())
+            .bind(txs.iter().map(|tx| tx.0.as_str()).collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(())
+    }
+
+    /// Records that these transactions can never be mined, so that their bytes are delivered no more and their
+    /// numbers are used up. Only for lanes that number their transactions by themselves.
+    ///
+    /// # Errors
+    /// Faults of the store; safe to repeat after any of them.
+    pub async fn transactions_dead(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {
+        let operation = "transactions_dead";
+        if txs.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection(operation).await?;
+        sqlx::query(DEAD)
             .bind(network.as_str())
             .bind(txs.iter().map(|tx| tx.0.as_str()).collect::<Vec<_>>())
             .execute(&mut *connection)

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::domain::id::PaymentId;
 use crate::domain::network::RailId;
 use crate::domain::outcome::Outcome;
-use crate::domain::rail::LaneId;
+use crate::domain::rail::Advertised;
 use crate::domain::rejection::Rejection;
-use crate::wire::{Complaint, Dialect, extensions, json, names, reason};
+use crate::wire::reason::{self, Complaint, Family};
+use crate::wire::{Dialect, extensions, json, names};
 
 /// Bytes in a message for people. The reference facilitator cuts at 500 characters.
 const MESSAGE_MAX: usize = 500;
@@ -49,14 +51,15 @@ struct Extra {
     payment_id: PaymentId,
 }
 
-/// The answer to `/verify`. A refusal carries its reason in the dialect's words and a message that begins with a
+/// The answer to `/verify`. `network` is the request's own text for it, from [`crate::wire::Envelope`]. A refusal carries its reason in the dialect's words and a message that begins with a
 /// code of our own.
 #[must_use]
-pub fn encode_verify(dialect: Dialect, payer: Option<&str>, verdict: &Result<(), Rejection>) -> Vec<u8> {
+pub fn encode_verify(dialect: Dialect, network: &str, payer: Option<&str>, verdict: &Result<(), Rejection>) -> Vec<u8> {
+    let family = Family::of(dialect, network);
     let refusal = verdict.as_ref().err();
     json::bytes(&Verdict {
         is_valid: refusal.is_none(),
-        invalid_reason: refusal.map(|it| reason::verify_reason(dialect, it)),
+        invalid_reason: refusal.map(|it| reason::verify_reason(family, dialect, it)),
         invalid_message: refusal.map(|it| bounded(format!("{}: {it}", reason::code(it)))),
         payer,
     })
@@ -73,7 +76,7 @@ pub fn encode_settle(dialect: Dialect, network: &str, outcome: &Outcome) -> Vec<
         | Outcome::Pending { payment, payer, .. } => (Some(*payment), Some(payer), None),
         Outcome::Duplicate { payer, .. } => (None, Some(payer), None),
     };
-    let shortfall = reason::shortfall(dialect, outcome);
+    let shortfall = reason::shortfall(Family::of(dialect, network), dialect, outcome);
     let tx = tx.or_else(|| shortfall.as_ref().and_then(|it| it.tx));
     json::bytes(&Settlement {
         success: shortfall.is_none(),
@@ -121,6 +124,8 @@ struct Kind<'a> {
     version: u8,
     scheme: &'a str,
     network: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -131,27 +136,31 @@ struct Supported<'a> {
 }
 
 /// The answer to `/supported`: for each rail one row a version that can name its network, and the addresses that
-/// send its transactions, by chain family (`eip155:*`).
+/// send its transactions, by chain family (`eip155:*`). A rail without such an address cannot be paid on and is left
+/// out.
 #[must_use]
-pub fn encode_supported<'a>(rails: impl IntoIterator<Item = (&'a RailId, &'a [LaneId])>) -> Vec<u8> {
+pub fn encode_supported(rails: &[(&RailId, Advertised)]) -> Vec<u8> {
     let mut kinds = Vec::new();
     let mut signers: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for (rail, lanes) in rails {
+    for (rail, advertised) in rails.iter().filter(|(_, it)| !it.signers.is_empty()) {
+        let extra = advertised.extra.as_deref().and_then(|it| serde_json::from_str(it).ok());
         let scheme = rail.scheme.as_str();
         kinds.push(Kind {
             version: 2,
             scheme,
             network: rail.network.as_str(),
+            extra,
         });
         if let Some(network) = names::name_of(&rail.network) {
             kinds.push(Kind {
                 version: 1,
                 scheme,
                 network,
+                extra,
             });
         }
         let family = signers.entry(format!("{}:*", rail.network.namespace())).or_default();
-        family.extend(lanes.iter().map(|lane| lane.signer.as_str()));
+        family.extend(advertised.signers.iter().map(String::as_str));
     }
     json::bytes(&Supported {
         kinds,

@@ -1,15 +1,19 @@
 //! x402's words for why something did not happen: the only place with reason strings.
 //!
-//! Strings are those of the reference TypeScript packages, one set for each version (`@x402/core` and `@x402/evm`
-//! 2.27.0, `exact/facilitator` and `exact/v1/facilitator`). Official clients branch on none of them except
-//! `settlement_pending`. Beside each stands a code of our own that is the same in both versions and begins the
-//! human-readable message.
+//! Strings are those of the reference TypeScript packages, one set for each version and family of chains (`@x402/core`,
+//! `@x402/evm` and `@x402/svm` 2.27.0, `exact/facilitator` and `exact/v1/facilitator`). Official clients branch on none
+//! of them except `settlement_pending`. Beside each stands a code of our own that is the same everywhere and begins the
+//! human-readable message. The reference appends what it found to a few reasons; ours stay as they are, and what was
+//! found stands in the message.
+
+mod evm;
+mod svm;
 
 use crate::domain::outcome::Outcome;
 use crate::domain::rail::TxId;
 use crate::domain::rejection::{Malformed, Rejection};
 use crate::domain::settlement::{CannotLand, Setback};
-use crate::wire::Dialect;
+use crate::wire::{Dialect, names};
 
 /// Why a request got no verdict at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,47 +67,66 @@ impl Complaint {
     }
 }
 
+/// Whose words to speak: each family of chains has its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// `eip155`, and whatever cannot be told.
+    Evm,
+    /// `solana`.
+    Svm,
+}
+
+impl Family {
+    /// The family of a network as the request writes it.
+    pub(super) fn of(dialect: Dialect, network_text: &str) -> Self {
+        let is_solana = match dialect {
+            Dialect::V1 => names::network_named(network_text).is_some_and(|it| it.namespace() == "solana"),
+            Dialect::V2 => network_text.starts_with("solana:"),
+        };
+        if is_solana { Self::Svm } else { Self::Evm }
+    }
+}
+
+/// What may become of a payment on its way, each with a word of the family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Reverted,
+    TransferMissing,
+    Cancelled,
+    UsedOtherwise,
+    WindowClosed,
+    DuplicateSettled,
+    Duplicate,
+}
+
 /// Why a payment is refused, in the words for `/verify`.
-pub(super) const fn verify_reason(dialect: Dialect, rejection: &Rejection) -> &'static str {
+pub(super) const fn verify_reason(family: Family, dialect: Dialect, rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::UnsupportedVersion => "invalid_x402_version",
         Rejection::UnsupportedScheme(_) => "unsupported_scheme",
         Rejection::UnsupportedNetwork(_) => "invalid_network",
-        Rejection::SchemeMismatch { .. } => "invalid_exact_evm_scheme",
-        Rejection::NetworkMismatch { .. } => "invalid_exact_evm_network_mismatch",
-        Rejection::MissingDomain { .. } => "invalid_exact_evm_missing_eip712_domain",
-        Rejection::FactoryNotAllowed { .. } => "eip6492_factory_not_allowed",
-        Rejection::InvalidSignature { .. } => "invalid_exact_evm_signature",
-        Rejection::RecipientMismatch { .. } => "invalid_exact_evm_recipient_mismatch",
-        Rejection::Expired { .. } => EXPIRED,
-        Rejection::NotYetValid { .. } => "invalid_exact_evm_payload_authorization_valid_after",
-        Rejection::AmountMismatch { .. } => match dialect {
-            Dialect::V1 => "invalid_exact_evm_authorization_value",
-            Dialect::V2 => "invalid_exact_evm_payload_authorization_value_mismatch",
-        },
-        Rejection::AssetNotDeployed { .. } => "asset_not_deployed_contract",
-        Rejection::AuthorizationUnsupported { .. } => "invalid_exact_evm_eip3009_not_supported",
-        Rejection::NonceUsed { .. } => NONCE_USED,
-        Rejection::TokenNameMismatch { .. } => "invalid_exact_evm_token_name_mismatch",
-        Rejection::TokenVersionMismatch { .. } => "invalid_exact_evm_token_version_mismatch",
-        Rejection::InsufficientBalance { .. } => "invalid_exact_evm_insufficient_balance",
-        Rejection::SimulationFailed { .. } | Rejection::DeploymentFailed => {
-            "invalid_exact_evm_transaction_simulation_failed"
-        }
         Rejection::Unacceptable(_) => "invalid_payment_requirements",
+        Rejection::Flawed(flaw) => svm::flaw(dialect, flaw),
+        rule => match family {
+            Family::Evm => evm::verify_reason(dialect, rule),
+            Family::Svm => svm::verify_reason(dialect, rule),
+        },
     }
 }
 
-const EXPIRED: &str = "invalid_exact_evm_payload_authorization_valid_before";
-const NONCE_USED: &str = "invalid_exact_evm_nonce_already_used";
-const EVENT_MISMATCH: &str = "invalid_exact_evm_transfer_event_mismatch";
-
 /// Why a payment is refused, in the words for `/settle`.
-const fn settle_reason(dialect: Dialect, rejection: &Rejection) -> &'static str {
+const fn settle_reason(family: Family, dialect: Dialect, rejection: &Rejection) -> &'static str {
     if matches!(rejection, Rejection::DeploymentFailed) {
         return "smart_wallet_deployment_failed";
     }
-    verify_reason(dialect, rejection)
+    verify_reason(family, dialect, rejection)
+}
+
+const fn ending(family: Family, dialect: Dialect, ending: Ending) -> &'static str {
+    match family {
+        Family::Evm => evm::ending(dialect, ending),
+        Family::Svm => svm::ending(dialect, ending),
+    }
 }
 
 /// Our own code for a refusal.
@@ -129,6 +152,7 @@ pub(super) const fn code(rejection: &Rejection) -> &'static str {
         Rejection::InsufficientBalance { .. } => "insufficient_balance",
         Rejection::SimulationFailed { .. } => "simulation_failed",
         Rejection::DeploymentFailed => "deployment_failed",
+        Rejection::Flawed(flaw) => svm::code(flaw),
         Rejection::Unacceptable(_) => "unacceptable",
     }
 }
@@ -145,15 +169,8 @@ pub(super) struct Shortfall<'a> {
     pub(super) tx: Option<&'a TxId>,
 }
 
-const fn duplicate(dialect: Dialect, is_settled: bool) -> &'static str {
-    match (dialect, is_settled) {
-        (Dialect::V2, true) => NONCE_USED,
-        (Dialect::V2, false) | (Dialect::V1, _) => "duplicate_settlement",
-    }
-}
-
 /// Why an outcome is not a success; nothing when it is one.
-pub(super) fn shortfall(dialect: Dialect, outcome: &Outcome) -> Option<Shortfall<'_>> {
+pub(super) fn shortfall(family: Family, dialect: Dialect, outcome: &Outcome) -> Option<Shortfall<'_>> {
     let say = |reason, code, text: &str, tx| {
         Some(Shortfall {
             reason,
@@ -162,56 +179,57 @@ pub(super) fn shortfall(dialect: Dialect, outcome: &Outcome) -> Option<Shortfall
             tx,
         })
     };
+    let word = |how| ending(family, dialect, how);
     match outcome {
         Outcome::Settled { .. } => None,
         Outcome::Refused { rejection, .. } => say(
-            settle_reason(dialect, rejection),
+            settle_reason(family, dialect, rejection),
             code(rejection),
             &rejection.to_string(),
             None,
         ),
-        Outcome::SetBack { setback, .. } => match setback {
-            Setback::Reverted { tx } => say(
-                "invalid_exact_evm_transaction_failed",
-                "reverted",
-                "the transaction was mined and failed; the authorization is unused until it expires",
-                Some(tx),
-            ),
-            Setback::TransferMissing { tx } => say(
-                EVENT_MISMATCH,
-                "transfer_missing",
-                "the transaction was mined without the transfer that the requirements ask for",
-                Some(tx),
-            ),
-        },
-        Outcome::Failed { proof, .. } => match proof {
-            CannotLand::Cancelled { tx, .. } => say(
-                NONCE_USED,
-                "cancelled",
-                "the payer cancelled the authorization",
-                Some(tx),
-            ),
-            CannotLand::UsedOtherwise { tx, .. } => say(
-                EVENT_MISMATCH,
-                "used_otherwise",
-                "the authorization was used for something other than the requirements ask for",
-                Some(tx),
-            ),
-            CannotLand::WindowClosed { .. } => say(
-                EXPIRED,
-                "window_closed",
-                "the authorization expired before it was used",
-                None,
-            ),
-        },
+        Outcome::SetBack { setback, .. } => {
+            let text = match (setback, family) {
+                (Setback::Reverted { .. }, Family::Evm) => {
+                    "the transaction was mined and failed; the authorization is unused until it expires"
+                }
+                (Setback::Reverted { .. }, Family::Svm) => "the transaction was processed and failed",
+                (Setback::TransferMissing { .. }, _) => {
+                    "the transaction was mined without the transfer that the requirements ask for"
+                }
+            };
+            match setback {
+                Setback::Reverted { tx } => say(word(Ending::Reverted), "reverted", text, Some(tx)),
+                Setback::TransferMissing { tx } => {
+                    say(word(Ending::TransferMissing), "transfer_missing", text, Some(tx))
+                }
+            }
+        }
+        Outcome::Failed { proof, .. } => {
+            let (how, text) = match proof {
+                CannotLand::Cancelled { .. } => (Ending::Cancelled, "the payer cancelled the authorization"),
+                CannotLand::UsedOtherwise { .. } => (
+                    Ending::UsedOtherwise,
+                    "the authorization was used for something other than the requirements ask for",
+                ),
+                CannotLand::FailedOnChain { .. } => (
+                    Ending::Reverted,
+                    "the transaction failed on the chain and can never be processed again",
+                ),
+                CannotLand::WindowClosed { .. } => {
+                    (Ending::WindowClosed, "the authorization expired before it was used")
+                }
+            };
+            say(word(how), proof.as_str(), text, proof.tx())
+        }
         Outcome::Duplicate { tx, is_settled, .. } => {
-            let reason = duplicate(dialect, *is_settled);
-            say(
-                reason,
-                "duplicate",
-                "this payment belongs to an earlier request",
-                tx.as_ref(),
-            )
+            let how = if *is_settled {
+                Ending::DuplicateSettled
+            } else {
+                Ending::Duplicate
+            };
+            let text = "this payment belongs to an earlier request";
+            say(word(how), "duplicate", text, tx.as_ref())
         }
         Outcome::Pending { tx, .. } => say(
             "settlement_pending",
@@ -223,278 +241,4 @@ pub(super) fn shortfall(dialect: Dialect, outcome: &Outcome) -> Option<Shortfall
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::amount::Amount;
-    use crate::domain::id::PaymentId;
-    use crate::domain::rail::ChainPoint;
-    use crate::domain::time::Timestamp;
-
-    /// Whether the API's description lists the reason.
-    fn is_described(reason: &str) -> bool {
-        include_str!("../../openapi.yaml").contains(&format!("        - {reason}\n"))
-    }
-
-    const SIMULATION: &str = "invalid_exact_evm_transaction_simulation_failed";
-
-    /// Each refusal with its reason in version 1 and 2.
-    fn rejections() -> Vec<(Rejection, &'static str, &'static str)> {
-        let (text, at) = (|| "it".to_owned(), Timestamp(9));
-        let same = |rejection, reason| (rejection, reason, reason);
-        vec![
-            same(Rejection::UnsupportedVersion, "invalid_x402_version"),
-            same(Rejection::UnsupportedScheme(text()), "unsupported_scheme"),
-            same(Rejection::UnsupportedNetwork(text()), "invalid_network"),
-            same(
-                Rejection::SchemeMismatch {
-                    expected: text(),
-                    found: text(),
-                },
-                "invalid_exact_evm_scheme",
-            ),
-            same(
-                Rejection::NetworkMismatch { expected: text() },
-                "invalid_exact_evm_network_mismatch",
-            ),
-            same(
-                Rejection::MissingDomain { missing: "name" },
-                "invalid_exact_evm_missing_eip712_domain",
-            ),
-            same(
-                Rejection::FactoryNotAllowed { factory: text() },
-                "eip6492_factory_not_allowed",
-            ),
-            same(
-                Rejection::InvalidSignature { payer: text() },
-                "invalid_exact_evm_signature",
-            ),
-            same(
-                Rejection::RecipientMismatch {
-                    expected: text(),
-                    found: text(),
-                },
-                "invalid_exact_evm_recipient_mismatch",
-            ),
-            same(
-                Rejection::Expired {
-                    before: at,
-                    now: at,
-                    lifetime_min_seconds: 6,
-                },
-                "invalid_exact_evm_payload_authorization_valid_before",
-            ),
-            same(
-                Rejection::NotYetValid { after: at, now: at },
-                "invalid_exact_evm_payload_authorization_valid_after",
-            ),
-            (
-                Rejection::AmountMismatch {
-                    expected: Amount::ZERO,
-                    found: Amount::ZERO,
-                },
-                "invalid_exact_evm_authorization_value",
-                "invalid_exact_evm_payload_authorization_value_mismatch",
-            ),
-            same(
-                Rejection::AssetNotDeployed { asset: text() },
-                "asset_not_deployed_contract",
-            ),
-            same(
-                Rejection::AuthorizationUnsupported { asset: text() },
-                "invalid_exact_evm_eip3009_not_supported",
-            ),
-            same(
-                Rejection::NonceUsed { nonce: text() },
-                "invalid_exact_evm_nonce_already_used",
-            ),
-            same(
-                Rejection::TokenNameMismatch {
-                    expected: text(),
-                    found: text(),
-                },
-                "invalid_exact_evm_token_name_mismatch",
-            ),
-            same(
-                Rejection::TokenVersionMismatch {
-                    expected: text(),
-                    found: text(),
-                },
-                "invalid_exact_evm_token_version_mismatch",
-            ),
-            same(
-                Rejection::InsufficientBalance {
-                    balance: Amount::ZERO,
-                    amount: Amount::ZERO,
-                },
-                "invalid_exact_evm_insufficient_balance",
-            ),
-            same(Rejection::SimulationFailed { reason: text() }, SIMULATION),
-            same(Rejection::DeploymentFailed, SIMULATION),
-            same(Rejection::Unacceptable(text()), "invalid_payment_requirements"),
-        ]
-    }
-
-    #[test]
-    fn every_refusal_has_its_word_in_each_version() {
-        for (rejection, in_v1, in_v2) in rejections() {
-            assert_eq!(verify_reason(Dialect::V1, &rejection), in_v1, "{rejection:?}");
-            assert_eq!(verify_reason(Dialect::V2, &rejection), in_v2, "{rejection:?}");
-            let is_deployment = rejection == Rejection::DeploymentFailed;
-            for (dialect, reason) in [(Dialect::V1, in_v1), (Dialect::V2, in_v2)] {
-                let expected = if is_deployment {
-                    "smart_wallet_deployment_failed"
-                } else {
-                    reason
-                };
-                assert_eq!(settle_reason(dialect, &rejection), expected, "{rejection:?}");
-                assert!(is_described(reason) && is_described(expected), "{rejection:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn our_codes_tell_every_refusal_apart() {
-        let codes: std::collections::BTreeSet<_> = rejections().iter().map(|(it, _, _)| code(it)).collect();
-        assert_eq!(codes.len(), rejections().len());
-    }
-
-    #[test]
-    fn every_outcome_has_its_word_in_each_version() {
-        let (payment, payer) = (PaymentId::mint(), || "0xpayer".to_owned());
-        let tx = || TxId("0xtx".to_owned());
-        let block = || ChainPoint {
-            height: 1,
-            hash: "0xb".to_owned(),
-            time: Timestamp(1),
-        };
-        let set_back = |setback| Outcome::SetBack {
-            payment,
-            payer: payer(),
-            setback,
-        };
-        let failed = |proof| Outcome::Failed {
-            payment,
-            payer: payer(),
-            proof,
-        };
-        let duplicate = |tx, is_settled| Outcome::Duplicate {
-            payer: payer(),
-            tx,
-            is_settled,
-        };
-        let pending = |tx| Outcome::Pending {
-            payment,
-            payer: payer(),
-            tx,
-        };
-        let used = "invalid_exact_evm_nonce_already_used";
-        let mismatch = "invalid_exact_evm_transfer_event_mismatch";
-        let reverted = "invalid_exact_evm_transaction_failed";
-        let expired = "invalid_exact_evm_payload_authorization_valid_before";
-        let table = [
-            (set_back(Setback::Reverted { tx: tx() }), reverted, reverted, true),
-            (
-                set_back(Setback::TransferMissing { tx: tx() }),
-                mismatch,
-                mismatch,
-                true,
-            ),
-            (
-                failed(CannotLand::Cancelled {
-                    tx: tx(),
-                    block: block(),
-                }),
-                used,
-                used,
-                true,
-            ),
-            (
-                failed(CannotLand::UsedOtherwise {
-                    tx: tx(),
-                    block: block(),
-                }),
-                mismatch,
-                mismatch,
-                true,
-            ),
-            (
-                failed(CannotLand::WindowClosed { block: block() }),
-                expired,
-                expired,
-                false,
-            ),
-            (duplicate(Some(tx()), true), "duplicate_settlement", used, true),
-            (
-                duplicate(Some(tx()), false),
-                "duplicate_settlement",
-                "duplicate_settlement",
-                true,
-            ),
-            (
-                duplicate(None, false),
-                "duplicate_settlement",
-                "duplicate_settlement",
-                false,
-            ),
-            (pending(Some(tx())), "settlement_pending", "settlement_pending", true),
-            (pending(None), "settlement_pending", "settlement_pending", false),
-        ];
-        for (outcome, in_v1, in_v2, has_tx) in table {
-            for (dialect, reason) in [(Dialect::V1, in_v1), (Dialect::V2, in_v2)] {
-                let it = shortfall(dialect, &outcome).unwrap();
-                assert_eq!((it.reason, it.tx.is_some()), (reason, has_tx), "{outcome:?}");
-                assert!(is_described(reason), "{outcome:?}");
-            }
-        }
-        assert!(
-            shortfall(
-                Dialect::V1,
-                &Outcome::Settled {
-                    payment,
-                    payer: payer(),
-                    tx: tx()
-                }
-            )
-            .is_none()
-        );
-    }
-
-    #[test]
-    fn complaints_name_the_part_at_fault() {
-        for (path, complaint) in [
-            ("paymentRequirements.extra", Complaint::InvalidRequirements),
-            ("paymentPayload.accepted.amount", Complaint::InvalidPayload),
-            ("x402Version", Complaint::InvalidPayload),
-        ] {
-            let malformed = Malformed {
-                path: path.to_owned(),
-                expected: String::new(),
-            };
-            assert_eq!(Complaint::about(&malformed), complaint);
-        }
-    }
-
-    #[test]
-    fn every_complaint_has_its_words() {
-        for (complaint, at_verify, at_settle) in [
-            (Complaint::InvalidJson, "invalid_json", "invalid_json"),
-            (Complaint::MissingParameters, "missing_parameters", "missing_parameters"),
-            (Complaint::InvalidPayload, "invalid_payload", "invalid_payload"),
-            (
-                Complaint::InvalidRequirements,
-                "invalid_payment_requirements",
-                "invalid_payment_requirements",
-            ),
-            (Complaint::Conflict, "idempotency_conflict", "idempotency_conflict"),
-            (
-                Complaint::Unexpected,
-                "unexpected_verify_error",
-                "unexpected_settle_error",
-            ),
-        ] {
-            assert_eq!(complaint.verify_reason(), at_verify);
-            assert_eq!(complaint.settle_reason(), at_settle);
-            assert!(is_described(at_verify) && is_described(at_settle));
-        }
-    }
-}
+mod tests;

@@ -54,6 +54,12 @@ impl Open {
         matches!(self.record.settlement, Settlement::InFlight { setback: None, .. })
     }
 
+    /// The lane may carry it: any may, unless the payer has named one.
+    fn is_for(&self, lane: &LaneId) -> bool {
+        let named = self.record.authorization.signer.as_ref();
+        named.is_none_or(|signer| *signer == lane.signer)
+    }
+
     pub(super) fn new(record: Record, facts_at: Option<Timestamp>) -> Self {
         let now = Instant::now();
         Self {
@@ -94,8 +100,14 @@ impl Inner {
         self.lanes.get(lane).copied().unwrap_or_default()
     }
 
-    /// The oldest waiting payment and all that may share its transaction.
-    pub(super) fn take(&mut self, batch_max: usize) -> Option<Cargo> {
+    /// How many of the waiting payments the lane may carry.
+    pub(super) fn waiting_for(&self, lane: &LaneId) -> usize {
+        let waiting = self.queue.iter().filter_map(|id| self.open.get(id));
+        waiting.filter(|open| open.is_for(lane)).count()
+    }
+
+    /// The oldest payment that waits for the lane and all that may share its transaction.
+    pub(super) fn take(&mut self, lane: &LaneId, batch_max: usize) -> Option<Cargo> {
         let mut cargo: Option<Cargo> = None;
         let mut left = VecDeque::new();
         while let Some(id) = self.queue.pop_front() {
@@ -107,7 +119,7 @@ impl Inner {
             let fits = cargo
                 .as_ref()
                 .is_none_or(|it| !goes_alone && !it.is_retry && !it.is_alone());
-            if !fits {
+            if !fits || !open.is_for(lane) {
                 left.push_back(id);
                 continue;
             }

@@ -38,6 +38,8 @@ pub(super) fn facts(body: &Body, finding: &Finding, is_listed: bool) -> Facts {
     };
     Facts {
         height: finding.height,
+        flaw: None,
+        payer: None,
         signature_valid,
         factory_refused,
         asset_deployed: finding.token_has_code,
@@ -67,6 +69,8 @@ pub(super) fn misnamed(body: &Body, asset: &Asset) -> Option<Facts> {
     };
     Some(Facts {
         height: 0,
+        flaw: None,
+        payer: None,
         signature_valid: true,
         factory_refused: None,
         asset_deployed: true,
@@ -167,6 +171,8 @@ mod tests {
     fn finding() -> Finding {
         Finding {
             height: 5,
+            flaw: None,
+            payer: None,
             payer_has_code: false,
             token_has_code: true,
             is_accepted: false,

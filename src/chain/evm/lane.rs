@@ -220,6 +220,7 @@ pub(super) fn sign(
         id: TxId(sealed.hash().to_string()),
         raw: sealed.encoded_2718(),
         cost_max: Amount::from_units(quote.fee_max.saturating_mul(gas_limit.into())),
+        payments: cargo.len(),
     })
 }
 

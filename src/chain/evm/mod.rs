@@ -36,15 +36,24 @@ use self::lens::{Caps, Question};
 use self::listing::{Listing, checksummed};
 use self::reader::Reader;
 use self::rpc::Rpc;
-pub use self::settings::{AssetSettings, Secret, Settings, Wei};
+pub use self::settings::{AssetSettings, Settings, Wei};
 use self::strangers::Strangers;
 use super::Unservable;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::network::{RailId, Scheme};
-use crate::domain::rail::{Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId, Watched};
+use crate::domain::rail::{
+    Advertised, Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId, Watched,
+};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::task::Tasks;
+
+/// How long a lane gathers payments for each transaction that it already has in flight. An idle lane adds no delay;
+/// a busy one packs more into each transaction, and sixteen transactions last for more than half a second.
+const GATHER_PER_TRANSACTION: Duration = Duration::from_millis(5);
+
+/// A node keeps what it has accepted, so handing it over again is only for those that lost it.
+const REDELIVER_EVERY: Duration = Duration::from_secs(5);
 
 /// `exact` on one EVM network.
 #[derive(Debug)]
@@ -97,6 +106,8 @@ impl EvmRail {
             pace: Pace {
                 batch_max: settings.batch_max,
                 in_flight_max: settings.in_flight_max,
+                gather: GATHER_PER_TRANSACTION,
+                redeliver: REDELIVER_EVERY,
                 block_time,
                 poll: Duration::from_millis(settings.poll_ms()),
                 lifetime_min_seconds: settings.lifetime_min_seconds,
@@ -181,6 +192,13 @@ impl Rail for EvmRail {
         &self.lanes
     }
 
+    fn advertised(&self) -> Advertised {
+        Advertised {
+            signers: self.lanes.iter().map(|lane| lane.signer.clone()).collect(),
+            extra: None,
+        }
+    }
+
     fn decode(&self, request: &PaymentRequest) -> Result<Authorization, Refused> {
         payload::decode(&self.listing, request)
     }
@@ -222,13 +240,19 @@ impl Rail for EvmRail {
         self.fees.quote(self.rpc()).await
     }
 
-    async fn lane_nonce(&self, lane: &LaneId) -> Result<u64, RailFault> {
+    async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
         const OPERATION: &str = "lane nonce";
         let signer = self.signer(OPERATION, lane)?;
-        lane::lane_nonce(self.rpc(), signer.address()).await
+        lane::lane_nonce(self.rpc(), signer.address()).await.map(Some)
     }
 
-    fn sign(&self, lane: &LaneId, nonce: u64, cargo: &[&Authorization], quote: &Quote) -> Result<SignedTx, RailFault> {
+    fn sign(
+        &self,
+        lane: &LaneId,
+        nonce: u64,
+        cargo: &[&Authorization],
+        quote: &Quote,
+    ) -> Result<Vec<SignedTx>, RailFault> {
         const OPERATION: &str = "sign";
         let signer = self.signer(OPERATION, lane)?;
         let mut calls = cargo
@@ -240,6 +264,7 @@ impl Rail for EvmRail {
             only.gas_max = only.gas_max.max(self.caps.transfer);
         }
         lane::sign(signer, self.listing.chain_id, nonce, &calls, *quote)
+            .map(|tx| vec![tx])
             .map_err(|cause| self.rpc().fault(OPERATION, &cause))
     }
 
@@ -249,6 +274,10 @@ impl Rail for EvmRail {
 
     async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
         watch::observe(self.rpc(), watched, others, self.confirmations).await
+    }
+
+    async fn hint(&self) {
+        std::future::pending().await
     }
 }
 

@@ -195,10 +195,12 @@ fn authorization(listing: &Listing, body: &Body) -> Authorization {
         asset: checksummed(&body.token),
         amount: Amount::from_units(body.value),
         nonce: format!("0x{}", hex::encode(body.nonce)),
-        window: Window {
+        window: Window::Time {
             after: Timestamp(body.valid_after),
             before: Timestamp(body.valid_before),
         },
+        signer: None,
+        memo: None,
         key: eip3009::payment_key(&listing.network, body.token, body.from, body.nonce),
         body: body.encode(),
     }

@@ -1,13 +1,14 @@
 //! What an operator says about one EVM network.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use alloy::primitives::Address;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::eip3009;
+use super::listing::checksummed;
+use crate::chain::Secret;
 use crate::domain::network::NetworkId;
 
 /// The most payments one transaction may be told to carry. At 120,000 gas each they come near the protocol's
@@ -89,25 +90,6 @@ pub struct AssetSettings {
     pub decimals: u8,
 }
 
-/// A text that is never shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 /// An amount of the chain's own coin: 10^-18 of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wei(pub u128);
@@ -140,6 +122,15 @@ mod default {
 }
 
 impl Settings {
+    /// Each accepted token's address, checksummed, and its decimals.
+    #[must_use]
+    pub fn assets(&self) -> Vec<(String, u8)> {
+        let assets = self.assets.iter();
+        assets
+            .map(|asset| (checksummed(&asset.address), asset.decimals))
+            .collect()
+    }
+
     /// The pause between two looks at the chain, in milliseconds.
     pub(super) fn poll_ms(&self) -> u64 {
         self.poll_ms

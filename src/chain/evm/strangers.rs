@@ -39,6 +39,8 @@ impl Strangers {
         }
         Some(Facts {
             height: 0,
+            flaw: None,
+            payer: None,
             signature_valid: true,
             factory_refused: None,
             asset_deployed: known.is_deployed,

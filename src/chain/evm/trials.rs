@@ -196,10 +196,12 @@ impl Payment {
                 asset: body.token.to_string(),
                 amount: Amount::from_units(body.value),
                 nonce: body.nonce.to_string(),
-                window: Window {
+                window: Window::Time {
                     after: Timestamp(body.valid_after),
                     before: Timestamp(body.valid_before),
                 },
+                signer: None,
+                memo: None,
                 key: PaymentKey([0; 32]),
                 body: body.encode(),
             },

@@ -270,7 +270,11 @@ impl Look<'_> {
             .filter(|(_, (case, finding))| {
                 !finding.is_settled()
                     && **finding != Finding::Unknown
-                    && case.watched.authorization.window.before <= self.node.finalized().time
+                    && !case
+                        .watched
+                        .authorization
+                        .window
+                        .may_be_open(self.node.finalized().time)
             })
             .map(|(at, (case, _))| (at, &case.target))
             .collect();
@@ -359,10 +363,9 @@ impl Look<'_> {
             })
             .collect();
         Sighting {
-            head: self.node.newest().clone(),
-            finalized: self.node.finalized().clone(),
             payments,
             mined,
+            dead: Vec::new(),
         }
     }
 
