@@ -2,7 +2,7 @@
 
 use super::*;
 
-const WINDOW: Window = Window {
+const WINDOW: Window = Window::Time {
     after: Timestamp(0),
     before: Timestamp(1000),
 };

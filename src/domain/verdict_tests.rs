@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::amount::Amount;
-use crate::domain::authorization::{PaymentKey, Window};
+use crate::domain::authorization::PaymentKey;
+use crate::domain::flaw::Flaw;
 use crate::domain::network::{NetworkId, RailId, Scheme};
 use crate::domain::request::{Offer, Proof, Resource, Terms};
 
@@ -41,17 +42,23 @@ fn request() -> PaymentRequest {
     }
 }
 
+fn window(after: u64, before: u64) -> Window {
+    Window::Time {
+        after: Timestamp(after),
+        before: Timestamp(before),
+    }
+}
+
 fn authorization() -> Authorization {
     Authorization {
         payer: "0xPayer".into(),
-        pay_to: "0xmerchant".into(),
-        asset: "0xasset".into(),
+        pay_to: "0xMERCHANT".into(),
+        asset: "0xASSET".into(),
         amount: Amount::from_units(100),
         nonce: "0x01".into(),
-        window: Window {
-            after: Timestamp(900),
-            before: Timestamp(1006),
-        },
+        window: window(900, 1006),
+        signer: None,
+        memo: None,
         key: PaymentKey([1; 32]),
         body: vec![1],
     }
@@ -60,6 +67,8 @@ fn authorization() -> Authorization {
 fn facts() -> Facts {
     Facts {
         height: 7,
+        flaw: None,
+        payer: None,
         signature_valid: true,
         factory_refused: None,
         asset_deployed: true,
@@ -92,23 +101,27 @@ fn name(rejection: &Rejection) -> String {
 #[test]
 fn each_local_rule_is_named_in_its_order() {
     type Break = fn(&mut PaymentRequest, &mut Authorization);
-    let rules: [(&str, Break); 8] = [
-        ("NetworkMismatch", |r, _| r.offer.network = None),
+    let rules: [(&str, Break); 7] = [
         ("RecipientMismatch", |_, a| a.pay_to = "0xOther".into()),
-        ("Expired", |_, a| a.window.before = Timestamp(1005)),
-        ("NotYetValid", |_, a| a.window.after = Timestamp(1001)),
+        ("Expired", |_, a| a.window = window(900, 1005)),
+        ("NotYetValid", |_, a| a.window = window(1001, 1006)),
         ("AmountMismatch", |_, a| a.amount = Amount::from_units(99)),
         ("Unacceptable", |r, _| r.offer.terms.asset = "0xOther".into()),
         ("Unacceptable", |r, _| r.offer.terms.pay_to = "0xOther".into()),
         ("Unacceptable", |r, _| r.offer.terms.amount = Amount::from_units(101)),
     ];
-    assert_eq!(precheck(&request(), &authorization(), NOW, 6), Ok(()));
+    let check = |request: &PaymentRequest, authorization: &Authorization| {
+        precheck(request, authorization, NOW, 6, |text| {
+            Some(text.to_uppercase().replace("0X", "0x"))
+        })
+    };
+    assert_eq!(check(&request(), &authorization()), Ok(()));
     for (i, (first, break_first)) in rules.iter().enumerate() {
         for (_, break_second) in &rules[i..] {
             let (mut request, mut authorization) = (request(), authorization());
             break_second(&mut request, &mut authorization);
             break_first(&mut request, &mut authorization);
-            assert_eq!(name(&precheck(&request, &authorization, NOW, 6).unwrap_err()), *first);
+            assert_eq!(name(&check(&request, &authorization).unwrap_err()), *first);
         }
     }
 }
@@ -121,10 +134,7 @@ fn the_window_must_be_open_now_and_for_the_least_lifetime() {
         (1000, 1005, false),
         (0, u64::MAX, true),
     ] {
-        let window = Window {
-            after: Timestamp(after),
-            before: Timestamp(before),
-        };
+        let window = window(after, before);
         assert_eq!(
             check_window(
                 &Authorization {
@@ -142,11 +152,32 @@ fn the_window_must_be_open_now_and_for_the_least_lifetime() {
 }
 
 #[test]
-fn the_schemes_must_agree() {
+fn a_window_of_blocks_is_not_a_clocks_to_judge() {
+    let authorization = Authorization {
+        window: Window::Recent,
+        ..authorization()
+    };
+    assert_eq!(check_window(&authorization, NOW, 6), Ok(()));
+}
+
+#[test]
+fn scheme_and_network_must_agree_the_scheme_first() {
     let mut request = request();
-    assert_eq!(check_scheme(&request), Ok(()));
+    assert_eq!(check_rail(&request), Ok(()));
+    request.offer.network = None;
+    assert_eq!(name(&check_rail(&request).unwrap_err()), "NetworkMismatch");
     request.offer.scheme = Scheme::named("upto");
-    assert_eq!(name(&check_scheme(&request).unwrap_err()), "SchemeMismatch");
+    assert_eq!(name(&check_rail(&request).unwrap_err()), "SchemeMismatch");
+}
+
+#[test]
+fn who_pays_is_the_chains_word_where_only_the_chain_can_tell() {
+    let facts = Facts {
+        payer: Some("vault".into()),
+        ..facts()
+    };
+    let verified = Verified::judge(request(), authorization(), facts).unwrap();
+    assert_eq!(verified.authorization().payer, "vault");
 }
 
 #[test]
@@ -160,6 +191,7 @@ fn each_fact_is_judged_in_its_order() {
     let by_version = misnamed(|expected, found| Misnamed::Version { expected, found });
     #[rustfmt::skip]
     let table = [
+        (Facts { flaw: Some(Flaw::BlockhashTooOld), signature_valid: false, ..facts() }, "Flawed"),
         (Facts { factory_refused: Some("0xF".into()), signature_valid: false, ..facts() }, "FactoryNotAllowed"),
         (Facts { signature_valid: false, asset_deployed: false, ..facts() }, "InvalidSignature"),
         (Facts { asset_deployed: false, ..failing() }, "AssetNotDeployed"),

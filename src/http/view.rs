@@ -200,7 +200,7 @@ fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::authorization::{Authorization, PaymentKey, Window};
+    use crate::domain::authorization::{Authorization, PaymentKey};
     use crate::domain::network::Scheme;
     use crate::domain::rail::TxId;
     use crate::domain::request::{PaymentReference, ReferenceKind};
@@ -224,10 +224,12 @@ mod tests {
                 asset: "0x036CbD53842c5426634e7929541eC2318f3dCF7e".to_owned(),
                 amount: Amount::from_units(10_000),
                 nonce: "0xe20d3bd1929af68ce704e37dcd37c70086e5467b87db54039bb669ec6bb9cb21".to_owned(),
-                window: Window {
+                window: Window::Time {
                     after: Timestamp(0),
                     before: Timestamp(1_893_456_000),
                 },
+                signer: None,
+                memo: None,
                 key: PaymentKey([7; 32]),
                 body: b"a bearer instrument".to_vec(),
             },

@@ -7,7 +7,7 @@ use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::network::{NetworkId, RailId, Scheme};
 use crate::domain::outcome::Outcome;
-use crate::domain::rail::{ChainPoint, LaneId, TxId};
+use crate::domain::rail::{Advertised, ChainPoint, TxId};
 use crate::domain::request::ReferenceKind;
 use crate::domain::settlement::{CannotLand, Setback};
 use crate::domain::time::Timestamp;
@@ -320,20 +320,22 @@ fn mismatch() -> Rejection {
 
 #[test]
 fn verdicts_are_written_as_the_fixtures_have_them() {
-    for (dialect, valid, refused) in [
+    for (dialect, network, valid, refused) in [
         (
             Dialect::V1,
+            "base-sepolia",
             fixture!("v1/valid.verify.json"),
             fixture!("v1/refused.verify.json"),
         ),
         (
             Dialect::V2,
+            "eip155:84532",
             fixture!("v2/valid.verify.json"),
             fixture!("v2/refused.verify.json"),
         ),
     ] {
         for (verdict, fixture) in [(Ok(()), valid), (Err(mismatch()), refused)] {
-            let written = encode_verify(dialect, Some(PAYER), &verdict);
+            let written = encode_verify(dialect, network, Some(PAYER), &verdict);
             assert_eq!(parse(std::str::from_utf8(&written).unwrap()), parse(fixture));
         }
     }
@@ -453,13 +455,29 @@ fn supported_lists_a_row_for_each_version_that_can_name_the_network() {
         scheme: Scheme::exact(),
         network: network.parse::<NetworkId>().unwrap(),
     };
-    let lane = |network: &str| LaneId {
-        network: network.parse().unwrap(),
-        signer: "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".to_owned(),
+    let by = |signers: &[&str], extra: Option<&str>| Advertised {
+        signers: signers.iter().map(|&it| it.to_owned()).collect(),
+        extra: extra.map(Into::into),
     };
-    let (arbitrum, base) = ("eip155:42161", "eip155:84532");
-    let rails = [(rail(arbitrum), [lane(arbitrum)]), (rail(base), [lane(base)])];
-    let written = encode_supported(rails.iter().map(|(rail, lanes)| (rail, lanes.as_slice())));
+    let evm = || by(&["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"], None);
+    let fee_payers = [
+        "EwWqGE4ZFKLofuestmU4LDdK7XM1N4ALgdZccwYugwGd",
+        "GmaDrppBC7P5ARKV8g3djiwP89vz1jLK23V2GBjuAEGB",
+    ];
+    let solana = by(
+        &fee_payers,
+        Some(r#"{"feePayer":"EwWqGE4ZFKLofuestmU4LDdK7XM1N4ALgdZccwYugwGd"}"#),
+    );
+    let (arbitrum, base) = (rail("eip155:42161"), rail("eip155:84532"));
+    let devnet = rail("solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1");
+    let mainnet = rail("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp");
+    let rails = [
+        (&arbitrum, evm()),
+        (&base, evm()),
+        (&devnet, solana),
+        (&mainnet, by(&[], None)),
+    ];
+    let written = encode_supported(&rails);
     assert_eq!(
         parse(std::str::from_utf8(&written).unwrap()),
         parse(fixture!("supported.json"))

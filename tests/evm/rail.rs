@@ -31,7 +31,7 @@ pub(crate) fn settings(anvil: &Anvil, url: &str) -> Value {
 
 pub(crate) async fn connect(settings: Value) -> Result<Arc<dyn Rail>, Unservable> {
     let settings: chain::evm::Settings = serde_json::from_value(settings).unwrap();
-    let mut rails = chain::connect(&[settings], &Tasks::default()).await?;
+    let mut rails = chain::connect(&[chain::Settings::Evm(settings)], &Tasks::default()).await?;
     Ok(rails.remove(0))
 }
 
@@ -70,7 +70,14 @@ pub(crate) async fn verify(rail: &dyn Rail, payment: &Payment) -> Verdict {
         Err(Refused::Malformed(malformed)) => return Verdict::Malformed(malformed.path),
         Err(Refused::Rejected(rejection)) => return Verdict::Bad(rejection),
     };
-    if let Err(rejection) = precheck(&request, &authorization, NOW, rail.pace().lifetime_min_seconds) {
+    let canonical = |text: &str| rail.canonical_account(text);
+    if let Err(rejection) = precheck(
+        &request,
+        &authorization,
+        NOW,
+        rail.pace().lifetime_min_seconds,
+        canonical,
+    ) {
         return Verdict::Bad(rejection);
     }
     let facts = match rail.inspect(&authorization).await {

@@ -10,15 +10,18 @@ use crate::support::pay::Payment;
 /// Signs for these payments, sends, and gives the gas used.
 async fn settle(anvil: &Anvil, rail: &dyn Rail, payments: &[&Payment]) -> u64 {
     let lane = &rail.lanes()[0];
-    let nonce = rail.lane_nonce(lane).await.unwrap();
+    let nonce = rail.lane_nonce(lane).await.unwrap().unwrap();
     let quote = rail.quote().await.unwrap();
     let authorizations: Vec<_> = payments
         .iter()
         .map(|payment| rail.decode(&payment.request()).unwrap())
         .collect();
-    let tx = rail
+    let signed = rail
         .sign(lane, nonce, &authorizations.iter().collect::<Vec<_>>(), &quote)
         .unwrap();
+    let [tx] = signed.as_slice() else {
+        panic!("{} transactions", signed.len());
+    };
     assert_eq!(rail.deliver(&tx.raw).await, Delivery::Accepted);
     let receipt = anvil.receipt(&tx.id.0).await;
     assert_eq!(receipt["status"], "0x1");

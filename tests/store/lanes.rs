@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::rail::{LaneId, RailFault, SignedTx};
-use facilitator::domain::settlement::{Event, Setback, Settlement};
+use facilitator::domain::settlement::{Event, Setback, Settlement, State};
 use facilitator::store::{IntendFault, Record, StoreFault};
 use tokio::task::JoinSet;
 
@@ -57,16 +57,18 @@ async fn only_reserved_payments_of_the_network_are_claimed_in_the_order_given() 
         ]
         .map(|it| it.id);
         let mut shown = Vec::new();
-        let intent = db
+        let intents = db
             .store
             .lane_intend(&lane(), &asked, false, |nonce, claimed| {
                 shown = claimed.to_vec();
                 assert_eq!(nonce, 6);
-                Ok(signed("batch"))
+                Ok(signed("batch", claimed))
             })
             .await
-            .unwrap()
             .unwrap();
+        let [intent] = intents.as_slice() else {
+            panic!("{intents:?}")
+        };
         assert_eq!(intent.payments, [records[2].id, records[0].id]);
         assert_eq!(shown, intent.payments);
         let carried = again(&db.store, &records[0]).await;
@@ -87,7 +89,7 @@ async fn only_reserved_payments_of_the_network_are_claimed_in_the_order_given() 
                 .lane_intend(&lane(), &[], false, |_, _| unreachable!())
                 .await
                 .unwrap()
-                .is_none()
+                .is_empty()
         );
         assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), 2);
         assert_eq!(db.count("events where kind = 'payment.signed'").await, 3);
@@ -108,7 +110,7 @@ async fn eight_callers_on_one_lane_take_nonces_without_gaps_and_no_payment_twice
                 let mut intents = Vec::new();
                 // Overlapping on purpose: every caller asks for every payment, three at a time.
                 for asked in ids.chunks(3) {
-                    let sign = |nonce: u64, _: &[PaymentId]| Ok(signed(&format!("{caller}-{nonce}")));
+                    let sign = |nonce: u64, cargo: &[PaymentId]| Ok(signed(&format!("{caller}-{nonce}"), cargo));
                     intents.extend(store.lane_intend(&lane(), asked, false, sign).await.unwrap());
                 }
                 intents
@@ -130,10 +132,91 @@ async fn eight_callers_on_one_lane_take_nonces_without_gaps_and_no_payment_twice
 }
 
 #[tokio::test]
+async fn payments_that_cannot_share_are_signed_in_one_commit_and_a_transaction_each() {
+    on_database(async |db| {
+        let records = prepared(&db, 3).await;
+        let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
+        let each = |nonce: u64, cargo: &[PaymentId]| {
+            let alone = |(at, id): (u64, &PaymentId)| signed(&format!("tx-{}", nonce + at), &[*id]);
+            Ok((0..).zip(cargo).flat_map(alone).collect())
+        };
+        let intents = db.store.lane_intend(&lane(), &ids, false, each).await.unwrap();
+        let seen: Vec<_> = intents
+            .iter()
+            .map(|it| (it.nonce, it.tx.id.clone(), it.payments.clone()))
+            .collect();
+        let expected = (5..)
+            .zip(&ids)
+            .map(|(nonce, id)| (nonce, tx(&format!("tx-{nonce}")), vec![*id]));
+        assert_eq!(seen, expected.collect::<Vec<_>>());
+        for (nonce, record) in (5..).zip(&records) {
+            let name = tx(&format!("tx-{nonce}"));
+            let carried = again(&db.store, record).await;
+            assert_eq!(
+                (carried.settlement.state(), carried.txs),
+                (State::InFlight, vec![name.clone()])
+            );
+            let found = db.store.payments_by_transaction(&name).await.unwrap();
+            assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), [record.id]);
+        }
+        assert_eq!(db.store.lane_prepare(&lane(), 0).await.unwrap(), 8);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn transactions_that_do_not_carry_what_was_claimed_are_not_recorded() {
+    on_database(async |db| {
+        let records = prepared(&db, 2).await;
+        let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
+        for cargo in [&ids[..1], &[ids[0], ids[1], ids[0]], &[]] {
+            let done = db
+                .store
+                .lane_intend(&lane(), &ids, false, |_, _| Ok(signed("t", cargo)))
+                .await;
+            assert!(
+                matches!(done, Err(IntendFault::Store(StoreFault::Corrupt { .. }))),
+                "{done:?}"
+            );
+        }
+        assert_eq!(db.count("slots").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dead_transaction_is_delivered_no_more_and_gives_its_place_back() {
+    on_database(async |db| {
+        let records = prepared(&db, 2).await;
+        intend(&db.store, &[&records[0]], "dead").await.unwrap();
+        intend(&db.store, &[&records[1]], "mined").await.unwrap();
+        db.store
+            .transactions_mined(&network(), &[mined("mined", 20, 9)])
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            let gone = [tx("dead"), tx("mined"), tx("foreign")];
+            db.store.transactions_dead(&network(), &gone).await.unwrap();
+            assert!(db.store.transactions_unmined(&network()).await.unwrap().is_empty());
+            assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), 0);
+        }
+        let statuses = db
+            .texts("select tx || ' ' || status from chain_transactions order by tx")
+            .await;
+        assert_eq!(
+            statuses.iter().filter(|it| it.ends_with(" mined")).count(),
+            1,
+            "{statuses:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_signer_that_fails_leaves_nothing_behind() {
     on_database(async |db| {
         let records = prepared(&db, 1).await;
-        let fails = |_: u64, _: &[PaymentId]| -> Result<SignedTx, RailFault> {
+        let fails = |_: u64, _: &[PaymentId]| -> Result<Vec<SignedTx>, RailFault> {
             Err(RailFault {
                 operation: "sign",
                 network: network(),
@@ -177,9 +260,10 @@ async fn a_payment_is_tried_again_alone_only_once_its_nonce_is_spent() {
         let retry = async |name: &'static str| {
             let asked = [records[1].id];
             db.store
-                .lane_intend(&lane(), &asked, true, |_, _| Ok(signed(name)))
+                .lane_intend(&lane(), &asked, true, |_, cargo| Ok(signed(name, cargo)))
                 .await
                 .unwrap()
+                .pop()
         };
         assert!(retry("too-early").await.is_none());
         db.store

@@ -168,21 +168,30 @@ impl Sample {
             references: self.references.clone(),
             envelope: "second",
         };
+        let is_odd = self.digest % 2 == 1;
         let authorization = Authorization {
             payer: self.payer.clone(),
             pay_to: self.pay_to.clone(),
             asset: terms.asset,
             amount: terms.amount,
             nonce: format!("0x{:064x}", self.key),
-            window: Window {
-                after: Timestamp(0),
-                before: Timestamp(self.before),
+            window: if is_odd {
+                Window::Recent
+            } else {
+                Window::Time {
+                    after: Timestamp(0),
+                    before: Timestamp(self.before),
+                }
             },
+            signer: is_odd.then(|| lane().signer),
+            memo: is_odd.then(|| format!("order {}", self.digest)),
             key: PaymentKey([self.key; 32]),
             body: vec![self.digest; 65],
         };
         let facts = Facts {
             height: 1_000 + u64::from(self.digest),
+            flaw: None,
+            payer: None,
             signature_valid: true,
             factory_refused: None,
             asset_deployed: true,
@@ -191,7 +200,7 @@ impl Sample {
             authorization: AuthorizationState::Unused,
             balance: terms.amount,
             transfer: Simulation::Succeeded { received: terms.amount },
-            must_go_alone: self.digest % 2 == 1,
+            must_go_alone: is_odd,
         };
         NewPayment {
             id: PaymentId::mint(),
@@ -213,12 +222,14 @@ pub(crate) fn tx(name: &str) -> TxId {
     TxId(format!("0x{name}"))
 }
 
-pub(crate) fn signed(name: &str) -> SignedTx {
-    SignedTx {
+/// One transaction for all of these payments.
+pub(crate) fn signed(name: &str, cargo: &[PaymentId]) -> Vec<SignedTx> {
+    vec![SignedTx {
         id: tx(name),
         raw: name.as_bytes().to_vec(),
         cost_max: Amount::from_units(500),
-    }
+        payments: cargo.len(),
+    }]
 }
 
 pub(crate) fn block(height: u64, fork: &str) -> ChainPoint {
@@ -263,16 +274,17 @@ pub(crate) async fn again(store: &Store, record: &Record) -> Record {
 pub(crate) async fn intend(store: &Store, payments: &[&Record], name: &str) -> Option<Intent> {
     let ids: Vec<PaymentId> = payments.iter().map(|record| record.id).collect();
     store
-        .lane_intend(&lane(), &ids, false, |_, _| Ok(signed(name)))
+        .lane_intend(&lane(), &ids, false, |_, cargo| Ok(signed(name, cargo)))
         .await
         .unwrap()
+        .pop()
 }
 
 /// All that a record says, for comparing two.
 pub(crate) fn told(record: &Record) -> String {
     let it = &record.authorization;
     format!(
-        "{record:?} {} {} {} {:?} {:?} {:?}",
-        it.pay_to, it.asset, it.amount, it.window, it.key, it.body
+        "{record:?} {} {} {} {:?} {:?} {:?} {:?} {:?}",
+        it.pay_to, it.asset, it.amount, it.window, it.signer, it.memo, it.key, it.body
     )
 }

@@ -171,8 +171,6 @@ mod tests {
     fn finding() -> Finding {
         Finding {
             height: 5,
-            flaw: None,
-            payer: None,
             payer_has_code: false,
             token_has_code: true,
             is_accepted: false,

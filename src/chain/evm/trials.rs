@@ -180,6 +180,14 @@ impl Anvil {
         observe(&self.rpc, &watched, &[], 2).await.unwrap()
     }
 
+    async fn finalized_height(&self) -> u64 {
+        let block = self
+            .ask("eth_getBlockByNumber", serde_json::json!(["finalized", false]))
+            .await;
+        let height: U64 = serde_json::from_value(block["number"].clone()).unwrap();
+        height.to()
+    }
+
     async fn see(&self, payment: &Payment) -> Observation {
         self.look(&[payment]).await.payments[&payment.id].clone()
     }

@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 
 /// Whether the API's description lists the reason.
 fn is_described(reason: &str) -> bool {
-    include_str!("../../openapi.yaml").contains(&format!("        - {reason}\n"))
+    include_str!("../../../openapi.yaml").contains(&format!("        - {reason}\n"))
 }
 
 const SIMULATION: &str = "invalid_exact_evm_transaction_simulation_failed";
@@ -113,8 +113,16 @@ fn rejections() -> Vec<(Rejection, &'static str, &'static str)> {
 #[test]
 fn every_refusal_has_its_word_in_each_version() {
     for (rejection, in_v1, in_v2) in rejections() {
-        assert_eq!(verify_reason(Dialect::V1, &rejection), in_v1, "{rejection:?}");
-        assert_eq!(verify_reason(Dialect::V2, &rejection), in_v2, "{rejection:?}");
+        assert_eq!(
+            verify_reason(Family::Evm, Dialect::V1, &rejection),
+            in_v1,
+            "{rejection:?}"
+        );
+        assert_eq!(
+            verify_reason(Family::Evm, Dialect::V2, &rejection),
+            in_v2,
+            "{rejection:?}"
+        );
         let is_deployment = rejection == Rejection::DeploymentFailed;
         for (dialect, reason) in [(Dialect::V1, in_v1), (Dialect::V2, in_v2)] {
             let expected = if is_deployment {
@@ -122,7 +130,11 @@ fn every_refusal_has_its_word_in_each_version() {
             } else {
                 reason
             };
-            assert_eq!(settle_reason(dialect, &rejection), expected, "{rejection:?}");
+            assert_eq!(
+                settle_reason(Family::Evm, dialect, &rejection),
+                expected,
+                "{rejection:?}"
+            );
             assert!(is_described(reason) && is_described(expected), "{rejection:?}");
         }
     }
@@ -217,13 +229,14 @@ fn every_outcome_has_its_word_in_each_version() {
     ];
     for (outcome, in_v1, in_v2, has_tx) in table {
         for (dialect, reason) in [(Dialect::V1, in_v1), (Dialect::V2, in_v2)] {
-            let it = shortfall(dialect, &outcome).unwrap();
+            let it = shortfall(Family::Evm, dialect, &outcome).unwrap();
             assert_eq!((it.reason, it.tx.is_some()), (reason, has_tx), "{outcome:?}");
             assert!(is_described(reason), "{outcome:?}");
         }
     }
     assert!(
         shortfall(
+            Family::Evm,
             Dialect::V1,
             &Outcome::Settled {
                 payment,

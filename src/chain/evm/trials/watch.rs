@@ -198,7 +198,9 @@ async fn only_a_finalized_block_proves_that_a_payment_cannot_land() {
     anvil.send(3, cancellation(&anvil, 3, keccak256("cancelled"))).await;
 
     let seen = anvil.look(&[&late, &other, &cancelled]).await;
-    let unseen = Observation::Unseen { head: seen.head.height };
+    let unseen = Observation::Unseen {
+        head: anvil.height().await,
+    };
     assert_eq!(seen.payments[&late.id], unseen);
     assert_eq!(seen.payments[&cancelled.id], unseen);
     let setback = Setback::TransferMissing { tx: misuse.clone() };
@@ -209,15 +211,16 @@ async fn only_a_finalized_block_proves_that_a_payment_cannot_land() {
 
     anvil.mine(80).await;
     let seen = anvil.look(&[&late, &other, &cancelled]).await;
+    let finalized = anvil.finalized_height().await;
     let proof = |payment: &Payment| {
         let Observation::CannotLand(proof) = &seen.payments[&payment.id] else {
             panic!("{:?}", seen.payments[&payment.id])
         };
         proof.clone()
     };
-    assert!(matches!(proof(&late), CannotLand::WindowClosed { block } if block == seen.finalized));
+    assert!(matches!(proof(&late), CannotLand::WindowClosed { block } if block.height == finalized));
     assert!(matches!(proof(&other), CannotLand::UsedOtherwise { tx, .. } if tx == misuse));
-    assert!(matches!(proof(&cancelled), CannotLand::Cancelled { block, .. } if block.height <= seen.finalized.height));
+    assert!(matches!(proof(&cancelled), CannotLand::Cancelled { block, .. } if block.height <= finalized));
 }
 
 /// `cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)` with the payer's signature.
