@@ -21,7 +21,7 @@ statements! {
         where s.payment_id = g.payment_id and s.granted_at is null and s.state in ('confirmed', 'final')
         returning s.payment_id";
     OPEN = records!("where p.network = $1 and s.state = any($2::text[]) and s.state <> 'final'
-        order by p.valid_before, p.id");
+        order by p.valid_before nulls first, p.id");
     // Rows are locked in the order of their ids, as everywhere, so that two writers never wait for each other in a
     // ring. What is over waits until the cost of our transaction that ended it is on record: its share is posted in
     // the same breath.

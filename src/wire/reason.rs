@@ -241,4 +241,6 @@ pub(super) fn shortfall(family: Family, dialect: Dialect, outcome: &Outcome) -> 
 }
 
 #[cfg(test)]
+mod svm_tests;
+#[cfg(test)]
 mod tests;

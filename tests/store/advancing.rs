@@ -1,6 +1,7 @@
 //! What happened is written once, whole, and only over what it was judged by.
 
 use facilitator::domain::amount::Amount;
+use facilitator::domain::id::PaymentId;
 use facilitator::domain::settlement::{CannotLand, Event, Setback, Settlement, State, apply};
 use facilitator::domain::time::Timestamp;
 use facilitator::store::{Advance, Record, StoreFault};
@@ -8,7 +9,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::support::{
     Database, Sample, advance, again, block, execute, intend, landed, lane, mined, network, on_database, reserve,
-    sample, tx,
+    sample, signed, tx,
 };
 
 const LEDGER: &str = "select concat_ws(' ', purpose, stage, debit, credit, asset, amount, pending_id is not null)
@@ -63,7 +64,11 @@ async fn every_settlement_reads_as_it_was_written() {
                 tx: tx("u"),
                 block: block(51, "a"),
             },
-            CannotLand::WindowClosed { block: block(52, "a") },
+            CannotLand::FailedOnChain {
+                tx: tx("f"),
+                block: block(52, "a"),
+            },
+            CannotLand::WindowClosed { block: block(53, "a") },
         ];
         for (key, proof) in (10..).zip(proofs) {
             let record = reserve(store, &sample(key)).await;
@@ -79,6 +84,7 @@ async fn every_settlement_reads_as_it_was_written() {
                 "landed",
                 "cancelled",
                 "used_otherwise",
+                "failed_on_chain",
                 "window_closed"
             ]
         );
@@ -237,6 +243,46 @@ async fn final_payments_share_what_our_transaction_cost() {
 }
 
 #[tokio::test]
+async fn what_failed_has_cost_us_all_the_same_and_all_of_it() {
+    on_database(async |db| {
+        let store = &db.store;
+        let record = in_flight(&db, &sample(1), "first").await;
+        let set_back = Event::SetBack(Setback::Reverted { tx: tx("first") });
+        let record = advance(store, &record, set_back).await;
+        store
+            .transactions_mined(&network(), &[mined("first", 9, 100)])
+            .await
+            .unwrap();
+        let again_alone = |_: u64, cargo: &[PaymentId]| Ok(signed("second", cargo));
+        store
+            .lane_intend(&lane(), &[record.id], true, again_alone)
+            .await
+            .unwrap();
+        let record = again(store, &record).await;
+        let proof = CannotLand::FailedOnChain {
+            tx: tx("second"),
+            block: block(10, "a"),
+        };
+        let event = Event::Failed(proof);
+        let next = apply(record.settlement.clone(), &event).unwrap();
+        let record = &record;
+        let change = [Advance { record, event, next }];
+        // Not before the cost is known.
+        assert!(store.settlements_advance(&change).await.unwrap().is_empty());
+        store
+            .transactions_mined(&network(), &[mined("second", 10, 11)])
+            .await
+            .unwrap();
+        assert_eq!(store.settlements_advance(&change).await.unwrap(), [record.id]);
+        assert_eq!(
+            db.texts(LEDGER).await,
+            ["gas posted facilitator:gas signer:0xSigner native 111 f"]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_foreign_landing_costs_us_nothing() {
     on_database(async |db| {
         let record = in_flight(&db, &sample(1), "ours").await;
@@ -256,23 +302,28 @@ async fn open_settlements_come_back_by_the_end_of_their_windows() {
     on_database(async |db| {
         let store = &db.store;
         let mut late = sample(1);
-        late.before = u64::MAX;
+        late.before = Some(u64::MAX);
         let mut elsewhere = sample(4);
         elsewhere.network = "eip155:1".parse().unwrap();
         reserve(store, &elsewhere).await;
         let late = reserve(store, &late).await;
         let mut soon = sample(2);
-        soon.before = 9;
+        soon.before = Some(9);
         let soon = in_flight(&db, &soon, "t").await;
+        let recent = Sample {
+            before: None,
+            ..sample(6)
+        };
+        let recent = reserve(store, &recent).await;
         let middle = reserve(store, &sample(3)).await;
         let middle = advance(store, &middle, Event::Confirmed(landed("m", 3, false))).await;
         let gone = reserve(store, &sample(5)).await;
         advance(store, &gone, Event::Withdrawn).await;
         let open = store.settlements_open(&network(), &State::OPEN).await.unwrap();
         let ids: Vec<_> = open.iter().map(|it| it.id).collect();
-        assert_eq!(ids, [soon.id, middle.id, late.id]);
+        assert_eq!(ids, [recent.id, soon.id, middle.id, late.id]);
         advance(store, &middle, Event::Finalized(landed("m", 3, true))).await;
-        assert_eq!(store.settlements_open(&network(), &State::OPEN).await.unwrap().len(), 2);
+        assert_eq!(store.settlements_open(&network(), &State::OPEN).await.unwrap().len(), 3);
     })
     .await;
 }

@@ -25,6 +25,12 @@ update payments set valid_before = 18446744073709551616;
 -- payments_window_range
 update payments set valid_after = -1;
 
+-- payments_window_complete
+update payments set valid_before = null;
+
+-- payments_memo_length
+update payments set memo = '';
+
 -- payments_since_height_range
 update payments set since_height = -1;
 

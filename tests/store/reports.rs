@@ -93,11 +93,12 @@ async fn each_filter_lists_what_it_names_and_nothing_else() {
         advance(store, &confirmed, Event::Finalized(landed("t", 3, true))).await;
         let (second, third) = (records[2].created_at, records[4].created_at);
         let nonce = records[3].authorization.nonce.clone();
-        let cases: [(Change<'_>, &[usize]); 12] = [
+        let cases: [(Change<'_>, &[usize]); 13] = [
             (&|_| {}, &[0, 1, 2, 3, 4, 5]),
             (&|it| it.payer = Some("0xPayer1".into()), &[1, 3, 5]),
             (&|it| it.pay_to = Some("0xMerchant2".into()), &[2, 5]),
             (&|it| it.nonce = Some(nonce.clone()), &[3]),
+            (&|it| it.memo = Some("order 3".into()), &[3]),
             (&|it| it.state = Some(State::Withdrawn), &[4]),
             (&|it| it.state = Some(State::Reserved), &[0, 1, 2, 3]),
             (&|it| it.state = Some(State::Final), &[5]),

@@ -1,13 +1,14 @@
 //! One payment for each key, one payment for each name, one grant for each payment.
 
 use facilitator::domain::amount::Amount;
+use facilitator::domain::authorization::Window;
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::request::{PaymentReference, ReferenceKind};
 use facilitator::domain::settlement::{Event, Settlement, State, apply};
 use facilitator::store::{Advance, Record, Reservation};
 use tokio::task::JoinSet;
 
-use crate::support::{advance, again, landed, name, on_database, reserve, sample, told, tx};
+use crate::support::{Sample, advance, again, landed, name, on_database, reserve, sample, told, tx};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_requests_for_one_key_reserve_it_once() {
@@ -39,7 +40,7 @@ async fn what_was_reserved_is_what_is_read() {
     on_database(async |db| {
         let mut widest = sample(7).named(&["b", "a", "b"]);
         widest.amount = u128::MAX;
-        widest.before = u64::MAX;
+        widest.before = Some(u64::MAX);
         widest.references.push(PaymentReference {
             kind: ReferenceKind::PaymentIdentifier,
             value: "a".into(),
@@ -50,6 +51,13 @@ async fn what_was_reserved_is_what_is_read() {
         assert_eq!(told(&again(&db.store, &made).await), told(&made));
         let by_key = db.store.payment_find(&made.authorization.key).await.unwrap().unwrap();
         assert_eq!(told(&by_key), told(&made));
+        let recent = Sample {
+            before: None,
+            ..sample(8)
+        };
+        let recent = reserve(&db.store, &recent).await;
+        assert_eq!(recent.authorization.window, Window::Recent);
+        assert_eq!(told(&again(&db.store, &recent).await), told(&recent));
         for reference in &made.references {
             let found = db
                 .store

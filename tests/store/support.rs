@@ -110,7 +110,8 @@ pub(crate) struct Sample {
     pub(crate) payer: String,
     pub(crate) pay_to: String,
     pub(crate) amount: u128,
-    pub(crate) before: u64,
+    /// None for a window of blocks.
+    pub(crate) before: Option<u64>,
     pub(crate) digest: u8,
     pub(crate) references: Vec<PaymentReference>,
     pub(crate) network: NetworkId,
@@ -122,7 +123,7 @@ pub(crate) fn sample(key: u8) -> Sample {
         payer: "0xPayer".into(),
         pay_to: "0xMerchant".into(),
         amount: 10_000,
-        before: 2_000_000_000,
+        before: Some(2_000_000_000),
         digest: key,
         references: Vec::new(),
         network: network(),
@@ -175,14 +176,10 @@ impl Sample {
             asset: terms.asset,
             amount: terms.amount,
             nonce: format!("0x{:064x}", self.key),
-            window: if is_odd {
-                Window::Recent
-            } else {
-                Window::Time {
-                    after: Timestamp(0),
-                    before: Timestamp(self.before),
-                }
-            },
+            window: self.before.map_or(Window::Recent, |before| Window::Time {
+                after: Timestamp(0),
+                before: Timestamp(before),
+            }),
             signer: is_odd.then(|| lane().signer),
             memo: is_odd.then(|| format!("order {}", self.digest)),
             key: PaymentKey([self.key; 32]),

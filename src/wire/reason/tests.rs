@@ -146,8 +146,8 @@ fn our_codes_tell_every_refusal_apart() {
     assert_eq!(codes.len(), rejections().len());
 }
 
-#[test]
-fn every_outcome_has_its_word_in_each_version() {
+/// Each outcome that is no success, with its reason in version 1 and 2, and whether it names a transaction.
+fn shortfalls() -> Vec<(Outcome, &'static str, &'static str, bool)> {
     let (payment, payer) = (PaymentId::mint(), || "0xpayer".to_owned());
     let tx = || TxId("0xtx".to_owned());
     let block = || ChainPoint {
@@ -179,7 +179,7 @@ fn every_outcome_has_its_word_in_each_version() {
     let mismatch = "invalid_exact_evm_transfer_event_mismatch";
     let reverted = "invalid_exact_evm_transaction_failed";
     let expired = "invalid_exact_evm_payload_authorization_valid_before";
-    let table = [
+    vec![
         (set_back(Setback::Reverted { tx: tx() }), reverted, reverted, true),
         (
             set_back(Setback::TransferMissing { tx: tx() }),
@@ -206,6 +206,15 @@ fn every_outcome_has_its_word_in_each_version() {
             true,
         ),
         (
+            failed(CannotLand::FailedOnChain {
+                tx: tx(),
+                block: block(),
+            }),
+            reverted,
+            reverted,
+            true,
+        ),
+        (
             failed(CannotLand::WindowClosed { block: block() }),
             expired,
             expired,
@@ -226,8 +235,12 @@ fn every_outcome_has_its_word_in_each_version() {
         ),
         (pending(Some(tx())), "settlement_pending", "settlement_pending", true),
         (pending(None), "settlement_pending", "settlement_pending", false),
-    ];
-    for (outcome, in_v1, in_v2, has_tx) in table {
+    ]
+}
+
+#[test]
+fn every_outcome_has_its_word_in_each_version() {
+    for (outcome, in_v1, in_v2, has_tx) in shortfalls() {
         for (dialect, reason) in [(Dialect::V1, in_v1), (Dialect::V2, in_v2)] {
             let it = shortfall(Family::Evm, dialect, &outcome).unwrap();
             assert_eq!((it.reason, it.tx.is_some()), (reason, has_tx), "{outcome:?}");
@@ -239,9 +252,9 @@ fn every_outcome_has_its_word_in_each_version() {
             Family::Evm,
             Dialect::V1,
             &Outcome::Settled {
-                payment,
-                payer: payer(),
-                tx: tx()
+                payment: PaymentId::mint(),
+                payer: "0xpayer".to_owned(),
+                tx: TxId("0xtx".to_owned())
             }
         )
         .is_none()
