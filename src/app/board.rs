@@ -276,16 +276,16 @@ impl Board {
     }
 
     /// What to look for on the chain now. Payments in flight at every look; those that were set back, reserved or
-    /// confirmed at the pace of blocks.
+    /// confirmed now and then.
     #[must_use]
     pub fn looks(&self, pace: &Pace) -> Vec<Look> {
         let mut inner = self.lock();
         let now = Instant::now();
-        let patience = pace.block_time.saturating_mul(2);
+        let patience = pace.patience;
         let mut looks = Vec::new();
         let mut rechecks = Vec::new();
         for open in inner.open.values_mut() {
-            let is_due = open.looked.is_none_or(|at| now.duration_since(at) >= pace.block_time);
+            let is_due = open.looked.is_none_or(|at| now.duration_since(at) >= pace.recheck);
             match open.record.settlement.state() {
                 State::InFlight if is_due || open.is_flying() => looks.push(open.look(now, patience)),
                 State::Reserved if now.duration_since(open.sought) >= patience => looks.push(open.look(now, patience)),

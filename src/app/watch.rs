@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::{Claim, Look};
@@ -17,6 +19,9 @@ use crate::store::{Advance, Record, StoreFault};
 
 /// Where a node did not say that it has them, they are handed over again sooner.
 const REDELIVER_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+
+/// How many transactions are handed over again at the same time.
+const REDELIVERIES_MAX: usize = 16;
 
 /// How often the records are searched for unsettled payments that another process left behind.
 const ADOPT_EVERY: Duration = Duration::from_secs(5);
@@ -310,18 +315,16 @@ async fn note_mined(app: &App, track: &Track, looks: &[Look], sighting: &Sightin
 
 /// Sends again what the chain has not taken: the same bytes, always safe.
 async fn redeliver(track: &Track) {
-    for (tx, raw) in track
-        .board
-        .due_for_delivery(track.rail.pace().redeliver, REDELIVER_UNACKNOWLEDGED)
-    {
-        match track.rail.deliver(&raw).await {
-            Delivery::Accepted | Delivery::Known => {
-                track.board.acknowledged(&tx);
-                tracing::info!(tx.id = %tx, "transaction sent again");
-            }
-            Delivery::Refused(why) | Delivery::Unknown(why) => {
-                tracing::warn!(tx.id = %tx, error = %why, "transaction still not acknowledged");
-            }
+    let pace = track.rail.pace();
+    let due = track.board.due_for_delivery(pace.redeliver, REDELIVER_UNACKNOWLEDGED);
+    let send = async |(tx, raw): (TxId, Arc<[u8]>)| match track.rail.deliver(&raw).await {
+        Delivery::Accepted | Delivery::Known => {
+            track.board.acknowledged(&tx);
+            tracing::info!(tx.id = %tx, "transaction sent again");
         }
-    }
+        Delivery::Refused(why) | Delivery::Unknown(why) => {
+            tracing::warn!(tx.id = %tx, error = %why, "transaction still not acknowledged");
+        }
+    };
+    stream::iter(due).for_each_concurrent(REDELIVERIES_MAX, send).await;
 }

@@ -117,6 +117,11 @@ pub struct Pace {
     pub redeliver: Duration,
     /// The usual time between blocks.
     pub block_time: Duration,
+    /// The pause between two looks at what nobody waits for: confirmed payments until they are final, and those that
+    /// were set back.
+    pub recheck: Duration,
+    /// How long a payment may be under way before it is also searched for where searching is dear.
+    pub patience: Duration,
     /// The longest pause between two looks at the chain while something is in flight.
     pub poll: Duration,
     /// The least remaining lifetime of an authorization, in seconds.

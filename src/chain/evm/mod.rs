@@ -108,6 +108,8 @@ impl EvmRail {
                 in_flight_max: settings.in_flight_max,
                 gather: GATHER_PER_TRANSACTION,
                 redeliver: REDELIVER_EVERY,
+                recheck: block_time,
+                patience: block_time.saturating_mul(2),
                 block_time,
                 poll: Duration::from_millis(settings.poll_ms()),
                 lifetime_min_seconds: settings.lifetime_min_seconds,
