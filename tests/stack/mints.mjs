@@ -27,7 +27,7 @@ const issuer = (authority) => [
 const described = (mint, authority, name, symbol) => [
   extension('MetadataPointer', { authority, metadataAddress: mint }),
   extension('TokenMetadata', {
-    updateAuthority: authority, mint, name, symbol, uri: 'https://example.com/token.json', additionalMetadata: new Map(),
+    updateAuthority: authority, mint, name, symbol, uri: 'https://example.com/a.json', additionalMetadata: new Map(),
   }),
 ];
 

@@ -12,6 +12,7 @@ import {
 } from '@solana/kit';
 import { AccountState, getMintEncoder, getTokenEncoder } from '@solana-program/token-2022';
 import { extensionsOf } from './mints.mjs';
+import { rpc } from './rpc.mjs';
 
 const NETWORK = 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1';
 const SYSTEM = '11111111111111111111111111111111';
@@ -59,17 +60,6 @@ function load() {
     if (error.code !== 'MODULE_NOT_FOUND') throw error;
     throw new Error('the Solana node (surfpool) is not installed here: it exists for Linux on x64 with glibc only');
   }
-}
-
-async function rpc(url, method, ...params) {
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-  });
-  const { result, error } = await response.json();
-  if (error) throw new Error(`${method}: ${error.message}`);
-  return result;
 }
 
 const rent = (length) => (128 + length) * 6960;
