@@ -187,6 +187,8 @@ async function main([slot = '400', ...rest]) {
   if (!/^[1-9][0-9]*$/.test(slot) || rest.length) throw new Error('usage: node solana.mjs [milliseconds a slot takes]');
   endWithParent();
   const node = load().startWithConfig({ offline: true, blockProductionMode: 'clock', slotTimeMs: Number(slot) });
+  // This also keeps the node from being garbage, which would end it.
+  process.once('exit', () => node.stop());
   const { rpcUrl, wsUrl } = node;
   const placed = await furnish(node);
   const genesisHash = await rpc(rpcUrl, 'getGenesisHash');
