@@ -18,7 +18,7 @@ async fn buy(world: &World, script: &str, payer: usize) -> Value {
     let mut node = Command::new("node");
     node.arg(PathBuf::from(provided("FACILITATOR_STACK")).join(script));
     node.env("FACILITATOR_URL", world.facilitator.base())
-        .env("RPC_URL", &world.anvil.url);
+        .env("RPC_URL", world.node.url());
     node.env("PAYER_KEY", at.accounts[payer].key.to_string())
         .env("PAY_TO", at.pay_to.to_string());
     node.env("PRICE", "10000");

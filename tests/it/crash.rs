@@ -236,7 +236,7 @@ async fn killed_before_the_bytes_leave_and_somebody_else_lands_the_payment() {
     let payment = Payment::by(1);
     let mut world = killed_at(Stop::Chain(send, Fault::HoldRequest), &payment.body()).await;
     let theirs = world
-        .anvil
+        .node
         .send_mined(third_party(), payment.asset, &payment.call())
         .await;
     world.facilitator.start().await;
