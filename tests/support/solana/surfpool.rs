@@ -18,6 +18,10 @@ use crate::support::{eventually, provided};
 /// What a token account of either program begins with: mint, owner, amount (`spl_token::state::Account`).
 const AMOUNT_AT: usize = 64;
 
+/// Where a mint of Token-2022 has its extensions, each as type, length, value: behind as many bytes as a token account
+/// has, and one that says that it is a mint.
+const EXTENSIONS_AT: usize = 166;
+
 /// The node.
 pub(crate) struct Surfpool {
     _process: Process,
@@ -146,6 +150,11 @@ impl Surfpool {
         &self.rpc.url
     }
 
+    /// An error is an answer.
+    pub(crate) async fn try_call(&self, method: &str, params: Value) -> Result<Value, Value> {
+        self.rpc.try_call(method, params).await
+    }
+
     pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
         self.rpc.call(method, params).await
     }
@@ -217,6 +226,23 @@ impl Surfpool {
         let mut account = self.account(token_account).await.unwrap();
         account.data[AMOUNT_AT..AMOUNT_AT + 8].copy_from_slice(&amount.to_le_bytes());
         self.set_account(token_account, &account).await;
+    }
+
+    /// Changes the value of an extension of a mint of Token-2022.
+    pub(crate) async fn change_extension(&self, mint: Pubkey, kind: u16, change: impl FnOnce(&mut [u8])) {
+        let mut account = self.account(mint).await.unwrap();
+        let mut at = EXTENSIONS_AT;
+        loop {
+            let number = |at: usize| u16::from_le_bytes([account.data[at], account.data[at + 1]]);
+            let (found, length) = (number(at), usize::from(number(at + 2)));
+            at += 4;
+            if found == kind {
+                change(&mut account.data[at..at + length]);
+                break;
+            }
+            at += length;
+        }
+        self.set_account(mint, &account).await;
     }
 
     /// The transaction as the chain has it, if it has.

@@ -256,10 +256,11 @@ pub(crate) fn text_of(wire: &[u8]) -> String {
     STANDARD.encode(wire)
 }
 
-/// The message behind the signatures.
+/// The message behind the signatures; nothing where there is none.
 pub(crate) fn message_in(wire: &[u8]) -> &[u8] {
     // There are never as many as 128.
-    &wire[1 + 64 * usize::from(wire[0])..]
+    let signatures = wire.first().map_or(0, |count| usize::from(*count));
+    wire.get(1 + 64 * signatures..).unwrap_or_default()
 }
 
 /// What the records call a payment: the hash of its message.

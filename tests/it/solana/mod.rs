@@ -1,0 +1,4 @@
+//! The same on Solana.
+
+mod attacks;
+mod harness;
