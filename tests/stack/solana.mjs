@@ -187,7 +187,8 @@ async function main([slot = '400', ...rest]) {
   if (!/^[1-9][0-9]*$/.test(slot) || rest.length) throw new Error('usage: node solana.mjs [milliseconds a slot takes]');
   endWithParent();
   const node = load().startWithConfig({ offline: true, blockProductionMode: 'clock', slotTimeMs: Number(slot) });
-  // This also keeps the node from being garbage, which would end it.
+  // The node stops for good when 1024 of its events wait to be taken, and when it is collected as garbage.
+  setInterval(() => node.drainEvents(), 50);
   process.once('exit', () => node.stop());
   const { rpcUrl, wsUrl } = node;
   const placed = await furnish(node);
