@@ -5,6 +5,7 @@
 
 mod coalesce;
 pub mod evm;
+mod json;
 mod rpc;
 mod secret;
 pub mod solana;

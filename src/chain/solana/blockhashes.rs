@@ -49,7 +49,11 @@ impl Blockhashes {
         let latest_height = latest.last_valid_block_height.saturating_sub(BLOCKHASH_BLOCKS);
         let newest = hashes.iter().zip(0_u64..).find_map(|(hash, age)| {
             let is_latest = *hash == latest.blockhash;
-            let known = if is_latest { Some(latest_height) } else { self.heights.get(hash).copied() };
+            let known = if is_latest {
+                Some(latest_height)
+            } else {
+                self.heights.get(hash).copied()
+            };
             known?.checked_add(age)
         });
         let Some(newest) = newest else {

@@ -70,7 +70,9 @@ pub(super) enum Trial {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ended {
     Succeeded,
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     /// The transaction is in a block already.
     Used,
     /// The chain does not know the blockhash, or has forgotten it.
@@ -78,7 +80,9 @@ enum Ended {
     /// The fee payer cannot pay.
     Unpayable,
     /// The failure says nothing of the payment.
-    Beside { kind: String },
+    Beside {
+        kind: String,
+    },
 }
 
 /// What the finding means for the payment. A transaction must be good for `blocks_min` more blocks.
@@ -123,13 +127,18 @@ pub(super) fn facts(
         asset_misnamed: None,
         authorization: match ended {
             Ended::Used => AuthorizationState::Used,
-            Ended::Succeeded
-            | Ended::Failed { .. }
-            | Ended::Forgotten
-            | Ended::Unpayable
-            | Ended::Beside { .. } => AuthorizationState::Unused,
+            Ended::Succeeded | Ended::Failed { .. } | Ended::Forgotten | Ended::Unpayable | Ended::Beside { .. } => {
+                AuthorizationState::Unused
+            }
         },
-        balance: Amount::from_units(finding.source.as_ref().and_then(|it| tokens(it, body)).unwrap_or_default().into()),
+        balance: Amount::from_units(
+            finding
+                .source
+                .as_ref()
+                .and_then(|it| tokens(it, body))
+                .unwrap_or_default()
+                .into(),
+        ),
         transfer,
         must_go_alone: false,
     })

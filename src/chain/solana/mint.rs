@@ -201,7 +201,9 @@ mod tests {
     }
 
     fn unfit(extensions: &[(u16, Vec<u8>)]) -> Option<Unfit> {
-        read(&account(TOKEN_2022, extended(extensions)), TOKEN_2022).unwrap().unfit
+        read(&account(TOKEN_2022, extended(extensions)), TOKEN_2022)
+            .unwrap()
+            .unfit
     }
 
     #[test]
@@ -273,11 +275,7 @@ mod tests {
         cut_off.extend([14, 0, 64, 0, 0]);
         let mut lone_byte = extended(&[]);
         lone_byte.push(9);
-        for (data, expected) in [
-            (ended, None),
-            (cut_off, Some(Unfit::TransferHook)),
-            (lone_byte, None),
-        ] {
+        for (data, expected) in [(ended, None), (cut_off, Some(Unfit::TransferHook)), (lone_byte, None)] {
             assert_eq!(read(&account(TOKEN_2022, data), TOKEN_2022).unwrap().unfit, expected);
         }
     }

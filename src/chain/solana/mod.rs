@@ -1,7 +1,20 @@
 //! The `exact` scheme on Solana: transactions that the payer builds and signs, and we pay the fee of.
 
+mod blockhashes;
+mod body;
+mod finding;
+mod instructions;
+mod listing;
+mod mint;
 mod node;
+mod payload;
+mod programs;
+mod reader;
 mod settings;
+mod terms;
+mod transaction;
+#[cfg(test)]
+mod trials;
 
 use async_trait::async_trait;
 use solana_pubkey::Pubkey;
