@@ -35,6 +35,12 @@ const ASSERTIONS: std::ops::RangeInclusive<u8> = 2..=17;
 const PRICE_MAX: u64 = 5_000_000;
 const MICRO_LAMPORTS: u128 = 1_000_000;
 
+/// What each required signature costs (Solana's base fee).
+const LAMPORTS_PER_SIGNATURE: u128 = 5_000;
+
+/// The most compute units that a transaction can have (agave, `MAX_COMPUTE_UNIT_LIMIT`).
+const UNITS_MAX: u32 = 1_400_000;
+
 /// A `TransferChecked` of one of the token programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Transfer {
@@ -122,6 +128,19 @@ fn price_max(bounds: &Bounds, units: u32) -> u64 {
         .checked_div(u128::from(units))
         .and_then(|price| u64::try_from(price).ok())
         .map_or(PRICE_MAX, |price| price.min(PRICE_MAX))
+}
+
+/// The most lamports that the transaction can cost its fee payer: its signatures, and what it offers for compute units.
+/// Where it sets no limit it has as many units as a transaction can have.
+pub(super) fn cost_max(transaction: &Transaction) -> u128 {
+    let units = transaction.instructions().find_map(|it| argument(&it, SET_COMPUTE_UNIT_LIMIT));
+    let units = units.map_or(UNITS_MAX, u32::from_le_bytes);
+    let price = transaction.instructions().find_map(|it| argument(&it, SET_COMPUTE_UNIT_PRICE));
+    let offered = u128::from(units).saturating_mul(price.map_or(0, u64::from_le_bytes).into());
+    let signatures = u128::try_from(transaction.required_signatures()).unwrap_or(u128::MAX);
+    signatures
+        .saturating_mul(LAMPORTS_PER_SIGNATURE)
+        .saturating_add(offered.div_ceil(MICRO_LAMPORTS))
 }
 
 impl Transfer {
