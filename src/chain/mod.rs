@@ -3,7 +3,9 @@
 //! A family implements [`Rail`]; nothing outside its folder knows its encodings. What is configured is proven
 //! here before anything is served.
 
+mod coalesce;
 pub mod evm;
+mod rpc;
 mod secret;
 pub mod solana;
 
