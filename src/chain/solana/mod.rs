@@ -1,5 +1,6 @@
 //! The `exact` scheme on Solana: transactions that the payer builds and signs, and we pay the fee of.
 
+mod node;
 mod settings;
 
 use async_trait::async_trait;
