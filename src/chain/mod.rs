@@ -6,6 +6,7 @@
 mod coalesce;
 pub mod evm;
 mod rpc;
+mod json;
 mod secret;
 pub mod solana;
 
