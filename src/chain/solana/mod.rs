@@ -1,16 +1,23 @@
 //! The `exact` scheme on Solana: transactions that the payer builds and signs, and we pay the fee of.
 
-mod node;
+mod balance;
 mod body;
+mod deliver;
+mod evidence;
+mod fee_payer;
 mod instructions;
 mod listing;
+mod node;
 mod payload;
 mod programs;
 mod settings;
+mod sighting;
+mod subscription;
 mod terms;
 mod transaction;
 #[cfg(test)]
 mod trials;
+mod watch;
 
 use async_trait::async_trait;
 use solana_pubkey::Pubkey;

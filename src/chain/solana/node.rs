@@ -122,16 +122,15 @@ impl Node {
         if self.batches && calls.len() > 1 {
             return self.rpc.batch(operation, calls).await;
         }
-        stream::iter(calls)
-            .map(|call| async move {
-                match self.rpc.call(operation, call.method, &call.params).await {
-                    Err(RpcError::Fault(fault)) => Err(fault),
-                    answer => Ok(answer),
-                }
-            })
-            .buffered(REQUESTS_AT_ONCE)
-            .try_collect()
-            .await
+        let answers: Vec<_> = calls.iter().map(|call| self.ask_one(operation, call)).collect();
+        stream::iter(answers).buffered(REQUESTS_AT_ONCE).try_collect().await
+    }
+
+    async fn ask_one(&self, operation: &'static str, call: &Call) -> Result<Answer, RailFault> {
+        match self.rpc.call(operation, call.method, &call.params).await {
+            Err(RpcError::Fault(fault)) => Err(fault),
+            answer => Ok(answer),
+        }
     }
 
     /// Reads an answer whose question a node in order answers with a result.
