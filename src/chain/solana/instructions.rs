@@ -133,9 +133,13 @@ fn price_max(bounds: &Bounds, units: u32) -> u64 {
 /// The most lamports that the transaction can cost its fee payer: its signatures, and what it offers for compute units.
 /// Where it sets no limit it has as many units as a transaction can have.
 pub(super) fn cost_max(transaction: &Transaction) -> u128 {
-    let units = transaction.instructions().find_map(|it| argument(&it, SET_COMPUTE_UNIT_LIMIT));
+    let units = transaction
+        .instructions()
+        .find_map(|it| argument(&it, SET_COMPUTE_UNIT_LIMIT));
     let units = units.map_or(UNITS_MAX, u32::from_le_bytes);
-    let price = transaction.instructions().find_map(|it| argument(&it, SET_COMPUTE_UNIT_PRICE));
+    let price = transaction
+        .instructions()
+        .find_map(|it| argument(&it, SET_COMPUTE_UNIT_PRICE));
     let offered = u128::from(units).saturating_mul(price.map_or(0, u64::from_le_bytes).into());
     let signatures = u128::try_from(transaction.required_signatures()).unwrap_or(u128::MAX);
     signatures

@@ -70,6 +70,13 @@ const IN_FLIGHT_MAX: usize = 512;
 /// A leader that is not at hand drops what it is sent, so what is not in a block is sent again soon.
 const REDELIVER_EVERY: Duration = Duration::from_secs(2);
 
+/// How many blocks apart two looks at a confirmed payment are: some four until it is final.
+const RECHECK_BLOCKS: u32 = 8;
+
+/// After how many blocks a payment under way is also searched for in the node's history: the node keeps what is
+/// newer at hand.
+const PATIENCE_BLOCKS: u32 = 100;
+
 /// `exact` on one Solana cluster.
 #[derive(Debug)]
 pub struct SolanaRail {
@@ -134,6 +141,8 @@ impl SolanaRail {
                 in_flight_max: IN_FLIGHT_MAX,
                 gather: Duration::ZERO,
                 redeliver: REDELIVER_EVERY,
+                recheck: block_time.saturating_mul(RECHECK_BLOCKS),
+                patience: block_time.saturating_mul(PATIENCE_BLOCKS),
                 block_time,
                 poll: Duration::from_millis(settings.poll_ms()),
                 // Counted in blocks, and only the chain knows how many are left.
@@ -170,7 +179,11 @@ pub fn canonical_account(text: &str) -> Option<String> {
 /// The fee payers, those that are advertised first.
 fn fee_payers(settings: &Settings) -> Result<Vec<FeePayer>, String> {
     let advertised = settings.signers.iter().zip(0..).map(|it| ("signers", it));
-    let retired = settings.retired_signers.iter().zip(0..).map(|it| ("retired_signers", it));
+    let retired = settings
+        .retired_signers
+        .iter()
+        .zip(0..)
+        .map(|it| ("retired_signers", it));
     let mut fee_payers: Vec<FeePayer> = Vec::new();
     for (list, (key, index)) in advertised.chain(retired) {
         let index: usize = index;
@@ -238,13 +251,7 @@ impl Rail for SolanaRail {
         Ok(None)
     }
 
-    fn sign(
-        &self,
-        lane: &LaneId,
-        _: u64,
-        cargo: &[&Authorization],
-        _: &Quote,
-    ) -> Result<Vec<SignedTx>, RailFault> {
+    fn sign(&self, lane: &LaneId, _: u64, cargo: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, RailFault> {
         const OPERATION: &str = "sign";
         let ours = self.lanes.iter().zip(&self.fee_payers).find(|(ours, _)| *ours == lane);
         let (_, fee_payer) = ours.ok_or_else(|| self.fault(OPERATION, "the lane is not one of this rail's"))?;

@@ -11,9 +11,7 @@ use solana_pubkey::Pubkey;
 use super::blockhashes::Blockhashes;
 use super::listing::{Asset, Listing};
 use super::mint;
-use super::node::{
-    ACCOUNTS_MAX, Account, InContext, LatestBlockhash, Node, accounts_call, latest_blockhash_call,
-};
+use super::node::{ACCOUNTS_MAX, Account, InContext, LatestBlockhash, Node, accounts_call, latest_blockhash_call};
 use super::programs::{RECENT_BLOCKHASHES, SYSTEM};
 use super::settings::TokenProgram;
 use crate::chain::rpc::{Call, Rpc, RpcError};
@@ -37,11 +35,7 @@ pub(super) struct Expected<'a> {
 ///
 /// # Errors
 /// What was expected and what was found; without the endpoint's address.
-pub(super) async fn prove(
-    rpc: Rpc,
-    listing: &Listing,
-    expected: &Expected<'_>,
-) -> Result<(Node, Blockhashes), String> {
+pub(super) async fn prove(rpc: Rpc, listing: &Listing, expected: &Expected<'_>) -> Result<(Node, Blockhashes), String> {
     let genesis_hash: String = ask(&rpc, "getGenesisHash").await?;
     if !genesis_hash.starts_with(expected.genesis_hash) {
         return Err(format!(
@@ -100,9 +94,14 @@ async fn prove_accounts(node: &Node, listing: &Listing, fee_payers: &[Pubkey]) -
 }
 
 async fn read_accounts(node: &Node, addresses: &[Pubkey]) -> Result<Vec<Option<Account>>, String> {
-    let mut answers = node.ask(OPERATION, &[accounts_call(addresses)]).await.map_err(|fault| fault.cause)?;
+    let mut answers = node
+        .ask(OPERATION, &[accounts_call(addresses)])
+        .await
+        .map_err(|fault| fault.cause)?;
     let accounts: Result<InContext<Vec<Option<Account>>>, _> = node.read(OPERATION, answers.pop());
-    accounts.map(|it| it.value).map_err(|fault| format!("getMultipleAccounts: {}", fault.cause))
+    accounts
+        .map(|it| it.value)
+        .map_err(|fault| format!("getMultipleAccounts: {}", fault.cause))
 }
 
 fn prove_asset(asset: &Asset, account: Option<&Account>) -> Result<(), String> {
