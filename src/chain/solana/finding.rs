@@ -251,3 +251,7 @@ fn bounded(text: &str) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "finding_tests.rs"]
+mod tests;

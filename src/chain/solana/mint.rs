@@ -253,7 +253,7 @@ mod tests {
             ((27, vec![]), Some(Unfit::Unknown { number: 27 })),
             ((29, vec![]), Some(Unfit::Unknown { number: 29 })),
         ] {
-            assert_eq!(unfit(&[extension.clone()]), expected, "{extension:?}");
+            assert_eq!(unfit(std::slice::from_ref(&extension)), expected, "{extension:?}");
             // Wherever it stands.
             let among = [(12, vec![1; 32]), extension.clone(), (26, vec![0; 33])];
             assert_eq!(unfit(&among), expected, "{extension:?} among others");

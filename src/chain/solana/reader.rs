@@ -56,11 +56,6 @@ impl Reader {
         }
     }
 
-    /// The node.
-    pub(super) fn node(&self) -> &Node {
-        &self.node
-    }
-
     fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing panics while holding it.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -199,3 +194,7 @@ fn accounts_of(body: &Body) -> impl Iterator<Item = Pubkey> {
     let mint = (body.asset.program == TokenProgram::Token2022).then_some(body.asset.mint);
     body.source.into_iter().chain([body.destination]).chain(mint)
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;
