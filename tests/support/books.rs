@@ -79,7 +79,7 @@ pub(crate) async fn books_agree(world: &World) {
 }
 
 /// Holds the books of one network against its chain.
-pub(crate) async fn books_agree_on(world: &World, network: &str, anvil: &Anvil) {
+pub(crate) async fn books_agree_on<N>(world: &World<N>, network: &str, anvil: &Anvil) {
     records_agree(&world.db).await;
     let payments: Vec<Payment> = sqlx::query_as(PAYMENTS)
         .bind(network)
@@ -175,7 +175,7 @@ struct Transaction {
 }
 
 /// The chain shows no transaction of our signers that is not on record, and each where the record says.
-async fn transactions_agree(world: &World, network: &str, anvil: &Anvil) {
+async fn transactions_agree<N>(world: &World<N>, network: &str, anvil: &Anvil) {
     let sql = "select tx, nonce, block_hash from chain_transactions where network = $1";
     let recorded: Vec<Transaction> = sqlx::query_as(sql)
         .bind(network)

@@ -73,7 +73,7 @@ async fn payment_agrees(node: &Surfpool, payment: &Payment) {
             assert_eq!(payment.landed_tx.as_ref(), payment.txs.first(), "{payment:?}");
             assert_eq!(payment.landed_log_index, Some(TRANSFER_AT), "{payment:?}");
             assert_eq!(payment.landed_height, found["slot"].as_i64(), "{payment:?}");
-            let how = json!({"transactionDetails": "none", "rewards": false, "maxSupportedTransactionVersion": 0});
+            let how = json!({"commitment": "confirmed", "transactionDetails": "none", "rewards": false});
             let block = node.call("getBlock", json!([found["slot"], how])).await;
             assert_eq!(
                 payment.landed_hash.as_deref(),

@@ -7,3 +7,29 @@ pub(crate) mod programs;
 pub(crate) mod surfpool;
 pub(crate) mod transaction;
 pub(crate) mod world;
+
+use super::payer::Envelope;
+use super::proxy::Call;
+
+/// The trial of a payment.
+pub(crate) fn simulation(call: &Call) -> bool {
+    call.method == "simulateTransaction"
+}
+
+/// What became of transactions.
+pub(crate) fn statuses(call: &Call) -> bool {
+    call.method == "getSignatureStatuses"
+}
+
+/// What a transaction did.
+pub(crate) fn history(call: &Call) -> bool {
+    call.method == "getTransaction"
+}
+
+/// x402's word in this version, where version 1 leaves out its beginning.
+pub(crate) fn words(envelope: Envelope, word: &str) -> String {
+    match envelope {
+        Envelope::V1 => word.to_owned(),
+        Envelope::V2 => format!("invalid_exact_svm_{word}"),
+    }
+}

@@ -208,6 +208,13 @@ impl Surfpool {
             .await;
     }
 
+    /// Sets what a wallet has, wherever it was left.
+    pub(crate) async fn set_lamports(&self, wallet: Pubkey, lamports: u64) {
+        let mut account = self.account(wallet).await.unwrap();
+        account.lamports = lamports;
+        self.set_account(wallet, &account).await;
+    }
+
     pub(crate) async fn lamports(&self, address: Pubkey) -> u64 {
         self.account(address).await.map_or(0, |it| it.lamports)
     }

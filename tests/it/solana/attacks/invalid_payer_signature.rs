@@ -63,7 +63,6 @@ fn signatures_of_others_and_of_other_messages() {
         let message = payment.message().bytes();
         let signed = |signature: [u8; 64]| transaction(&[[0; 64], signature], &message);
         let good = payment.payer.signer.sign(&message).to_bytes();
-        valid(world, "the payer's", &payment, &signed(good)).await;
 
         let another = world.node.at.payers[1].signer.sign(&message).to_bytes();
         let elsewhere = payment
@@ -87,6 +86,7 @@ fn signatures_of_others_and_of_other_messages() {
         ] {
             refused(world, case, &payment, &signed(signature), &invalid()).await;
         }
+        valid(world, "the payer's", &payment, &signed(good)).await;
     });
 }
 
@@ -137,7 +137,7 @@ fn more_signatures_than_are_paid_for() {
         };
         valid(world, "three", &payment, &with(&[1])).await;
         refused(world, "four", &payment, &with(&[1, 2]), &refusal).await;
-        refused(world, "ten", &payment, &with(&[1, 2, 3, 4, 5, 6, 7, 8]), &refusal).await;
+        refused(world, "six", &payment, &with(&[1, 2, 3, 4]), &refusal).await;
     });
 }
 

@@ -22,7 +22,9 @@ fn every_wrong_count_in_the_header() {
                 let body = payment.body_with(Envelope::V2, &wire);
                 let reason = caller.post("/verify", &body).await.invalid();
                 assert!(reason.starts_with("invalid_exact_svm_"), "{place}: {value}: {reason}");
-                assert_eq!(shown(world, &wire), 0, "{place}: {value}: {reason}");
+                // What is written to may be called read-only by so many that the chain has to say no.
+                let is_shown = (place, value) == (2, 5);
+                assert_eq!(shown(world, &wire) > 0, is_shown, "{place}: {value}: {reason}");
             }
         }
     });
@@ -52,8 +54,8 @@ fn signatures_that_agree_with_a_wrong_header() {
         for (required, refusal) in [
             (0, undecodable.clone()),
             (1, undecodable.clone()),
-            (5, excessive),
-            (9, undecodable),
+            (4, excessive),
+            (5, undecodable),
         ] {
             let wire = payment.wire_in(|it| it.header[0] = required);
             refused(world, &required.to_string(), &payment, &wire, &refusal).await;

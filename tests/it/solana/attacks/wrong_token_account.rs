@@ -58,7 +58,7 @@ fn out_of_an_account_that_is_not_the_payers() {
             (
                 "another token's",
                 associated_account(good.payer.address, TOKEN_2022, at.mints["pyusd"].address),
-                "simulation_failed",
+                "insufficient_balance",
             ),
             ("none", at.seller_without_accounts.address, "insufficient_balance"),
         ] {
