@@ -20,10 +20,14 @@ mod node;
 mod payload;
 mod probe;
 mod programs;
+#[cfg(test)]
+mod rail_trials;
 mod reader;
 mod settings;
 mod sighting;
 mod subscription;
+#[cfg(test)]
+mod surfpool;
 mod terms;
 mod transaction;
 #[cfg(test)]
