@@ -1,13 +1,15 @@
-// One purchase over protocol version 1: official Express server, official fetch client, our facilitator between them.
+// One purchase in version 1 on an EVM chain, our facilitator between the official Express server and fetch client.
 import { createWalletClient, http, publicActions } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { baseSepolia } from 'viem/chains';
 import { paymentMiddleware } from 'x402-express';
 import { wrapFetchWithPayment } from 'x402-fetch';
-import { PATH, run, USDC } from './shop.mjs';
+import { evm, USDC } from './evm-chain.mjs';
+import { PATH, run } from './shop.mjs';
 
 await run({
   protocol: 'v1',
+  chain: evm,
   paymentHeader: 'X-PAYMENT',
   responseHeader: 'X-PAYMENT-RESPONSE',
   paywall({ facilitatorUrl, payTo, price }) {

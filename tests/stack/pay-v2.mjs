@@ -1,16 +1,18 @@
-// One purchase over protocol version 2: official Express server, official fetch client, our facilitator between them.
+// One purchase in version 2 on an EVM chain, our facilitator between the official Express server and fetch client.
 import { HTTPFacilitatorClient } from '@x402/core/server';
 import { ExactEvmScheme as ClientScheme } from '@x402/evm/exact/client';
 import { ExactEvmScheme as ServerScheme } from '@x402/evm/exact/server';
 import { paymentMiddleware, x402ResourceServer } from '@x402/express';
 import { wrapFetchWithPayment, x402Client } from '@x402/fetch';
 import { privateKeyToAccount } from 'viem/accounts';
-import { PATH, run, USDC } from './shop.mjs';
+import { evm, USDC } from './evm-chain.mjs';
+import { PATH, run } from './shop.mjs';
 
 const NETWORK = 'eip155:84532';
 
 await run({
   protocol: 'v2',
+  chain: evm,
   paymentHeader: 'PAYMENT-SIGNATURE',
   responseHeader: 'PAYMENT-RESPONSE',
   paywall({ facilitatorUrl, payTo, price }) {

@@ -1,11 +1,10 @@
-// What pay-v1.mjs and pay-v2.mjs share: everything that is not the official server or client of one protocol version.
+// What the pay-*.mjs share: everything that is neither the official server or client of one protocol version nor a
+// matter of one chain.
 import express from 'express';
 
-export const USDC = { address: '0x036CbD53842c5426634e7929541eC2318f3dCF7e', name: 'USDC', version: '2', decimals: 6 };
 export const PATH = '/report';
 const CONTENT = { report: 'what the payment was for' };
 const TIME_LIMIT_MS = 60_000;
-const TRANSFER = '0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef';
 
 // stdout carries the one JSON line; whatever a library says goes elsewhere.
 console.log = console.info = console.debug = console.error;
@@ -14,7 +13,7 @@ function settings() {
   const missing = ['FACILITATOR_URL', 'RPC_URL', 'PAYER_KEY', 'PAY_TO'].filter((name) => !process.env[name]);
   if (missing.length > 0) throw new Error(`not set: ${missing.join(', ')}`);
   const { FACILITATOR_URL, RPC_URL, PAYER_KEY, PAY_TO, PRICE = '10000' } = process.env;
-  if (!/^[1-9][0-9]*$/.test(PRICE)) throw new Error(`PRICE must be atomic units of USDC, not ${JSON.stringify(PRICE)}`);
+  if (!/^[1-9][0-9]*$/.test(PRICE)) throw new Error(`PRICE must be atomic units, not ${JSON.stringify(PRICE)}`);
   return { facilitatorUrl: FACILITATOR_URL, rpcUrl: RPC_URL, payerKey: PAYER_KEY, payTo: PAY_TO, price: PRICE };
 }
 
@@ -38,34 +37,7 @@ async function describe(response) {
   return parts.join('; ');
 }
 
-async function rpc(url, method, ...params) {
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-  });
-  const { result, error } = await response.json();
-  if (error) throw new Error(`${method}: ${error.message}`);
-  return result;
-}
-
-// The facilitator's word is not proof: the token's own Transfer event is.
-async function checkMoved({ rpcUrl, payTo, price }, { transaction, payer }) {
-  const receipt = await rpc(rpcUrl, 'eth_getTransactionReceipt', transaction);
-  if (receipt?.status !== '0x1') throw new Error(`transaction ${transaction} did not succeed on chain`);
-  const topic = (address) => `0x${address.slice(2).toLowerCase().padStart(64, '0')}`;
-  const moved = receipt.logs.some(
-    ({ address, topics, data }) =>
-      address.toLowerCase() === USDC.address.toLowerCase() &&
-      topics[0] === TRANSFER &&
-      topics[1] === topic(payer) &&
-      topics[2] === topic(payTo) &&
-      BigInt(data) === BigInt(price),
-  );
-  if (!moved) throw new Error(`transaction ${transaction} does not move ${price} from ${payer} to ${payTo}`);
-}
-
-async function buy({ protocol, paymentHeader, responseHeader, paywall, client }) {
+async function buy({ protocol, chain, paymentHeader, responseHeader, paywall, client }) {
   const shop = settings();
   const url = await open(paywall(shop));
 
@@ -79,24 +51,26 @@ async function buy({ protocol, paymentHeader, responseHeader, paywall, client })
     sent = request.headers.get(paymentHeader) ?? sent;
     return fetch(request);
   };
-  const paid = await client(watched, shop)(url, { method: 'GET' });
+  const pay = await client(watched, shop);
+  const paid = await pay(url, { method: 'GET' });
   if (paid.status !== 200) throw new Error(`paid request: ${await describe(paid)}`);
   const receipt = paid.headers.get(responseHeader);
   if (!sent || !receipt) throw new Error(`the payment left no ${sent ? responseHeader : paymentHeader} header`);
 
-  const { nonce, from } = decode(sent).payload.authorization;
   const { success, transaction, network, payer } = decode(receipt);
   if (success !== true)
     throw new Error(`content was served though the settlement says ${JSON.stringify(decode(receipt))}`);
-  if (payer?.toLowerCase() !== from.toLowerCase())
-    throw new Error(`paid by ${from}, but the settlement names ${payer}`);
-  await checkMoved(shop, { transaction, payer });
+  const signer = await chain.payerOf(shop.payerKey);
+  if (!chain.same(payer, signer)) throw new Error(`paid by ${signer}, but the settlement names ${payer}`);
+  // The facilitator's word is not proof; the chain's is.
+  if (!(await chain.hasMoved(shop, { transaction, payer })))
+    throw new Error(`transaction ${transaction} does not move ${shop.price} from ${payer} to ${shop.payTo}`);
   return {
     protocol,
     unpaidStatus: unpaid.status,
     paidStatus: paid.status,
     content: await paid.json(),
-    nonce,
+    nonce: chain.nonceOf(decode(sent).payload),
     payer,
     transaction,
     network,
