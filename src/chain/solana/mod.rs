@@ -24,11 +24,15 @@ mod reader;
 mod settings;
 mod sighting;
 mod subscription;
+#[cfg(test)]
+mod surfpool;
 mod terms;
 mod transaction;
 #[cfg(test)]
 mod trials;
 mod watch;
+#[cfg(test)]
+mod watch_trials;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
