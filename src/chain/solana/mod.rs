@@ -33,6 +33,8 @@ mod transaction;
 #[cfg(test)]
 mod trials;
 mod watch;
+#[cfg(test)]
+mod watch_trials;
 
 use std::sync::Arc;
 use std::time::Duration;
