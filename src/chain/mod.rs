@@ -4,6 +4,7 @@
 //! here before anything is served.
 
 pub mod evm;
+mod json;
 mod secret;
 pub mod solana;
 
