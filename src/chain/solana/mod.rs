@@ -1,6 +1,15 @@
 //! The `exact` scheme on Solana: transactions that the payer builds and signs, and we pay the fee of.
 
+mod body;
+mod instructions;
+mod listing;
+mod payload;
+mod programs;
 mod settings;
+mod terms;
+mod transaction;
+#[cfg(test)]
+mod trials;
 
 use async_trait::async_trait;
 use solana_pubkey::Pubkey;
