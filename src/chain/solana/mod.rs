@@ -5,6 +5,7 @@ mod instructions;
 mod listing;
 mod payload;
 mod programs;
+mod recipients;
 mod settings;
 mod terms;
 mod transaction;
