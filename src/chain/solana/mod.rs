@@ -23,6 +23,7 @@ mod programs;
 #[cfg(test)]
 mod rail_trials;
 mod reader;
+mod recipients;
 mod settings;
 mod sighting;
 mod subscription;
