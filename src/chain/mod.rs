@@ -5,8 +5,8 @@
 
 mod coalesce;
 pub mod evm;
-mod rpc;
 mod json;
+mod rpc;
 mod secret;
 pub mod solana;
 

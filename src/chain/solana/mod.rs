@@ -1,11 +1,12 @@
 //! The `exact` scheme on Solana: transactions that the payer builds and signs, and we pay the fee of.
 
-mod node;
 mod body;
 mod instructions;
 mod listing;
+mod node;
 mod payload;
 mod programs;
+mod recipients;
 mod settings;
 mod terms;
 mod transaction;
