@@ -37,10 +37,17 @@ const DIRECTIONS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only under these paths.
-const FENCES: [(&str, &[&str]); 7] = [
+const FENCES: [(&str, &[&str]); 14] = [
     ("alloy", &["src/chain/evm/"]),
     ("secp256k1", &["src/chain/evm/"]),
-    ("reqwest", &["src/chain/evm/rpc.rs"]),
+    ("ed25519_dalek", &["src/chain/solana/"]),
+    ("solana_hash", &["src/chain/solana/"]),
+    ("solana_message", &["src/chain/solana/"]),
+    ("solana_pubkey", &["src/chain/solana/"]),
+    ("solana_pubsub_client", &["src/chain/solana/"]),
+    ("solana_signature", &["src/chain/solana/"]),
+    ("solana_transaction", &["src/chain/solana/"]),
+    ("reqwest", &["src/chain/rpc.rs"]),
     ("sqlx", &["src/store/"]),
     ("axum", &["src/http/"]),
     ("tower", &["src/http/"]),

@@ -3,7 +3,10 @@
 //! A family implements [`Rail`]; nothing outside its folder knows its encodings. What is configured is proven
 //! here before anything is served.
 
+mod coalesce;
 pub mod evm;
+mod json;
+mod rpc;
 mod secret;
 pub mod solana;
 

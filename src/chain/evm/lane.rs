@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::eip3009::{Call3, MULTICALL3, Multicall3};
-use super::rpc::{Call, Rpc, RpcError, bounded};
+use crate::chain::rpc::{Call, Rpc, RpcError, bounded};
 use crate::domain::amount::Amount;
 use crate::domain::rail::{Delivery, Quote, RailFault, SignedTx, TxId};
 

@@ -1,11 +1,10 @@
 //! The `exact` scheme on EVM chains: EIP-3009 transfers that the payer signs and we send.
 //!
-//! Reading a payment (`payload`), asking the chain about it (`coalesce`, `reader`, `lens`), paying for it (`lane`)
+//! Reading a payment (`payload`), asking the chain about it (`reader`, `lens`), paying for it (`lane`)
 //! and seeing what became of it (`watch`) are separate and meet only here. They share one thing: the
 //! authorization's stored form (`body`).
 
 mod body;
-mod coalesce;
 mod eip3009;
 mod evidence;
 mod finding;
@@ -16,7 +15,6 @@ mod node;
 mod payload;
 mod probe;
 mod reader;
-mod rpc;
 mod search;
 mod settings;
 mod signature;
@@ -30,15 +28,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::body::{Body, Wallet};
-use self::coalesce::Coalescer;
 use self::lane::{Fees, Signer, TransferCall};
 use self::lens::{Caps, Question};
 use self::listing::{Listing, checksummed};
 use self::reader::Reader;
-use self::rpc::Rpc;
 pub use self::settings::{AssetSettings, Settings, Wei};
 use self::strangers::Strangers;
 use super::Unservable;
+use super::coalesce::Coalescer;
+use super::rpc::{Rpc, TIMEOUT_DEFAULT};
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
@@ -64,7 +62,7 @@ pub struct EvmRail {
     /// One for each lane, in the same order.
     signers: Vec<Signer>,
     listing: Listing,
-    coalescer: Coalescer,
+    coalescer: Coalescer<Reader>,
     strangers: Strangers,
     fees: Fees,
     confirmations: u64,
@@ -94,7 +92,7 @@ impl EvmRail {
             signature: settings.gas_signature_max,
             transfer: settings.gas_transfer_max,
         };
-        let rpc = Rpc::new(settings.id.clone(), settings.rpc_url.expose(), rpc::TIMEOUT_DEFAULT)?;
+        let rpc = Rpc::new(settings.id.clone(), settings.rpc_url.expose(), TIMEOUT_DEFAULT)?;
         let reader = Reader::new(rpc, caps, settings.gas_deployment_max);
         probe::prove(&reader, &listing).await?;
         let block_time = Duration::from_millis(settings.block_time_ms);

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::eip3009::Token;
 use super::evidence::{Header, Receipt, Target};
-use super::rpc::{Call, Rpc, RpcError};
+use crate::chain::rpc::{Call, Rpc, RpcError};
 use crate::domain::rail::{ChainPoint, RailFault};
 
 pub(super) const OPERATION: &str = "observe";
@@ -349,8 +349,8 @@ mod tests {
     use alloy::primitives::Address;
     use serde_json::Value;
 
-    use super::super::rpc::tests::node;
     use super::*;
+    use crate::chain::rpc::tests::node;
 
     fn block(height: u64) -> Value {
         json!({"number": quantity(height), "hash": B256::with_last_byte(9), "timestamp": "0x64", "transactions": []})

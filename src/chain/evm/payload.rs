@@ -1,23 +1,18 @@
 //! The `exact` scheme's payload on EVM (EIP-3009 method), from JSON text to an authorization.
 //!
-//! Typed from the first byte: no key counts twice, no number has two spellings, and whatever is wrong is said
-//! with its path in the caller's request. All that can be checked without the chain and without a clock is
-//! checked here.
-
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
+//! No number has two spellings, and whatever is wrong is said with its path in the caller's request. All that can be
+//! checked without the chain and without a clock is checked here.
 
 use alloy::primitives::{Address, B256, Bytes};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::body::{Body, Domain, Wallet};
 use super::eip3009;
 use super::listing::{Listing, checksummed};
 use super::settings::parse_address;
 use super::signature::{self, Unwrapped};
+use crate::chain::json::{EXTRA, Object, PAYLOAD, Text, malformed, read};
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey, Window};
 use crate::domain::rejection::{Malformed, Refused, Rejection};
@@ -28,20 +23,11 @@ use crate::domain::time::Timestamp;
 /// 48 KiB of one question to the chain.
 const SIGNATURE_BYTES_MAX: usize = 16 * 1024;
 
-const PAYLOAD: &str = "paymentPayload.payload";
-const EXTRA: &str = "paymentRequirements.extra";
 const ADDRESS: &str = "an address: 0x and 40 hexadecimal digits";
 const NONCE: &str = "32 bytes: 0x and 64 hexadecimal digits";
 const SECONDS: &str = "Unix seconds: a decimal string without sign or leading zero, below 2^64";
 const UNITS: &str = "atomic units: a decimal string without sign or leading zero, below 2^128";
 const SIGNATURE: &str = "a signature: 0x and an even number of hexadecimal digits, at most 16 KiB";
-
-/// A JSON object, and not the array that serde would take for one.
-struct Object<T>(T);
-
-/// A JSON string, borrowed from the request where it has no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 struct Payload<'a> {
@@ -260,62 +246,6 @@ fn signature_bytes(text: Option<&Text<'_>>) -> Result<Vec<u8>, Malformed> {
         .filter(|digits| digits.len() / 2 <= SIGNATURE_BYTES_MAX)
         .and_then(|digits| hex::decode(digits).ok())
         .ok_or_else(|| malformed(format!("{PAYLOAD}.signature"), SIGNATURE))
-}
-
-fn malformed(path: String, expected: &str) -> Malformed {
-    Malformed {
-        path,
-        expected: expected.to_owned(),
-    }
-}
-
-/// Reads JSON text as `T`. Where that fails it is read again to find out at which path, so that the usual case
-/// keeps no track of paths.
-fn read<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, Malformed> {
-    if let Ok(value) = serde_json::from_str(text) {
-        return Ok(value);
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let failed = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err();
-    let Some(failed) = failed else {
-        return Err(malformed(root.to_owned(), "one JSON object and nothing after it"));
-    };
-    let inner = failed.path().to_string();
-    let path = if inner == "." {
-        root.to_owned()
-    } else {
-        format!("{root}.{inner}")
-    };
-    let said = failed.into_inner().to_string();
-    Err(malformed(path, &expectation(&said)))
-}
-
-/// What serde expected, without what it found: that may be part of a signature.
-fn expectation(said: &str) -> String {
-    if said.starts_with("duplicate field") {
-        return "each key once".to_owned();
-    }
-    let expected = said
-        .rsplit_once("expected ")
-        .map_or("well-formed JSON", |(_, rest)| rest);
-    let expected = expected.rsplit_once(" at line ").map_or(expected, |(rest, _)| rest);
-    expected.to_owned()
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OnlyMap<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMap<T> {
-            type Value = T;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-        deserializer.deserialize_map(OnlyMap(PhantomData)).map(Self)
-    }
 }
 
 #[cfg(test)]

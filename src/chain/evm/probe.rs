@@ -15,7 +15,7 @@ use super::eip3009::{MULTICALL3, Token};
 use super::lens::{Finding, Question};
 use super::listing::{Asset, Listing};
 use super::reader::Reader;
-use super::rpc::{Call, Rpc, RpcError};
+use crate::chain::rpc::{Call, Rpc, RpcError};
 use crate::domain::rail::AuthorizationState;
 
 const OPERATION: &str = "start-up proof";

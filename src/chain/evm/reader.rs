@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::eip3009::{self, Token, Wallet1271};
 use super::lens::{self, Answer, Caps, Finding, Question};
-use super::rpc::{Call, Rpc, RpcError};
+use crate::chain::coalesce::Read;
+use crate::chain::rpc::{Call, Rpc, RpcError};
 use crate::domain::rail::{AuthorizationState, RailFault};
 
 /// How many questions one batch of reads carries: six calls each and one for all, within the 100 that hosted
@@ -92,32 +93,6 @@ impl Reader {
     /// Takes heights from the node instead of the lens from now on.
     pub(super) fn ask_height(&self) {
         self.asks_height.store(true, Ordering::Relaxed);
-    }
-
-    /// Answers for all the questions, in their order. A question that deploys must be asked by itself, since its
-    /// gas is everybody's.
-    ///
-    /// # Errors
-    /// The chain could not be asked; nothing is known about any of them.
-    pub(super) async fn read(&self, questions: &[&Question]) -> Result<Vec<Answer>, RailFault> {
-        if !self.refuses_lens.load(Ordering::Relaxed) {
-            match self.through_lens(questions).await {
-                Ok(answers) => return Ok(answers),
-                Err(RpcError::Node { message, .. }) if is_about_init_code(&message) => {
-                    tracing::warn!(
-                        network = %self.rpc.network(),
-                        "the node does not run the lens any more: asking by batches of reads instead"
-                    );
-                    self.forgo_lens();
-                }
-                Err(error) => return Err(self.rpc.refused("inspect", error)),
-            }
-        }
-        let mut answers = Vec::with_capacity(questions.len());
-        for chunk in questions.chunks(BATCH_QUESTIONS_MAX) {
-            answers.extend(self.by_batch(chunk).await?);
-        }
-        Ok(answers)
     }
 
     /// Asks through the lens.
@@ -273,6 +248,54 @@ impl Reader {
             Some(Err(error)) => Err(self.rpc.refused(OPERATION, error)),
             None => Err(self.rpc.fault(OPERATION, "the batch came back short")),
         }
+    }
+}
+
+impl Read for Reader {
+    type Question = Question;
+    type Finding = Finding;
+
+    /// A usual question takes 81,000 gas, and four million for all is well below what nodes allow a call (geth: 50
+    /// million).
+    const QUESTIONS_MAX: usize = 50;
+    const UNANSWERED: &'static str = "the node gives one call too little gas to examine a payment";
+
+    fn size(&self, question: &Question) -> usize {
+        question.bytes()
+    }
+
+    fn room(&self) -> usize {
+        lens::room()
+    }
+
+    /// A question that deploys is asked by itself, since its gas is everybody's.
+    fn goes_alone(&self, question: &Question) -> bool {
+        question.deploys
+    }
+
+    async fn read(&self, questions: &[&Question]) -> Result<Vec<Answer>, RailFault> {
+        if !self.refuses_lens.load(Ordering::Relaxed) {
+            match self.through_lens(questions).await {
+                Ok(answers) => return Ok(answers),
+                Err(RpcError::Node { message, .. }) if is_about_init_code(&message) => {
+                    tracing::warn!(
+                        network = %self.rpc.network(),
+                        "the node does not run the lens any more: asking by batches of reads instead"
+                    );
+                    self.forgo_lens();
+                }
+                Err(error) => return Err(self.rpc.refused("inspect", error)),
+            }
+        }
+        let mut answers = Vec::with_capacity(questions.len());
+        for chunk in questions.chunks(BATCH_QUESTIONS_MAX) {
+            answers.extend(self.by_batch(chunk).await?);
+        }
+        Ok(answers)
+    }
+
+    fn fault(&self, cause: &str) -> RailFault {
+        self.rpc.fault("inspect", cause)
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::evidence::{AUTHORIZATION_CANCELED, AUTHORIZATION_USED, Log, Target};
 use super::node::{Node, OPERATION, quantity};
-use super::rpc::RpcError;
+use crate::chain::rpc::RpcError;
 use crate::domain::rail::RailFault;
 
 /// The most blocks in one query; hosted nodes refuse more than 2,000 to 10,000.

@@ -10,8 +10,8 @@ use alloy::primitives::B256;
 
 use super::evidence::{Receipt, Target, Use, use_in};
 use super::node::Node;
-use super::rpc::Rpc;
 use super::search::{Seeker, search};
+use crate::chain::rpc::Rpc;
 use crate::domain::rail::{ChainPoint, Mined, Observation, RailFault, Sighting, TxId, Watched};
 use crate::domain::settlement::{CannotLand, Landed, Setback};
 

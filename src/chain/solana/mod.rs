@@ -1,36 +1,175 @@
 //! The `exact` scheme on Solana: transactions that the payer builds and signs, and we pay the fee of.
+//!
+//! Reading and judging what the payer built (`payload`, `instructions`), asking the chain about it (`reader`,
+//! `finding`), completing it (`fee_payer`), handing it over (`deliver`) and seeing what became of it (`watch`) are
+//! separate and meet only here. They share one thing: the authorization's stored form (`body`). The payer's signature
+//! is over the fee payer, so there is one lane for each fee payer, and each payment has the lane that it was made
+//! out to.
 
+mod balance;
+mod blockhashes;
+mod body;
+mod deliver;
+mod evidence;
+mod fee_payer;
+mod finding;
+mod instructions;
+mod listing;
+mod mint;
+mod node;
+mod payload;
+mod probe;
+mod programs;
+#[cfg(test)]
+mod rail_trials;
+mod reader;
+mod recipients;
 mod settings;
+mod sighting;
+mod subscription;
+#[cfg(test)]
+mod surfpool;
+mod terms;
+mod transaction;
+#[cfg(test)]
+mod trials;
+mod watch;
+#[cfg(test)]
+mod watch_trials;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
 use solana_pubkey::Pubkey;
 
+use self::balance::Balances;
+use self::body::Body;
+use self::fee_payer::FeePayer;
+use self::listing::Listing;
+use self::node::Node;
+use self::probe::Expected;
+use self::reader::Reader;
 pub use self::settings::{AssetSettings, Commitment, Settings, TokenProgram};
+use self::subscription::Subscriptions;
 use super::Unservable;
+use super::coalesce::Coalescer;
+use super::rpc::{Rpc, TIMEOUT_DEFAULT};
+use super::secret::Secret;
+use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
-use crate::domain::network::RailId;
-use crate::domain::rail::Watched;
+use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId,
+    Advertised, Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId, Watched,
 };
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::task::Tasks;
 
+/// How many transactions are signed with one commit. Each is on its own: only the commit is shared.
+const BATCH_MAX: usize = 64;
+
+/// How many transactions of a fee payer may be out at once. None waits for another.
+const IN_FLIGHT_MAX: usize = 512;
+
+/// A leader that is not at hand drops what it is sent, so what is not in a block is sent again soon.
+const REDELIVER_EVERY: Duration = Duration::from_secs(2);
+
+/// How many blocks apart two looks at a confirmed payment are: some four until it is final.
+const RECHECK_BLOCKS: u32 = 8;
+
+/// After how many blocks a payment under way is also searched for in the node's history: the node keeps what is
+/// newer at hand.
+const PATIENCE_BLOCKS: u32 = 100;
+
 /// `exact` on one Solana cluster.
 #[derive(Debug)]
-pub struct SolanaRail(std::convert::Infallible);
+pub struct SolanaRail {
+    id: RailId,
+    pace: Pace,
+    lanes: Vec<LaneId>,
+    /// One for each lane, in the same order; those that are advertised no more come last.
+    fee_payers: Vec<FeePayer>,
+    listing: Listing,
+    node: Arc<Node>,
+    coalescer: Coalescer<Reader>,
+    balances: Arc<Balances>,
+    subscriptions: Option<Subscriptions>,
+    commitment: Commitment,
+    lifetime_min_blocks: u64,
+}
 
 impl SolanaRail {
     /// The rail of this cluster, once it is proven to be what the settings say.
     ///
     /// # Errors
     /// What was expected and what was found. Never repeats a key or the endpoint's address.
-    pub async fn connect(settings: &Settings, _tasks: &Tasks) -> Result<Self, Unservable> {
-        Err(Unservable {
+    pub async fn connect(settings: &Settings, tasks: &Tasks) -> Result<Self, Unservable> {
+        Self::proven(settings, tasks).await.map_err(|what| Unservable {
             network: settings.id.clone(),
-            what: "not yet".into(),
+            what,
         })
+    }
+
+    async fn proven(settings: &Settings, tasks: &Tasks) -> Result<Self, String> {
+        settings.check()?;
+        let fee_payers = fee_payers(settings)?;
+        let addresses: Vec<Pubkey> = fee_payers.iter().map(|it| *it.address()).collect();
+        let advertised: Vec<Pubkey> = addresses.iter().take(settings.signers.len()).copied().collect();
+        let listing = Listing::of(settings, addresses);
+        let rpc = Rpc::new(settings.id.clone(), settings.rpc_url.expose(), TIMEOUT_DEFAULT)?;
+        let expected = Expected {
+            genesis_hash: settings.genesis_hash.as_deref().unwrap_or(settings.id.reference()),
+            fee_payers: &advertised,
+        };
+        let (node, blockhashes) = probe::prove(rpc, &listing, &expected).await?;
+        let node = Arc::new(node);
+        let balances = Balances::start(Arc::clone(&node), advertised, settings.balance_min_lamports, tasks)
+            .await
+            .map_err(|fault| fault.cause)?;
+        let block_time = Duration::from_millis(settings.block_time_ms);
+        let lane = |fee_payer: &FeePayer| LaneId {
+            network: settings.id.clone(),
+            signer: fee_payer.address().to_string(),
+        };
+        let reader = Reader::new(Arc::clone(&node), blockhashes, block_time);
+        let subscribe = |url: &Secret| Subscriptions::start(settings.id.clone(), url, tasks);
+        Ok(Self {
+            id: RailId {
+                scheme: Scheme::exact(),
+                network: settings.id.clone(),
+            },
+            pace: Pace {
+                batch_max: BATCH_MAX,
+                in_flight_max: IN_FLIGHT_MAX,
+                gather: Duration::ZERO,
+                redeliver: REDELIVER_EVERY,
+                recheck: block_time.saturating_mul(RECHECK_BLOCKS),
+                patience: block_time.saturating_mul(PATIENCE_BLOCKS),
+                block_time,
+                poll: Duration::from_millis(settings.poll_ms()),
+                // Counted in blocks, and only the chain knows how many are left.
+                lifetime_min_seconds: 0,
+            },
+            lanes: fee_payers.iter().map(lane).collect(),
+            fee_payers,
+            listing,
+            coalescer: Coalescer::new(reader, tasks.clone()),
+            node,
+            balances,
+            subscriptions: settings.ws_url.as_ref().map(subscribe),
+            commitment: settings.commitment,
+            lifetime_min_blocks: settings.lifetime_min_blocks,
+        })
+    }
+
+    fn fault(&self, operation: &'static str, cause: &str) -> RailFault {
+        self.node.rpc().fault(operation, cause)
+    }
+
+    fn body(&self, operation: &'static str, authorization: &Authorization) -> Result<Body, RailFault> {
+        Body::decode(&authorization.body).map_err(|error| self.fault(operation, &error.to_string()))
     }
 }
 
@@ -40,48 +179,117 @@ pub fn canonical_account(text: &str) -> Option<String> {
     text.parse::<Pubkey>().ok().map(|address| address.to_string())
 }
 
+/// The fee payers, those that are advertised first.
+fn fee_payers(settings: &Settings) -> Result<Vec<FeePayer>, String> {
+    let advertised = settings.signers.iter().zip(0..).map(|it| ("signers", it));
+    let retired = settings
+        .retired_signers
+        .iter()
+        .zip(0..)
+        .map(|it| ("retired_signers", it));
+    let mut fee_payers: Vec<FeePayer> = Vec::new();
+    for (list, (key, index)) in advertised.chain(retired) {
+        let index: usize = index;
+        let fee_payer = FeePayer::from_secret(key.expose()).map_err(|what| format!("{list}[{index}]: {what}"))?;
+        if fee_payers.iter().any(|other| other.address() == fee_payer.address()) {
+            return Err(format!("{list}[{index}]: expected each key once"));
+        }
+        fee_payers.push(fee_payer);
+    }
+    Ok(fee_payers)
+}
+
 #[async_trait]
 impl Rail for SolanaRail {
     fn id(&self) -> &RailId {
-        match self.0 {}
+        &self.id
     }
+
     fn pace(&self) -> &Pace {
-        match self.0 {}
+        &self.pace
     }
+
     fn lanes(&self) -> &[LaneId] {
-        match self.0 {}
+        &self.lanes
     }
+
+    /// The fee payers that have enough to pay with; payments are to be made out to the first of them. Always the same
+    /// one while it can pay: official servers ask more than once for one purchase, and refuse their own client when
+    /// they hear of another in between.
     fn advertised(&self) -> Advertised {
-        match self.0 {}
+        let able = self.balances.enough();
+        Advertised {
+            signers: able.iter().map(Pubkey::to_string).collect(),
+            extra: able
+                .first()
+                .map(|it| json!({ "feePayer": it.to_string() }).to_string().into()),
+        }
     }
-    fn decode(&self, _: &PaymentRequest) -> Result<Authorization, Refused> {
-        match self.0 {}
+
+    fn decode(&self, request: &PaymentRequest) -> Result<Authorization, Refused> {
+        payload::decode(&self.listing, request)
     }
-    fn key_of(&self, _: &str, _: &str, _: &str) -> Result<PaymentKey, Malformed> {
-        match self.0 {}
+
+    fn key_of(&self, asset: &str, payer: &str, nonce: &str) -> Result<PaymentKey, Malformed> {
+        payload::key_of(&self.listing, asset, payer, nonce)
     }
-    fn canonical_account(&self, _: &str) -> Option<String> {
-        match self.0 {}
+
+    fn canonical_account(&self, text: &str) -> Option<String> {
+        canonical_account(text)
     }
-    async fn inspect(&self, _: &Authorization) -> Result<Facts, RailFault> {
-        match self.0 {}
+
+    async fn inspect(&self, authorization: &Authorization) -> Result<Facts, RailFault> {
+        const OPERATION: &str = "inspect";
+        let body = self.body(OPERATION, authorization)?;
+        let finding = self.coalescer.ask(body.clone()).await?;
+        finding::facts(authorization, &body, &finding, self.lifetime_min_blocks)
+            .map_err(|cause| self.fault(OPERATION, &cause))
     }
+
+    /// What a transaction costs stands in it, and is bounded before it is accepted.
     async fn quote(&self) -> Result<Quote, RailFault> {
-        match self.0 {}
+        Ok(Quote { fee_max: 0, tip: 0 })
     }
+
     async fn lane_nonce(&self, _: &LaneId) -> Result<Option<u64>, RailFault> {
-        match self.0 {}
+        Ok(None)
     }
-    fn sign(&self, _: &LaneId, _: u64, _: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, RailFault> {
-        match self.0 {}
+
+    fn sign(&self, lane: &LaneId, _: u64, cargo: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, RailFault> {
+        const OPERATION: &str = "sign";
+        let ours = self.lanes.iter().zip(&self.fee_payers).find(|(ours, _)| *ours == lane);
+        let (_, fee_payer) = ours.ok_or_else(|| self.fault(OPERATION, "the lane is not one of this rail's"))?;
+        let sign = |authorization: &&Authorization| {
+            let transaction = self.body(OPERATION, authorization)?.transaction;
+            if transaction.fee_payer() != fee_payer.address() {
+                return Err(self.fault(OPERATION, "the transaction names another fee payer than the lane's"));
+            }
+            let sealed = fee_payer.seal(&transaction);
+            Ok(SignedTx {
+                id: sealed.id,
+                raw: sealed.raw,
+                cost_max: Amount::from_units(instructions::cost_max(&transaction)),
+                payments: 1,
+            })
+        };
+        cargo.iter().map(sign).collect()
     }
-    async fn deliver(&self, _: &[u8]) -> Delivery {
-        match self.0 {}
+
+    async fn deliver(&self, raw: &[u8]) -> Delivery {
+        if let Some(subscriptions) = &self.subscriptions {
+            subscriptions.listen_for(raw);
+        }
+        deliver::deliver(&self.node, raw).await
     }
-    async fn observe(&self, _: &[Watched<'_>], _: &[TxId]) -> Result<Sighting, RailFault> {
-        match self.0 {}
+
+    async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
+        watch::observe(&self.node, watched, others, self.commitment).await
     }
+
     async fn hint(&self) {
-        match self.0 {}
+        match &self.subscriptions {
+            Some(subscriptions) => subscriptions.heard().await,
+            None => std::future::pending().await,
+        }
     }
 }

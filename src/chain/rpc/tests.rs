@@ -7,7 +7,7 @@ use super::*;
 
 /// A node that gives each connection the next of these answers (status, body) and hangs up; after the last
 /// one it stays silent. Its address carries a key.
-pub(in crate::chain::evm) fn node(answers: Vec<(u16, String)>) -> Rpc {
+pub(in crate::chain) fn node(answers: Vec<(u16, String)>) -> Rpc {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {

@@ -1,4 +1,5 @@
-//! Lets concurrent verifications share calls to the node, without making a lone one wait.
+//! Lets concurrent verifications share calls to the node, without making a lone one wait. What is asked, and how, is
+//! the family's to say ([`Read`]).
 //!
 //! With nothing under way a question leaves at once and alone. Otherwise it waits with the others until a call
 //! returns, or 1 ms from when the first of them began to wait: so the slower the node, the more of them share a
@@ -6,19 +7,14 @@
 //! down with it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::lens::{self, Answer, Finding, Question};
-use super::reader::Reader;
 use crate::domain::rail::RailFault;
 use crate::task::Tasks;
-
-/// How many questions one call carries at most. A usual one takes 81,000 gas, and four million for all is well
-/// below what nodes allow a call (geth: 50 million).
-const QUESTIONS_MAX: usize = 50;
 
 /// How many calls are under way at most.
 const CALLS_MAX: usize = 6;
@@ -29,36 +25,70 @@ const WAITING_MAX: usize = 4_096;
 /// How long a question waits for company at most, when nothing else sends it off.
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// How one network's node is asked about several payments at once.
+pub(super) trait Read: fmt::Debug + Send + Sync + 'static {
+    /// What is asked about one payment.
+    type Question: Send + Sync + 'static;
+    /// What the chain shows of one payment.
+    type Finding: Send + 'static;
+
+    /// How many questions one call carries at most; at least 1.
+    const QUESTIONS_MAX: usize;
+
+    /// What a missing finding means for a question that was asked alone.
+    const UNANSWERED: &'static str;
+
+    /// How much of a call's room the question takes, in the reader's own unit.
+    fn size(&self, question: &Self::Question) -> usize;
+
+    /// How much room a call has, in that unit.
+    fn room(&self) -> usize;
+
+    /// The question must not share a call.
+    fn goes_alone(&self, question: &Self::Question) -> bool;
+
+    /// One finding for each question, in their order; none for one that the call was too small for.
+    ///
+    /// # Errors
+    /// The chain could not be asked; nothing is known about any of them.
+    fn read(
+        &self,
+        questions: &[&Self::Question],
+    ) -> impl Future<Output = Result<Vec<Option<Self::Finding>>, RailFault>> + Send;
+
+    /// A fault in the asking; `cause` says what went wrong.
+    fn fault(&self, cause: &str) -> RailFault;
+}
+
 /// Sends questions to one network's node.
-#[derive(Debug, Clone)]
-pub(super) struct Coalescer {
-    shared: Arc<Shared>,
+#[derive(Debug)]
+pub(super) struct Coalescer<R: Read> {
+    shared: Arc<Shared<R>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    reader: Reader,
+struct Shared<R: Read> {
+    reader: R,
     tasks: Tasks,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<R>>,
 }
 
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
+struct Queue<R: Read> {
+    waiting: VecDeque<Waiting<R>>,
     under_way: usize,
     /// Somebody has set out to send the waiting off in time.
     is_timed: bool,
 }
 
-struct Waiting {
-    question: Question,
-    reply: oneshot::Sender<Result<Finding, RailFault>>,
-    /// It goes by itself: it deploys, or was in a call that failed.
+struct Waiting<R: Read> {
+    question: R::Question,
+    reply: oneshot::Sender<Result<R::Finding, RailFault>>,
+    /// It goes by itself: it must, or it was in a call that failed.
     alone: bool,
 }
 
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<R: Read> fmt::Debug for Queue<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")
             .field("waiting", &self.waiting.len())
             .field("under_way", &self.under_way)
@@ -66,14 +96,18 @@ impl std::fmt::Debug for Queue {
     }
 }
 
-impl Coalescer {
+impl<R: Read> Coalescer<R> {
     /// Asks through this reader; calls run as tasks of this group, so that a caller who hangs up does not end
     /// the others' call.
-    pub(super) fn new(reader: Reader, tasks: Tasks) -> Self {
+    pub(super) fn new(reader: R, tasks: Tasks) -> Self {
         let shared = Shared {
             reader,
             tasks,
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue {
+                waiting: VecDeque::new(),
+                under_way: 0,
+                is_timed: false,
+            }),
         };
         Self {
             shared: Arc::new(shared),
@@ -81,39 +115,34 @@ impl Coalescer {
     }
 
     /// How the node is asked.
-    pub(super) fn reader(&self) -> &Reader {
+    pub(super) fn reader(&self) -> &R {
         &self.shared.reader
     }
 
     /// What the chain shows of one payment.
     ///
     /// # Errors
-    /// The chain could not be asked, too many are waiting, or the node has too little gas even for this question
-    /// alone.
-    pub(super) async fn ask(&self, question: Question) -> Result<Finding, RailFault> {
+    /// The chain could not be asked, too many are waiting, or a call is too small even for this question alone.
+    pub(super) async fn ask(&self, question: R::Question) -> Result<R::Finding, RailFault> {
         let (reply, answer) = oneshot::channel();
-        let alone = question.deploys;
+        let alone = self.shared.reader.goes_alone(&question);
         self.shared.admit(Waiting { question, reply, alone })?;
         answer
             .await
-            .unwrap_or_else(|_| Err(self.shared.fault("the question was lost")))
+            .unwrap_or_else(|_| Err(self.shared.reader.fault("the question was lost")))
     }
 }
 
-impl Shared {
-    fn fault(&self, cause: &str) -> RailFault {
-        self.reader.rpc().fault("inspect", cause)
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+impl<R: Read> Shared<R> {
+    fn queue(&self) -> MutexGuard<'_, Queue<R>> {
         // Nothing panics while holding it, and the queue is sound between any two statements that do.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(self: &Arc<Self>, waiting: Waiting) -> Result<(), RailFault> {
+    fn admit(self: &Arc<Self>, waiting: Waiting<R>) -> Result<(), RailFault> {
         let mut queue = self.queue();
         if queue.waiting.len() >= WAITING_MAX {
-            return Err(self.fault("overloaded: too many payments wait to be verified"));
+            return Err(self.reader.fault("overloaded: too many payments wait to be verified"));
         }
         queue.waiting.push_back(waiting);
         if queue.under_way == 0 {
@@ -140,7 +169,7 @@ impl Shared {
                 if queue.under_way >= CALLS_MAX {
                     return;
                 }
-                let group = queue.take();
+                let group = queue.take(&self.reader);
                 if group.is_empty() {
                     return;
                 }
@@ -156,11 +185,11 @@ impl Shared {
     }
 
     /// Asks for the group and hands each its answer, or has it asked again alone.
-    async fn carry(self: &Arc<Self>, group: Vec<Waiting>) {
-        let questions: Vec<&Question> = group.iter().map(|waiting| &waiting.question).collect();
+    async fn carry(self: &Arc<Self>, group: Vec<Waiting<R>>) {
+        let questions: Vec<&R::Question> = group.iter().map(|waiting| &waiting.question).collect();
         let outcome = self.reader.read(&questions).await;
         let was_alone = group.len() == 1;
-        let answers: Box<dyn Iterator<Item = Result<Answer, RailFault>> + Send> = match outcome {
+        let answers: Box<dyn Iterator<Item = Result<Option<R::Finding>, RailFault>> + Send> = match outcome {
             Ok(answers) => Box::new(answers.into_iter().map(Ok)),
             Err(fault) => Box::new(std::iter::repeat_with(move || Err(fault.clone()))),
         };
@@ -172,7 +201,7 @@ impl Shared {
                     again.push(Waiting { alone: true, ..waiting });
                     continue;
                 }
-                Ok(None) => Err(self.fault("the node gives one call too little gas to examine a payment")),
+                Ok(None) => Err(self.reader.fault(R::UNANSWERED)),
                 Err(fault) => Err(fault),
             };
             // Nobody is there any more: the caller hung up.
@@ -184,14 +213,14 @@ impl Shared {
     }
 }
 
-impl Queue {
+impl<R: Read> Queue<R> {
     /// The next ones to go in one call; none when nobody waits.
-    fn take(&mut self) -> Vec<Waiting> {
-        let mut group: Vec<Waiting> = Vec::new();
-        let mut room = lens::room();
+    fn take(&mut self, reader: &R) -> Vec<Waiting<R>> {
+        let mut group: Vec<Waiting<R>> = Vec::new();
+        let mut room = reader.room();
         while let Some(next) = self.waiting.front() {
-            let goes_along =
-                group.is_empty() || (!next.alone && next.question.bytes() <= room && group.len() < QUESTIONS_MAX);
+            let size = reader.size(&next.question);
+            let goes_along = group.is_empty() || (!next.alone && size <= room && group.len() < R::QUESTIONS_MAX);
             if !goes_along {
                 break;
             }
@@ -199,7 +228,7 @@ impl Queue {
             if next.reply.is_closed() {
                 continue;
             }
-            room = room.saturating_sub(next.question.bytes());
+            room = room.saturating_sub(size);
             let alone = next.alone;
             group.push(next);
             if alone {
@@ -211,9 +240,9 @@ impl Queue {
 }
 
 /// A call's place among those under way; given up however the call ends.
-struct Seat(Arc<Shared>);
+struct Seat<R: Read>(Arc<Shared<R>>);
 
-impl Drop for Seat {
+impl<R: Read> Drop for Seat<R> {
     fn drop(&mut self) {
         {
             let mut queue = self.0.queue();
