@@ -12,7 +12,7 @@ fn hash(block: u64) -> Hash {
 fn sysvar(newest: u64, count: u64) -> Vec<u8> {
     let mut data = count.to_le_bytes().to_vec();
     for age in 0..count {
-        data.extend(hash(newest - age).to_bytes());
+        data.extend(hash(newest.checked_sub(age).unwrap()).to_bytes());
         data.extend(5_000_u64.to_le_bytes());
     }
     data
@@ -21,7 +21,7 @@ fn sysvar(newest: u64, count: u64) -> Vec<u8> {
 fn latest(block: u64) -> LatestBlockhash {
     LatestBlockhash {
         blockhash: hash(block),
-        last_valid_block_height: block + BLOCKHASH_BLOCKS,
+        last_valid_block_height: block.checked_add(BLOCKHASH_BLOCKS).unwrap(),
     }
 }
 

@@ -17,10 +17,7 @@ const FRESH: Lifetime = Lifetime {
 
 fn payment(draft: &Draft) -> (Authorization, Body) {
     let mut request = request(&draft.wire(), &json!({ "feePayer": account(OURS).to_string() }));
-    request.terms.asset = match draft.calls[2].program == TokenProgram::Token.id() {
-        true => MINT.to_string(),
-        false => MINT_2022.to_string(),
-    };
+    request.terms.asset = draft.calls[2].accounts[1].address.to_string();
     request.offer.terms = request.terms.clone();
     let authorization = payload::decode(&listing(), &request).unwrap();
     let body = Body::decode(&authorization.body).unwrap();

@@ -8,7 +8,7 @@
 use solana_pubkey::Pubkey;
 
 use super::listing::{Asset, Bounds, Listing};
-use super::programs::{COMPUTE_BUDGET, LIGHTHOUSE, MEMO, associated_token_account};
+use super::programs::{COMPUTE_BUDGET, LIGHTHOUSE, MEMO};
 use super::settings::TokenProgram;
 use super::terms::Asked;
 use super::transaction::{Instruction, Transaction};
@@ -205,7 +205,7 @@ fn check_transfer<'l>(listing: &'l Listing, asked: &Asked<'_>, transfer: &Transf
         }
         .into());
     }
-    let destination = associated_token_account(&asked.pay_to, asset.program, &asset.mint);
+    let destination = listing.token_account(&asked.pay_to, asset);
     if transfer.destination != destination {
         return Err(Flaw::DestinationMismatch {
             expected: destination.to_string(),

@@ -1,7 +1,10 @@
 //! What one cluster is configured to accept, in the form that payments are compared with.
 
+use std::sync::Arc;
+
 use solana_pubkey::Pubkey;
 
+use super::recipients::Recipients;
 use super::settings::{Settings, TokenProgram};
 use crate::domain::network::NetworkId;
 
@@ -18,6 +21,8 @@ pub(super) struct Listing {
     pub(super) bounds: Bounds,
     /// Payments of smart wallets are accepted too.
     pub(super) smart_wallets: bool,
+    /// Where recipients are paid, as far as it was asked before.
+    pub(super) recipients: Arc<Recipients>,
 }
 
 /// A token that is accepted.
@@ -60,12 +65,18 @@ impl Listing {
                 priority_fee_max_lamports: settings.priority_fee_max_lamports,
             },
             smart_wallets: settings.smart_wallets,
+            recipients: Arc::default(),
         }
     }
 
     /// The accepted token of this mint.
     pub(super) fn asset(&self, mint: &Pubkey) -> Option<&Asset> {
         self.assets.iter().find(|asset| asset.mint == *mint)
+    }
+
+    /// The owner's associated token account for the asset.
+    pub(super) fn token_account(&self, owner: &Pubkey, asset: &Asset) -> Pubkey {
+        self.recipients.token_account(owner, asset)
     }
 
     /// Whether the account is one of our fee payers.

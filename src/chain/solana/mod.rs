@@ -20,18 +20,24 @@ mod node;
 mod payload;
 mod probe;
 mod programs;
+#[cfg(test)]
+mod rail_trials;
 mod reader;
+mod recipients;
 mod settings;
 mod sighting;
 mod subscription;
+#[cfg(test)]
+mod surfpool;
 mod terms;
 mod transaction;
 #[cfg(test)]
 mod trials;
 mod watch;
+#[cfg(test)]
+mod watch_trials;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -92,8 +98,6 @@ pub struct SolanaRail {
     subscriptions: Option<Subscriptions>,
     commitment: Commitment,
     lifetime_min_blocks: u64,
-    /// How often a fee payer has been named to somebody: the next is another.
-    turns: AtomicUsize,
 }
 
 impl SolanaRail {
@@ -157,7 +161,6 @@ impl SolanaRail {
             subscriptions: settings.ws_url.as_ref().map(subscribe),
             commitment: settings.commitment,
             lifetime_min_blocks: settings.lifetime_min_blocks,
-            turns: AtomicUsize::new(0),
         })
     }
 
@@ -210,15 +213,16 @@ impl Rail for SolanaRail {
         &self.lanes
     }
 
-    /// The fee payers that have enough to pay with. Each call names the next of them, so that merchants, who keep the
-    /// one they are told, spread over all.
+    /// The fee payers that have enough to pay with; payments are to be made out to the first of them. Always the same
+    /// one while it can pay: official servers ask more than once for one purchase, and refuse their own client when
+    /// they hear of another in between.
     fn advertised(&self) -> Advertised {
         let able = self.balances.enough();
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
-        let named = turn.checked_rem(able.len()).and_then(|turn| able.get(turn));
         Advertised {
             signers: able.iter().map(Pubkey::to_string).collect(),
-            extra: named.map(|it| json!({ "feePayer": it.to_string() }).to_string().into()),
+            extra: able
+                .first()
+                .map(|it| json!({ "feePayer": it.to_string() }).to_string().into()),
         }
     }
 

@@ -151,3 +151,11 @@ pub(super) fn authorization(listing: &Listing, asked: &Asked<'_>, payer: &Pubkey
 #[cfg(test)]
 #[path = "payload_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "flaws_tests.rs"]
+mod flaws_tests;
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod order_tests;

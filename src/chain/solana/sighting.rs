@@ -228,24 +228,25 @@ impl Answers {
 
     /// What is known of one payment; none when saying anything could be wrong.
     fn observation(&self, watched: &Watched<'_>, commitment: Commitment) -> Option<Observation> {
-        let unseen = Observation::Unseen { head: self.head };
-        let Some(tx) = tx_of(watched) else {
-            return if self.is_too_late(watched) {
+        let unless_too_late = || {
+            if self.is_too_late(watched) {
                 self.closed(watched)
             } else {
-                Some(unseen)
-            };
+                Some(Observation::Unseen { head: self.head })
+            }
+        };
+        let Some(tx) = tx_of(watched) else {
+            return unless_too_late();
         };
         match (self.statuses.get(tx), watched.landed) {
             (Some(status), _) if status.level >= Level::Confirmed => self.seen(watched, tx, status, commitment),
-            (Some(_), None) => Some(unseen),
+            (Some(_), None) => Some(Observation::Unseen { head: self.head }),
             // Once it was more than that: this node is behind.
             (Some(_), Some(_)) => None,
+            (None, None) => unless_too_late(),
             (None, Some(landed)) => self
                 .is_absent(tx, |search| search.first_slot <= landed.block.height)
                 .then_some(Observation::Unseen { head: self.finalized }),
-            (None, None) if self.is_too_late(watched) => self.closed(watched),
-            (None, None) => Some(unseen),
         }
     }
 

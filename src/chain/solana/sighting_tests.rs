@@ -155,7 +155,7 @@ fn a_transaction_in_a_block_is_judged_by_what_it_did_and_proves_failure_only_whe
             let mut answers = in_block(level, end);
             answers.finalized_height = finalized_height;
             answers.search = Some(search());
-            let sighting = look(&answers, &[tx.clone()], None, Commitment::Confirmed);
+            let sighting = look(&answers, std::slice::from_ref(&tx), None, Commitment::Confirmed);
             assert_eq!(
                 only(&sighting),
                 expected.as_ref(),
@@ -185,15 +185,16 @@ fn where_finality_is_asked_for_a_confirmed_landing_is_not_deep_enough() {
 
 #[test]
 fn a_node_that_contradicts_itself_is_not_believed() {
-    let spoil: [(&str, fn(&mut Answers)); 5] = [
+    type Spoil = fn(&mut Answers);
+    let spoil: [(&str, Spoil); 5] = [
         ("no transaction", |it| it.executed.clear()),
         ("no block", |it| it.blocks.clear()),
-        ("another slot", |it| it.executed.get_mut(&tx()).unwrap().slot += 1),
+        ("another slot", |it| it.executed.get_mut(&tx()).unwrap().slot = SLOT + 1),
         ("another end", |it| {
-            it.executed.get_mut(&tx()).unwrap().end = End::Failed
+            it.executed.get_mut(&tx()).unwrap().end = End::Failed;
         }),
         ("another status", |it| {
-            it.statuses.get_mut(&tx()).unwrap().is_failed = true
+            it.statuses.get_mut(&tx()).unwrap().is_failed = true;
         }),
     ];
     for (what, spoil) in spoil {

@@ -64,7 +64,7 @@ impl Transaction {
         // Compact lengths are read strictly, so that what is read has these bytes as its only encoding.
         let message: VersionedMessage =
             wincode::deserialize_exact(message_bytes).map_err(|_| "its message is not well-formed")?;
-        if matches!(message, VersionedMessage::V1(_)) {
+        if !matches!(message, VersionedMessage::Legacy(_) | VersionedMessage::V0(_)) {
             return Err("it is neither a legacy nor a version 0 transaction");
         }
         // Holds the header to the accounts, and every index to its bounds; a program is not the fee payer.

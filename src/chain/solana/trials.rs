@@ -190,14 +190,14 @@ impl Draft {
     /// The message, its accounts in the order that the chain asks for.
     pub(super) fn message(&self) -> VersionedMessage {
         let accounts = self.accounts();
-        let count = |signs, writes| {
-            let count = accounts.iter().filter(|it| it.signs == signs && it.writes == writes);
-            u8::try_from(count.count()).unwrap()
+        let count = |is_counted: fn(&Meta) -> bool| {
+            let counted = accounts.iter().filter(|it| is_counted(it));
+            u8::try_from(counted.count()).unwrap()
         };
         let header = MessageHeader {
-            num_required_signatures: count(true, true) + count(true, false),
-            num_readonly_signed_accounts: count(true, false),
-            num_readonly_unsigned_accounts: count(false, false),
+            num_required_signatures: count(|it| it.signs),
+            num_readonly_signed_accounts: count(|it| it.signs && !it.writes),
+            num_readonly_unsigned_accounts: count(|it| !it.signs && !it.writes),
         };
         let index = |address: &Pubkey| {
             let place = accounts.iter().position(|it| it.address == *address);
