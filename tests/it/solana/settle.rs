@@ -49,7 +49,12 @@ async fn a_payment_becomes_final_and_its_fee_is_posted() {
     world.reaches(&payment, "final").await;
     assert_eq!(
         world.events(&payment).await,
-        ["payment.signed", "payment.confirmed", "payment.finalized"]
+        [
+            "payment.reserved",
+            "payment.signed",
+            "payment.confirmed",
+            "payment.finalized"
+        ]
     );
     // Two signatures, ours and the payer's.
     let sql = "select debit || ' ' || amount::text from ledger_entries where purpose = 'gas'";
@@ -72,9 +77,9 @@ async fn an_answer_may_wait_until_the_payment_is_final() {
     };
     let world = setup.start().await;
     let payment = world.payment(0).await;
-    let before = world.node.block_height(Sureness::Finalized).await;
-    world.facilitator.settle(&payment.body()).await.settled();
-    assert!(world.node.block_height(Sureness::Finalized).await > before + 20);
+    let tx = world.facilitator.settle(&payment.body()).await.settled();
+    let finalized = world.node.slot(Sureness::Finalized).await;
+    assert!(world.node.transaction(&tx).await.unwrap()["slot"].as_u64().unwrap() <= finalized);
     world.reaches(&payment, "final").await;
     books_agree(&world).await;
 }

@@ -176,6 +176,10 @@ impl Surfpool {
         height.as_u64().unwrap()
     }
 
+    pub(crate) async fn slot(&self, sureness: Sureness) -> u64 {
+        self.call("getSlot", json!([sureness.config()])).await.as_u64().unwrap()
+    }
+
     /// Waits until so many more blocks are as sure as this.
     pub(crate) async fn blocks_pass(&self, count: u64, sureness: Sureness) {
         let end = self.block_height(Sureness::Confirmed).await + count;

@@ -23,7 +23,7 @@ fn every_wrong_count_in_the_header() {
                 let reason = caller.post("/verify", &body).await.invalid();
                 assert!(reason.starts_with("invalid_exact_svm_"), "{place}: {value}: {reason}");
                 // What is written to may be called read-only by so many that the chain has to say no.
-                let is_shown = (place, value) == (2, 5);
+                let is_shown = place == 2 && (5..=6).contains(&value);
                 assert_eq!(shown(world, &wire) > 0, is_shown, "{place}: {value}: {reason}");
             }
         }
