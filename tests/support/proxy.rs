@@ -335,19 +335,15 @@ async fn lie(shared: &Shared, questions: &Value, pick: Pick, fault: Fault) -> Re
     for question in list_of(questions) {
         let call = call_in(question);
         let is_picked = pick(&call);
-        let answer = match fault.instead(&call).filter(|_| is_picked) {
-            Some(mut made_up) => {
-                (made_up["jsonrpc"], made_up["id"]) = ("2.0".into(), question["id"].clone());
-                made_up
-            }
-            None => {
-                let mut answer = ask(shared, question).await.unwrap();
-                if let (Fault::Falsify(change), true) = (fault, is_picked) {
-                    change(&call, &mut answer);
-                }
-                answer
-            }
+        let mut answer = if let Some(made_up) = fault.instead(&call).filter(|_| is_picked) {
+            made_up
+        } else {
+            ask(shared, question).await.unwrap()
         };
+        if let (Fault::Falsify(change), true) = (fault, is_picked) {
+            change(&call, &mut answer);
+        }
+        (answer["jsonrpc"], answer["id"]) = ("2.0".into(), question["id"].clone());
         answers.push(answer);
     }
     let body = if questions.is_array() {
@@ -368,7 +364,14 @@ impl Fault {
                 Some(json!({"result": result}))
             }
             Self::Pretend(make) => Some(json!({"result": make(call)})),
-            _ => None,
+            Self::HoldRequest
+            | Self::HoldAnswer
+            | Self::LoseRequest
+            | Self::LoseAnswer
+            | Self::Status(_)
+            | Self::Garbage(_)
+            | Self::Falsify(_)
+            | Self::Delay(_) => None,
         }
     }
 }

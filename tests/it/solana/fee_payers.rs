@@ -39,7 +39,7 @@ async fn case_9_both_versions_are_told_the_fee_payer() {
     let fee_payer = world.node.at.fee_payers[0].address.to_string();
     let (signers, mut kinds) = advertised(&world).await;
     kinds.sort();
-    assert_eq!(signers, [fee_payer.clone()]);
+    assert_eq!(signers, std::slice::from_ref(&fee_payer));
     assert_eq!(
         kinds,
         [

@@ -63,7 +63,7 @@ async fn neither_logs_nor_metrics_tell_a_secret() {
     let mut world = setup.prepare().await;
     // A provider's key stands in this address, too.
     let ws_url = world.facilitator.config.solana[0].ws_url.as_mut().unwrap();
-    ws_url.push_str(&format!("/{SECRET}"));
+    *ws_url = format!("{ws_url}/{SECRET}");
     world.facilitator.start().await;
     everything_happens(&world).await;
     let metrics = world.facilitator.metrics().await;

@@ -152,11 +152,11 @@ impl Payment {
 
     /// The body with this transaction.
     pub(crate) fn body_with(&self, envelope: Envelope, wire: &[u8]) -> Value {
-        self.body_saying(envelope, text_of(wire).into())
+        self.body_saying(envelope, &text_of(wire).into())
     }
 
     /// The body with this in place of the transaction.
-    pub(crate) fn body_saying(&self, envelope: Envelope, transaction: Value) -> Value {
+    pub(crate) fn body_saying(&self, envelope: Envelope, transaction: &Value) -> Value {
         let proof = json!({"transaction": transaction});
         let terms = json!({
             "scheme": "exact",

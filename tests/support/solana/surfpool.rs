@@ -27,7 +27,7 @@ pub(crate) struct Surfpool {
     _process: Process,
     rpc: Rpc,
     /// Who is there, and what they have.
-    pub(crate) at: Placed,
+    pub(crate) at: Box<Placed>,
 }
 
 /// What `tests/stack/solana.mjs` says when the node is ready.
@@ -137,7 +137,7 @@ impl Surfpool {
             .arg(slot_ms.to_string());
         let mut process = Process::spawn("the Solana node", &mut command);
         let line = process.says("{\"rpcUrl\"", 1).await;
-        let at: Placed = serde_json::from_str(&line).unwrap();
+        let at: Box<Placed> = serde_json::from_str(&line).unwrap();
         Self {
             _process: process,
             rpc: Rpc::new(at.rpc_url.clone()),

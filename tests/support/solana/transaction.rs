@@ -136,7 +136,7 @@ impl Message {
                 let Some(place) = place.filter(|_| !meta.is_signer && !programs.contains(&meta.key)) else {
                     return true;
                 };
-                found[usize::from(!meta.is_writable)].push(place as u8);
+                found[usize::from(!meta.is_writable)].push(number(place));
                 looked_up[usize::from(!meta.is_writable)].push(meta.key);
                 false
             });
@@ -150,7 +150,7 @@ impl Message {
         }
         // The sort is stable, so that the fee payer stays in front.
         metas.sort_by_key(|meta| (!meta.is_signer, !meta.is_writable));
-        let count = |pick: fn(&Meta) -> bool| metas.iter().filter(|meta| pick(meta)).count() as u8;
+        let count = |pick: fn(&Meta) -> bool| number(metas.iter().filter(|meta| pick(meta)).count());
         let header = [
             count(|it| it.is_signer),
             count(|it| it.is_signer && !it.is_writable),
@@ -158,10 +158,10 @@ impl Message {
         ];
         let keys: Vec<Pubkey> = metas.iter().map(|meta| meta.key).collect();
         let all: Vec<Pubkey> = keys.iter().chain(looked_up.iter().flatten()).copied().collect();
-        let number = |key: &Pubkey| all.iter().position(|it| it == key).unwrap() as u8;
+        let place = |key: &Pubkey| number(all.iter().position(|it| it == key).unwrap());
         let instructions = instructions.iter().map(|it| Numbered {
-            program: number(&it.program),
-            accounts: it.accounts.iter().map(|meta| number(&meta.key)).collect(),
+            program: place(&it.program),
+            accounts: it.accounts.iter().map(|meta| place(&meta.key)).collect(),
             data: it.data.clone(),
         });
         Self {
@@ -212,6 +212,11 @@ impl Message {
     }
 }
 
+/// A number as messages have it.
+pub(crate) fn number(number: usize) -> u8 {
+    number.try_into().unwrap()
+}
+
 /// Adds an account, or what an instruction demands of one that is there.
 fn add(metas: &mut Vec<Meta>, meta: Meta) {
     match metas.iter_mut().find(|it| it.key == meta.key) {
@@ -229,12 +234,12 @@ pub(crate) fn transaction(signatures: &[[u8; 64]], message: &[u8]) -> Vec<u8> {
 }
 
 /// A compact-u16: seven bits a byte, the least significant first.
-pub(crate) fn compact(mut number: usize) -> Vec<u8> {
+pub(crate) fn compact(mut count: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
-        let low = (number & 0x7f) as u8;
-        number >>= 7;
-        if number == 0 {
+        let low = number(count & 0x7f);
+        count >>= 7;
+        if count == 0 {
             bytes.push(low);
             return bytes;
         }

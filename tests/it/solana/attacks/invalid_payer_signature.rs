@@ -75,7 +75,7 @@ fn signatures_of_others_and_of_other_messages() {
         let mut carry = 0;
         for (byte, order) in malleated[32..].iter_mut().zip(ORDER) {
             let sum = u16::from(*byte) + u16::from(order) + carry;
-            (*byte, carry) = (sum as u8, sum >> 8);
+            (*byte, carry) = (sum.to_le_bytes()[0], sum >> 8);
         }
         for (case, signature) in [
             ("another's", another),

@@ -118,7 +118,7 @@ fn case_56_what_is_not_base64() {
             }
             for (case, text) in cases {
                 for envelope in Envelope::BOTH {
-                    let body = payment.body_saying(envelope, text.clone().into());
+                    let body = payment.body_saying(envelope, &text.clone().into());
                     refused_body(world, case, &body, envelope, &undecodable()).await;
                 }
             }
@@ -133,7 +133,7 @@ fn what_is_not_a_text() {
         let payment = world.payment(0).await;
         for transaction in [Value::Null, json!(7), json!([1, 2]), json!({"a": 1}), json!(true)] {
             for envelope in Envelope::BOTH {
-                let body = payment.body_saying(envelope, transaction.clone());
+                let body = payment.body_saying(envelope, &transaction);
                 let verdict = world.facilitator.verify(&body).await.verdict(400);
                 assert_eq!(verdict["invalidReason"], "invalid_payload", "{transaction}");
                 let outcome = world.facilitator.settle(&body).await.outcome(400);
