@@ -9,10 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use solana_pubkey::Pubkey;
 
+use super::instructions::TRANSFER_CHECKED;
 use crate::domain::amount::Amount;
-
-/// `TransferChecked` of both token programs: its discriminator, 8 bytes of amount, 1 byte of decimals.
-const TRANSFER_CHECKED: u8 = 12;
 
 /// The digits of base58, as Bitcoin and Solana write it.
 const BASE58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";

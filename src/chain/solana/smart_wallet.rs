@@ -14,11 +14,10 @@
 
 use solana_pubkey::Pubkey;
 
-use super::inner::InnerInstructions;
-use super::listing::{Asset, Listing};
+use super::instructions::{SET_COMPUTE_UNIT_LIMIT, SET_COMPUTE_UNIT_PRICE, check_memo, price_max};
+use super::listing::Listing;
 use super::programs;
 use super::transaction::{Instruction, Transaction};
-use crate::domain::amount::Amount;
 use crate::domain::flaw::{Flaw, SmartWalletFlaw};
 
 /// The wallets' programs (`@x402/svm` 2.27.0, default allowlist). Lighthouse, which only asserts, and the compute
@@ -45,29 +44,6 @@ const PRICE_MAX: u64 = 50_000;
 /// `DEFAULT_INSTRUCTION_COMPUTE_UNIT_LIMIT`, `MAX_COMPUTE_UNIT_LIMIT`).
 const DEFAULT_UNITS: u32 = 200_000;
 const DEFAULT_UNITS_MAX: u32 = 1_400_000;
-const MICRO: u128 = 1_000_000;
-
-/// What the trial must show.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    /// Of which asset.
-    pub(super) asset: Asset,
-    /// The recipient's associated token account.
-    pub(super) destination: Pubkey,
-    /// How much, exactly.
-    pub(super) amount: Amount,
-}
-
-/// The one transfer that is the payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct InnerTransfer {
-    /// Who pays: who may move what the source holds, most often an address that the wallet's program signs for.
-    pub(super) authority: Pubkey,
-    /// The token account that is debited.
-    pub(super) source: Pubkey,
-    /// The instruction of the transaction that sets it off, from 0.
-    pub(super) index: u8,
-}
 
 /// Applies the rules that need no chain: programs called, fee payer, compute budget, and the memo that the
 /// requirements ask for, up to 256 bytes. Signatures, the fee payer's place and the number of signers are checked
@@ -82,9 +58,7 @@ pub(super) fn decode(listing: &Listing, transaction: &Transaction, memo: Option<
     let wallet = check_programs(transaction)?;
     check_isolation(listing, transaction)?;
     check_budget(listing, transaction)?;
-    if let Some(memo) = memo {
-        check_memo(transaction, memo)?;
-    }
+    check_memo(transaction.instructions(), memo)?;
     let member = transaction
         .static_keys()
         .get(1)
@@ -101,73 +75,6 @@ pub(super) fn check_loaded(listing: &Listing, loaded: &[Pubkey]) -> Result<(), F
         return Err(SmartWalletFlaw::FeePayerNotIsolated.into());
     }
     Ok(())
-}
-
-/// Finds the payment in what a successful trial showed: `inner`, none when the node showed nothing. Exactly one
-/// `TransferChecked` is what is wanted, and nothing else touches the recipient's token account, so that just the
-/// amount arrives there. What else the wallet moves, to others, is its own affair, as long as it is not ours.
-///
-/// # Errors
-/// The first rule broken.
-pub(super) fn judge(
-    listing: &Listing,
-    inner: Option<&[InnerInstructions]>,
-    wanted: &Wanted,
-) -> Result<InnerTransfer, Flaw> {
-    let inner = inner.ok_or(SmartWalletFlaw::VerificationUnavailable)?;
-    let all = inner.iter().flat_map(|group| {
-        let instructions = group.instructions.iter();
-        instructions.map(|instruction| (group.index, instruction))
-    });
-    let ours: Vec<String> = listing.fee_payers.iter().map(Pubkey::to_string).collect();
-    let token_programs = [programs::TOKEN, programs::TOKEN_2022].map(|program| program.to_string());
-    let (program, destination) = (wanted.asset.program.id().to_string(), wanted.destination.to_string());
-
-    let (mut payments, mut transfers, mut touches) = (Vec::new(), 0_usize, 0_usize);
-    for (index, instruction) in all {
-        let is_token = token_programs.contains(&instruction.program_id);
-        if let Some(found) = ours.iter().find(|ours| instruction.names(ours)) {
-            return Err(exposed(is_token, found));
-        }
-        if !is_token {
-            continue;
-        }
-        touches = touches.saturating_add(usize::from(instruction.names(&destination)));
-        let Some(transfer) = instruction.transfer_checked() else {
-            continue;
-        };
-        transfers = transfers.saturating_add(1);
-        let is_payment = instruction.program_id == program
-            && transfer.mint == wanted.asset.mint
-            && transfer.destination == wanted.destination
-            && transfer.amount == wanted.amount;
-        if is_payment {
-            payments.push((index, transfer));
-        }
-    }
-    match payments.as_slice() {
-        [] if transfers == 0 => Err(SmartWalletFlaw::NoTransfer.into()),
-        [] => Err(SmartWalletFlaw::TransferMismatch.into()),
-        [(_, transfer)] if transfer.source == transfer.destination => Err(Flaw::SelfTransfer { account: destination }),
-        [(index, transfer)] if touches == 1 => Ok(InnerTransfer {
-            authority: transfer.authority,
-            source: transfer.source,
-            index: *index,
-        }),
-        _ => Err(SmartWalletFlaw::MultipleTransfers.into()),
-    }
-}
-
-/// An account of ours inside. It cannot come to this, since ours is handed to no program; should a node show it all
-/// the same, one of the two is not what we take it for.
-fn exposed(is_token: bool, found: &str) -> Flaw {
-    if is_token {
-        Flaw::FeePayerTransfers {
-            found: found.to_owned(),
-        }
-    } else {
-        SmartWalletFlaw::FeePayerNotIsolated.into()
-    }
 }
 
 /// Only wallets are called, and what may stand beside them. Returns the first wallet.
@@ -204,13 +111,7 @@ fn check_budget(listing: &Listing, transaction: &Transaction) -> Result<(), Smar
         return Err(SmartWalletFlaw::ComputeUnitsTooHigh { found, max: units_max });
     }
     let units = limit.unwrap_or_else(|| default_units(transaction));
-    let affordable = u128::from(listing.bounds.priority_fee_max_lamports)
-        .saturating_mul(MICRO)
-        .checked_div(u128::from(units));
-    let price_max = affordable
-        .and_then(|price| u64::try_from(price).ok())
-        .unwrap_or(PRICE_MAX)
-        .min(PRICE_MAX);
+    let price_max = price_max(&listing.bounds, units).min(PRICE_MAX);
     match price {
         Some(found) if found > price_max => Err(SmartWalletFlaw::PriorityFeeTooHigh { found, max: price_max }),
         Some(_) | None => Ok(()),
@@ -230,11 +131,11 @@ fn budget(transaction: &Transaction) -> Result<(Option<u32>, Option<u64>), Smart
     for Instruction { data, .. } in instructions.filter(|it| *it.program == programs::COMPUTE_BUDGET) {
         let is_first = match data {
             [] => return Err(SmartWalletFlaw::MalformedComputeBudget),
-            [2, units @ ..] => {
+            [SET_COMPUTE_UNIT_LIMIT, units @ ..] => {
                 let units = units.try_into().map_err(|_| SmartWalletFlaw::MalformedComputeLimit)?;
                 limit.replace(u32::from_le_bytes(units)).is_none()
             }
-            [3, per_unit @ ..] => {
+            [SET_COMPUTE_UNIT_PRICE, per_unit @ ..] => {
                 let per_unit = per_unit
                     .try_into()
                     .map_err(|_| SmartWalletFlaw::MalformedComputePrice)?;
@@ -247,16 +148,6 @@ fn budget(transaction: &Transaction) -> Result<(Option<u32>, Option<u64>), Smart
         }
     }
     Ok((limit, price))
-}
-
-fn check_memo(transaction: &Transaction, wanted: &str) -> Result<(), Flaw> {
-    let memos = transaction.instructions().filter(|it| *it.program == programs::MEMO);
-    let memos: Vec<&[u8]> = memos.map(|it| it.data).collect();
-    match memos.as_slice() {
-        [memo] if *memo == wanted.as_bytes() => Ok(()),
-        [_] => Err(Flaw::MemoMismatch),
-        all => Err(Flaw::MemoCount { found: all.len() }),
-    }
 }
 
 #[cfg(test)]
