@@ -18,8 +18,6 @@ const BASE58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrst
 /// What one instruction of the transaction set off.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct InnerInstructions {
-    /// Its place in the transaction, from 0.
-    pub(super) index: u8,
     /// What it set off, at any depth, in order.
     pub(super) instructions: Vec<InnerInstruction>,
 }

@@ -65,16 +65,6 @@ fn a_transfer_is_read_in_words_and_in_bytes() {
 }
 
 #[test]
-fn the_group_says_which_instruction_set_it_off() {
-    let told = json!([{ "index": 3, "instructions": [parsed("authority"), unparsed(DATA)] }]);
-    let groups: Vec<InnerInstructions> = serde_json::from_value(told).unwrap();
-    let [group] = groups.as_slice() else {
-        panic!("{groups:?}")
-    };
-    assert_eq!((group.index, group.instructions.len()), (3, 2));
-}
-
-#[test]
 fn what_is_not_a_transfer_in_words_is_none() {
     let mut cases = vec![
         json!("a memo"),

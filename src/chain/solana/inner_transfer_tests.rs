@@ -1,6 +1,9 @@
 use serde_json::{Value, json};
 
+use super::super::body::Kind;
+use super::super::listing::Asset;
 use super::super::settings::TokenProgram;
+use super::super::transaction::Transaction;
 use super::super::trials;
 use super::*;
 
@@ -21,16 +24,20 @@ fn ours() -> [Pubkey; 2] {
     [trials::OURS, trials::RETIRED].map(trials::account)
 }
 
-fn wanted() -> Wanted {
-    Wanted {
+const AMOUNT: Amount = Amount::from_units(1000);
+
+fn body() -> Body {
+    Body {
+        kind: Kind::SmartWallet,
+        transaction: Transaction::parse(&trials::Draft::good().wire()).unwrap(),
+        source: None,
+        destination: DESTINATION,
+        owner: OWNER,
         asset: Asset {
             mint: trials::MINT,
             program: TokenProgram::Token,
             decimals: 6,
         },
-        owner: OWNER,
-        destination: DESTINATION,
-        amount: Amount::from_units(1000),
     }
 }
 
@@ -59,18 +66,10 @@ fn told_transfer() -> Value {
     told(TOKEN, "transferChecked", &info())
 }
 
-fn judged(inner: &[Value]) -> Result<InnerTransfer, Flaw> {
+fn judged(inner: &[Value]) -> Result<Pubkey, Flaw> {
     let groups = json!([{ "index": 0, "instructions": [] }, { "index": 2, "instructions": inner }]);
     let groups: Vec<InnerInstructions> = serde_json::from_value(groups).unwrap();
-    judge(&trials::listing(), Some(&groups), &wanted())
-}
-
-fn paid() -> InnerTransfer {
-    InnerTransfer {
-        authority: VAULT,
-        source: SOURCE,
-        index: 2,
-    }
+    judge(&trials::listing(), &body(), AMOUNT, Some(&groups))
 }
 
 #[test]
@@ -87,16 +86,16 @@ fn the_one_transfer_is_found_among_others() {
         let mut inner = beside.clone();
         inner.push(told_transfer());
         inner.extend(beside);
-        assert_eq!(judged(&inner), Ok(paid()));
+        assert_eq!(judged(&inner), Ok(VAULT));
     }
 }
 
 #[test]
 fn a_node_that_shows_nothing_proves_nothing() {
     let unavailable = Err(SmartWalletFlaw::VerificationUnavailable.into());
-    assert_eq!(judge(&trials::listing(), None, &wanted()), unavailable);
+    assert_eq!(judge(&trials::listing(), &body(), AMOUNT, None), unavailable);
     assert_eq!(
-        judge(&trials::listing(), Some(&[]), &wanted()),
+        judge(&trials::listing(), &body(), AMOUNT, Some(&[])),
         Err(SmartWalletFlaw::NoTransfer.into())
     );
 }

@@ -242,7 +242,7 @@ impl Rail for SolanaRail {
         const OPERATION: &str = "inspect";
         let body = self.body(OPERATION, authorization)?;
         let finding = self.coalescer.ask(body.clone()).await?;
-        finding::facts(authorization, &body, &finding, self.lifetime_min_blocks)
+        finding::facts(&self.listing, authorization, &body, &finding, self.lifetime_min_blocks)
             .map_err(|cause| self.fault(OPERATION, &cause))
     }
 
