@@ -142,16 +142,15 @@ async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
             None => {}
         }
     }
-    // First what callers wait for, then the slots, then what is over: that needs the cost of its slot. A second try
-    // needs its first slot on record as spent.
+    // First what callers wait for, then the slots, then what is over: that needs the cost of its slot, and nobody looks
+    // for its transactions any more. A second try needs its first slot on record as spent.
     let (over, under_way): (Vec<_>, Vec<_>) = advances.into_iter().partition(|it| is_over(&it.event));
     record(app, track, &under_way).await?;
     note_mined(app, track, &looks, &sighting).await?;
-    record(app, track, &over).await?;
-    app.store
-        .transactions_dead(&track.rail.id().network, &sighting.dead)
-        .await?;
+    let network = &track.rail.id().network;
+    app.store.transactions_dead(network, &sighting.dead).await?;
     track.board.note_dead(&sighting.dead);
+    record(app, track, &over).await?;
     for (id, alone) in to_sign {
         track.board.enqueue(id, alone);
     }
