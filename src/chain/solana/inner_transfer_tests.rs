@@ -1,4 +1,4 @@
-//! Which trials of a smart wallet show the payment that is asked for.
+//! Which trials show the payment that is asked for, in the shapes that a node tells them in (see `inner`).
 
 use serde_json::{Value, json};
 

@@ -39,7 +39,7 @@ const MICRO_LAMPORTS: u128 = 1_000_000;
 const LAMPORTS_PER_SIGNATURE: u128 = 5_000;
 
 /// The most compute units that a transaction can have (agave, `MAX_COMPUTE_UNIT_LIMIT`).
-const UNITS_MAX: u32 = 1_400_000;
+pub(super) const UNITS_MAX: u32 = 1_400_000;
 
 /// A `TransferChecked` of one of the token programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

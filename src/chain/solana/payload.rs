@@ -12,7 +12,6 @@ use solana_pubkey::Pubkey;
 use super::body::{Body, Kind};
 use super::instructions;
 use super::listing::Listing;
-use super::programs::associated_token_account;
 use super::smart_wallet;
 use super::terms::{Asked, address};
 use super::transaction::{BYTES_MAX, Transaction};
@@ -132,7 +131,7 @@ fn smart_wallet(listing: &Listing, asked: &Asked<'_>, transaction: Transaction) 
         kind: Kind::SmartWallet,
         transaction,
         source: None,
-        destination: associated_token_account(&asked.pay_to, asset.program, &asset.mint),
+        destination: listing.token_account(&asked.pay_to, &asset),
         owner: asked.pay_to,
         asset,
     };

@@ -1,9 +1,10 @@
 //! Payments of smart wallets: a program moves the money, and only a trial shows which (x402 `exact` on SVM, the
 //! path of verification by simulation).
 //!
-//! Pure: `decode` reads what the transaction itself shows, `judge` what a trial of it showed. Off unless the operator
-//! asks for it, for two reasons. A program can tell a trial from the real thing, so that a payer can let us pay fees
-//! for nothing, where the plain path leaves no room for that. And the chain must be asked before a layout is refused.
+//! Pure, and knows nothing of trials: what one showed is judged in `inner_transfer`. Off unless the operator asks for
+//! it, for two reasons. A program can tell a trial from the real thing, so that a payer can let us pay fees for nothing
+//! whenever it likes, and who pays is on record as the trial had it. And the chain has to be asked about much that is
+//! refused at sight otherwise.
 //!
 //! Our lamports are safe without looking inside: a program reaches only the accounts that its caller handed to it, and
 //! the fee payer is handed to none, so that nothing can be debited to it but the fee, whose bound is checked here.
@@ -14,7 +15,7 @@
 
 use solana_pubkey::Pubkey;
 
-use super::instructions::{SET_COMPUTE_UNIT_LIMIT, SET_COMPUTE_UNIT_PRICE, check_memo, price_max};
+use super::instructions::{SET_COMPUTE_UNIT_LIMIT, SET_COMPUTE_UNIT_PRICE, UNITS_MAX, check_memo, price_max};
 use super::listing::Listing;
 use super::programs;
 use super::transaction::{Instruction, Transaction};
@@ -27,7 +28,7 @@ const WALLETS: [Pubkey; 6] = [
     Pubkey::from_str_const("SQDS4ep65T869zMMBKyuUq6aD6EgTu8psMjkvj52pCf"),
     // Squads, smart accounts.
     Pubkey::from_str_const("SMRTzfY6DfH5ik3TKiyLFfXexV8uSG3d2UksSCYdunG"),
-    // Swig, by its two addresses.
+    // Swig, by its two addresses there.
     Pubkey::from_str_const("SWiGmQedKzMz1tiTqoJCWeGDnGXfNBp2PkXLkpCAtQo"),
     Pubkey::from_str_const("swigypWHEksbC64pWKwah1WTeh9JXwx8H1rJHLdbQMB"),
     // SPL Governance.
@@ -40,10 +41,6 @@ const WALLETS: [Pubkey; 6] = [
 const COMPUTE_UNITS_MAX: u32 = 400_000;
 /// The highest price of a compute unit in micro-lamports, beside the operator's own bound.
 const PRICE_MAX: u64 = 50_000;
-/// What an instruction is given, and a transaction at most, where no limit is set (Solana,
-/// `DEFAULT_INSTRUCTION_COMPUTE_UNIT_LIMIT`, `MAX_COMPUTE_UNIT_LIMIT`).
-const DEFAULT_UNITS: u32 = 200_000;
-const DEFAULT_UNITS_MAX: u32 = 1_400_000;
 
 /// Applies the rules that need no chain: programs called, fee payer, compute budget, and the memo that the
 /// requirements ask for, up to 256 bytes. Signatures, the fee payer's place and the number of signers are checked
@@ -110,18 +107,11 @@ fn check_budget(listing: &Listing, transaction: &Transaction) -> Result<(), Smar
     if let Some(found) = limit.filter(|limit| *limit > units_max) {
         return Err(SmartWalletFlaw::ComputeUnitsTooHigh { found, max: units_max });
     }
-    let units = limit.unwrap_or_else(|| default_units(transaction));
-    let price_max = price_max(&listing.bounds, units).min(PRICE_MAX);
+    let price_max = price_max(&listing.bounds, limit.unwrap_or(UNITS_MAX)).min(PRICE_MAX);
     match price {
         Some(found) if found > price_max => Err(SmartWalletFlaw::PriorityFeeTooHigh { found, max: price_max }),
         Some(_) | None => Ok(()),
     }
-}
-
-/// At most what the chain takes for a transaction's limit when it sets none.
-fn default_units(transaction: &Transaction) -> u32 {
-    let instructions = u32::try_from(transaction.instructions().count()).unwrap_or(u32::MAX);
-    DEFAULT_UNITS.saturating_mul(instructions).min(DEFAULT_UNITS_MAX)
 }
 
 /// The compute unit limit, and the price of a unit in micro-lamports, as far as the transaction sets them.
