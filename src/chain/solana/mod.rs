@@ -30,6 +30,8 @@ mod recipients;
 mod settings;
 mod sighting;
 mod smart_wallet;
+#[cfg(test)]
+mod smart_wallet_trials;
 mod subscription;
 #[cfg(test)]
 mod surfpool;
