@@ -130,7 +130,6 @@ fn smart_wallet_flaws() -> Vec<(SmartWalletFlaw, &'static str)> {
         (SmartWalletFlaw::NoTransfer, "no_transfer_in_simulation"),
         (SmartWalletFlaw::TransferMismatch, "transfer_mismatch"),
         (SmartWalletFlaw::MultipleTransfers, "multiple_matching_transfers"),
-        (SmartWalletFlaw::DestinationUnderivable, "cannot_derive_destination_ata"),
         (SmartWalletFlaw::VerificationUnavailable, "verification_not_available"),
     ]
 }
