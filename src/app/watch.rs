@@ -272,6 +272,8 @@ async fn readmit_reversed(app: &App, track: &Track, advances: &[Advance<'_>]) ->
     }
     let network = &track.rail.id().network;
     app.store.transactions_reorganized(network, &txs).await?;
+    // Where the next look sees them mined again, that is news: their cost is no longer on record.
+    track.board.note_mined(&[], &txs);
     track.board.readmit(app.store.transactions_unmined(network).await?);
     Ok(())
 }

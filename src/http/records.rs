@@ -139,7 +139,10 @@ impl Keys {
             Query::try_from_uri(uri).map_err(|_| malformed("query", KNOWN))?;
         let mut keys = BTreeMap::new();
         for (key, value) in pairs {
-            let is_sane = (1..=VALUE_MAX).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
+            // A memo is whatever a merchant asked for; all else is a name of ours or of a chain's.
+            let is_name = || value.bytes().all(|byte| byte.is_ascii_graphic());
+            let is_text = || key == "memo" && !value.contains('\0');
+            let is_sane = (1..=VALUE_MAX).contains(&value.len()) && (is_name() || is_text());
             if !is_sane || keys.insert(key, value).is_some() {
                 return Err(malformed("query", KNOWN));
             }

@@ -37,7 +37,7 @@ impl Busy {
 
 /// To whom a transaction speaks.
 async fn target(world: &World, tx: &str) -> Address {
-    parse(&world.anvil.transaction(tx).await["to"])
+    parse(&world.node.transaction(tx).await["to"])
 }
 
 #[tokio::test]
@@ -90,13 +90,13 @@ async fn what_a_shared_transaction_costs_is_shared_to_the_last_wei() {
     for answer in settling {
         answer.await.unwrap().settled();
     }
-    world.anvil.mine(3).await;
+    world.node.mine(3).await;
     for payment in &payments {
         world.reaches(payment, "final").await;
     }
     let mut cost = 0;
     for tx in world.proxy.transactions() {
-        let receipt = world.anvil.receipt(&tx).await;
+        let receipt = world.node.receipt(&tx).await;
         cost += u128::from(number(&receipt["gasUsed"])) * u128::from(number(&receipt["effectiveGasPrice"]));
     }
     let shares = "select sum(amount)::text from ledger_entries where purpose = 'gas'";
@@ -170,7 +170,7 @@ async fn a_payer_with_code_shares_with_nobody() {
 async fn delegated_payer(world: &World) -> Payment {
     let payment = Payment::by(5);
     let delegation = [&[0xef, 0x01, 0x00], addresses().permissive_wallet.as_slice()].concat();
-    world.anvil.set_code(payment.from, &delegation.into()).await;
+    world.node.set_code(payment.from, &delegation.into()).await;
     payment
 }
 
@@ -178,7 +178,7 @@ async fn delegated_payer(world: &World) -> Payment {
 async fn the_innocent_are_paid_though_one_of_them_burns_all_the_gas() {
     let world = World::usual().await;
     world
-        .anvil
+        .node
         .administer(addresses().trick_token, &Trick::BurnAllGas.on())
         .await;
     let busy = Busy::lane(&world).await;
@@ -206,7 +206,7 @@ async fn the_innocent_are_paid_though_one_of_them_burns_all_the_gas() {
 async fn one_payment_that_fails_in_company_fails_alone() {
     let world = World::usual().await;
     world
-        .anvil
+        .node
         .administer(addresses().trick_token, &Trick::Revert.on())
         .await;
     let busy = Busy::lane(&world).await;
@@ -250,7 +250,7 @@ async fn two_signers_are_two_lanes() {
     );
     sending.release();
     let (first, second) = (first.await.unwrap().settled(), second.await.unwrap().settled());
-    let from = async |tx: &str| parse::<Address>(&world.anvil.transaction(tx).await["from"]);
+    let from = async |tx: &str| parse::<Address>(&world.node.transaction(tx).await["from"]);
     assert_ne!(from(&first).await, from(&second).await);
     books_agree(&world).await;
 }
@@ -271,7 +271,7 @@ async fn a_lane_that_is_full_holds_back_and_goes_on() {
     settling.extend((2..6).map(|payer| world.settling(&Payment::by(payer))));
     world.recorded(6).await;
     assert_eq!(world.proxy.transactions().len(), 2);
-    world.anvil.call("evm_setIntervalMining", json!([1])).await;
+    world.node.call("evm_setIntervalMining", json!([1])).await;
     for answer in settling {
         answer.await.unwrap().settled();
     }

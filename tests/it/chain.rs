@@ -29,7 +29,7 @@ async fn patient_chain() -> World {
 async fn settled(world: &World, payment: &Payment) -> String {
     let settling = world.settling(payment);
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     let answer = settling.await.unwrap();
     if answer.outcome(200)["success"] == true {
         return answer.settled();
@@ -49,7 +49,7 @@ async fn a_payment_becomes_final_and_is_posted_with_what_it_cost() {
     let tx = settled(&world, &payment).await;
     assert_eq!(world.state(&payment).await.unwrap(), "confirmed");
     assert_eq!(world.db.count("ledger_entries where stage = 'posted'").await, 0);
-    world.anvil.mine(3).await;
+    world.node.mine(3).await;
     world.reaches(&payment, "final").await;
     assert_eq!(
         world.events(&payment).await,
@@ -60,7 +60,7 @@ async fn a_payment_becomes_final_and_is_posted_with_what_it_cost() {
             "payment.finalized"
         ]
     );
-    let receipt = world.anvil.receipt(&tx).await;
+    let receipt = world.node.receipt(&tx).await;
     let cost = u128::from(number(&receipt["gasUsed"])) * u128::from(number(&receipt["effectiveGasPrice"]));
     let sql = "select sum(amount)::text from ledger_entries where purpose = 'gas' and stage = 'posted'";
     assert_eq!(world.db.one::<String>(sql).await, cost.to_string());
@@ -77,15 +77,15 @@ async fn a_reorganization_takes_a_payment_back_and_the_same_bytes_land_it_again(
         let world = patient_chain().await;
         let payment = Payment::by(1);
         let tx = settled(&world, &payment).await;
-        let block = world.anvil.receipt(&tx).await["blockHash"].clone();
-        world.anvil.mine(depth - 1).await;
-        world.anvil.reorganize(depth).await;
+        let block = world.node.receipt(&tx).await["blockHash"].clone();
+        world.node.mine(depth - 1).await;
+        world.node.reorganize(depth).await;
         world.reaches(&payment, "in_flight").await;
         books_agree(&world).await;
         world.is_waiting(1).await;
-        world.anvil.mine(1).await;
+        world.node.mine(1).await;
         world.reaches(&payment, "confirmed").await;
-        assert_ne!(world.anvil.receipt(&tx).await["blockHash"], block);
+        assert_ne!(world.node.receipt(&tx).await["blockHash"], block);
         let events = world.events(&payment).await;
         assert_eq!(
             events[2..],
@@ -97,7 +97,7 @@ async fn a_reorganization_takes_a_payment_back_and_the_same_bytes_land_it_again(
             world.facilitator.settle(&payment.body()).await.unsettled(),
             (USED.into(), tx)
         );
-        world.anvil.mine(3).await;
+        world.node.mine(3).await;
         world.reaches(&payment, "final").await;
         books_agree(&world).await;
     }
@@ -110,15 +110,15 @@ async fn a_foreign_landing_that_is_reorganized_away_is_landed_by_us() {
     let sending = world.proxy.fault(send, Fault::LoseRequest);
     world.facilitator.settle(&payment.body()).await.pending();
     world
-        .anvil
+        .node
         .send_mined(third_party(), payment.asset, &payment.call())
         .await;
     world.reaches(&payment, "confirmed").await;
-    world.anvil.reorganize(1).await;
+    world.node.reorganize(1).await;
     world.reaches(&payment, "in_flight").await;
     sending.release();
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     world.reaches(&payment, "confirmed").await;
     let tx = world.facilitator.settle(&payment.body()).await.settled();
     assert_eq!(world.proxy.transactions(), [tx]);
@@ -132,13 +132,13 @@ async fn a_window_that_closes_unused_is_a_failure_with_its_proof() {
     let sending = world.proxy.fault(send, Fault::LoseRequest);
     world.facilitator.settle(&payment.body()).await.pending();
     // The head alone proves nothing: it may be taken back.
-    world.anvil.mine_at(payment.valid_before).await;
+    world.node.mine_at(payment.valid_before).await;
     world.is_looked_at().await;
     assert_eq!(
         world.facilitator.settle(&payment.body()).await.unsettled().0,
         "settlement_pending"
     );
-    world.anvil.mine(3).await;
+    world.node.mine(3).await;
     world.reaches(&payment, "failed").await;
     let answer = world.facilitator.settle(&payment.body()).await;
     assert_eq!(answer.unsettled(), (EXPIRED.into(), String::new()));
@@ -151,7 +151,7 @@ async fn a_window_that_closes_unused_is_a_failure_with_its_proof() {
     // The nonce that was meant for it is used up by the very same bytes, and the lane goes on.
     sending.release();
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     let next = Payment {
         valid_before: now() + 7200,
         ..Payment::by(2)
@@ -168,7 +168,7 @@ async fn an_authorization_that_its_payer_takes_back_before_it_lands() {
     let sending = world.proxy.fault(send, Fault::LoseRequest);
     let ours = world.facilitator.settle(&payment.body()).await.pending();
     let cancellation = world
-        .anvil
+        .node
         .send_mined(third_party(), payment.asset, &payment.cancellation())
         .await;
     world.is_looked_at().await;
@@ -178,7 +178,7 @@ async fn an_authorization_that_its_payer_takes_back_before_it_lands() {
         ("settlement_pending".into(), ours.clone()),
         "not proven yet"
     );
-    world.anvil.mine(3).await;
+    world.node.mine(3).await;
     world.reaches(&payment, "failed").await;
     let answer = world.facilitator.settle(&payment.body()).await;
     assert_eq!(answer.unsettled(), (USED.into(), cancellation));
@@ -188,27 +188,27 @@ async fn an_authorization_that_its_payer_takes_back_before_it_lands() {
     );
     sending.release();
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
-    assert_eq!(world.anvil.receipt(&ours).await["status"], "0x0");
+    world.node.mine(1).await;
+    assert_eq!(world.node.receipt(&ours).await["status"], "0x0");
     books_agree(&world).await;
 }
 
 #[tokio::test]
 async fn an_authorization_used_for_something_else_fails_when_that_is_final() {
     let world = patient_chain().await;
-    world.anvil.administer(addresses().trick_token, &Trick::Half.on()).await;
+    world.node.administer(addresses().trick_token, &Trick::Half.on()).await;
     let payment = Payment::in_trick_token(1);
     let settling = world.settling(&payment);
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     settling.await.unwrap();
     let answer = world.facilitator.caller().settle_until_known(&payment.body()).await;
     let (reason, tx) = answer.unsettled();
     assert_eq!(reason, MISMATCH);
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     world.is_looked_at().await;
     assert_eq!(world.state(&payment).await.unwrap(), "in_flight", "not proven yet");
-    world.anvil.mine(3).await;
+    world.node.mine(3).await;
     world.reaches(&payment, "failed").await;
     assert_eq!(
         world.facilitator.settle(&payment.body()).await.unsettled(),
@@ -225,13 +225,13 @@ async fn an_authorization_used_for_something_else_fails_when_that_is_final() {
 async fn a_reverted_payment_fails_for_good_only_when_its_window_has_closed() {
     let world = patient_chain().await;
     world
-        .anvil
+        .node
         .administer(addresses().trick_token, &Trick::Revert.on())
         .await;
     let payment = Payment::in_trick_token(1);
     let settling = world.settling(&payment);
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     settling.await.unwrap();
     world
         .facilitator
@@ -239,10 +239,10 @@ async fn a_reverted_payment_fails_for_good_only_when_its_window_has_closed() {
         .settle_until_known(&payment.body())
         .await
         .unsettled();
-    world.anvil.mine(10).await;
+    world.node.mine(10).await;
     assert_eq!(world.state(&payment).await.unwrap(), "in_flight");
-    world.anvil.mine_at(payment.valid_before).await;
-    world.anvil.mine(3).await;
+    world.node.mine_at(payment.valid_before).await;
+    world.node.mine(3).await;
     world.reaches(&payment, "failed").await;
     assert_eq!(
         world.db.one::<String>("select proof from settlements").await,
@@ -257,10 +257,10 @@ async fn a_transaction_that_the_node_forgets_is_sent_again() {
     let payment = Payment::by(1);
     let tx = world.facilitator.settle(&payment.body()).await.pending();
     world.is_waiting(1).await;
-    world.anvil.call("anvil_dropTransaction", serde_json::json!([tx])).await;
+    world.node.call("anvil_dropTransaction", serde_json::json!([tx])).await;
     world.is_waiting(0).await;
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     assert_eq!(
         world
             .facilitator
@@ -292,7 +292,7 @@ async fn a_chain_that_stands_still_is_no_proof_of_anything() {
     .await;
     assert_eq!(world.facilitator.settle(&payment.body()).await.pending(), tx);
     // When the chain goes on, it may still be within the window by the chain's own clock.
-    world.anvil.mine_at(payment.valid_before - 1).await;
+    world.node.mine_at(payment.valid_before - 1).await;
     assert_eq!(
         world
             .facilitator
@@ -316,13 +316,13 @@ async fn deeper_confirmation_is_waited_for_when_asked() {
     let payment = Payment::by(1);
     let settling = world.settling(&payment);
     world.is_waiting(1).await;
-    world.anvil.mine(2).await;
+    world.node.mine(2).await;
     eventually("the facilitator has seen it mined", async || {
         (world.db.count("chain_transactions where status = 'mined'").await == 1).then_some(())
     })
     .await;
     assert_eq!(world.state(&payment).await.unwrap(), "in_flight");
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     settling.await.unwrap().settled();
     books_agree(&world).await;
 }
@@ -334,10 +334,10 @@ async fn a_payment_that_is_reorganized_away_and_expires_is_failed_and_its_moveme
     let payment = Payment::by(1);
     settled(&world, &payment).await;
     let sending = world.proxy.fault(send, Fault::LoseRequest);
-    world.anvil.reorganize(1).await;
+    world.node.reorganize(1).await;
     world.reaches(&payment, "in_flight").await;
-    world.anvil.mine_at(payment.valid_before).await;
-    world.anvil.mine(3).await;
+    world.node.mine_at(payment.valid_before).await;
+    world.node.mine(3).await;
     world.reaches(&payment, "failed").await;
     assert_eq!(world.received().await, 0);
     assert_eq!(world.db.count("ledger_entries where stage = 'voided'").await, 1);
@@ -358,10 +358,10 @@ async fn a_payment_that_is_reorganized_away_and_landed_by_somebody_else_is_one_p
     let payment = Payment::by(1);
     settled(&world, &payment).await;
     let _sending = world.proxy.fault(send, Fault::LoseRequest);
-    world.anvil.reorganize(1).await;
+    world.node.reorganize(1).await;
     world.reaches(&payment, "in_flight").await;
     let theirs = world
-        .anvil
+        .node
         .send_mined(third_party(), payment.asset, &payment.call())
         .await;
     world.reaches(&payment, "confirmed").await;

@@ -159,13 +159,13 @@ async fn blocks_that_are_taken_back_under_load() {
     for (part, depth) in bodies.chunks(8).zip([1, 2, 3]) {
         send_all(&world, part);
         eventually("the node has some of it", async || {
-            (world.anvil.waiting().await > 0).then_some(())
+            (world.node.waiting().await > 0).then_some(())
         })
         .await;
-        world.anvil.mine(depth).await;
-        world.anvil.reorganize(depth).await;
+        world.node.mine(depth).await;
+        world.node.reorganize(depth).await;
     }
-    world.anvil.call("evm_setIntervalMining", serde_json::json!([1])).await;
+    world.node.call("evm_setIntervalMining", serde_json::json!([1])).await;
     let open = "settlements where state <> 'confirmed'";
     eventually("all is confirmed", async || {
         (world.db.count("payments").await == 24 && world.db.count(open).await == 0).then_some(())

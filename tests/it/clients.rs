@@ -15,13 +15,21 @@ use crate::support::world::{Setup, World};
 /// One purchase, as the script reports it.
 async fn buy(world: &World, script: &str, payer: usize) -> Value {
     let at = addresses();
+    let settings = [
+        ("FACILITATOR_URL", world.facilitator.base()),
+        ("RPC_URL", world.node.url().to_owned()),
+        ("PAYER_KEY", at.accounts[payer].key.to_string()),
+        ("PAY_TO", at.pay_to.to_string()),
+        ("PRICE", "10000".to_owned()),
+    ];
+    run_script(script, &settings).await
+}
+
+/// Runs an official client with these settings, and gives its report.
+pub(crate) async fn run_script(script: &str, settings: &[(&str, String)]) -> Value {
     let mut node = Command::new("node");
     node.arg(PathBuf::from(provided("FACILITATOR_STACK")).join(script));
-    node.env("FACILITATOR_URL", world.facilitator.base())
-        .env("RPC_URL", &world.anvil.url);
-    node.env("PAYER_KEY", at.accounts[payer].key.to_string())
-        .env("PAY_TO", at.pay_to.to_string());
-    node.env("PRICE", "10000");
+    node.envs(settings.iter().map(|(name, value)| (name, value)));
     let (status, said) = Process::spawn("the official client", &mut node).ended().await;
     assert!(status.success(), "{script}: {said}");
     let line = said.lines().find(|line| line.starts_with("{\"protocol\"")).unwrap();

@@ -15,7 +15,7 @@ const USED: &str = "invalid_exact_evm_nonce_already_used";
 
 /// What keeps the facilitator at the point at which it dies.
 #[derive(Debug, Clone, Copy)]
-enum Stop {
+pub(crate) enum Stop {
     /// A question to the node.
     Chain(Pick, Fault),
     /// A statement to the database; it dies with the process.
@@ -31,7 +31,7 @@ enum Stopped {
 }
 
 impl Stop {
-    async fn arm(self, world: &World) -> Stopped {
+    async fn arm<N>(self, world: &World<N>) -> Stopped {
         match self {
             Self::Chain(pick, fault) => Stopped::Chain(world.proxy.fault(pick, fault)),
             Self::Database(obstacle) => Stopped::Database(world.db.obstruct(obstacle).await),
@@ -62,7 +62,8 @@ async fn killed_at(stop: Stop, body: &Value) -> World {
     killed_in(World::usual().await, stop, body).await
 }
 
-async fn killed_in(mut world: World, stop: Stop, body: &Value) -> World {
+/// The same in this world, on any chain.
+pub(crate) async fn killed_in<N>(mut world: World<N>, stop: Stop, body: &Value) -> World<N> {
     let stopped = stop.arm(&world).await;
     let caller = world.facilitator.caller();
     let asked = body.clone();
@@ -236,7 +237,7 @@ async fn killed_before_the_bytes_leave_and_somebody_else_lands_the_payment() {
     let payment = Payment::by(1);
     let mut world = killed_at(Stop::Chain(send, Fault::HoldRequest), &payment.body()).await;
     let theirs = world
-        .anvil
+        .node
         .send_mined(third_party(), payment.asset, &payment.call())
         .await;
     world.facilitator.start().await;

@@ -62,7 +62,7 @@ async fn a_database_that_goes_away_after_the_broadcast_delays_the_answer_and_no_
     let payment = Payment::by(1);
     let tx = world.facilitator.settle(&payment.body()).await.pending();
     world.gate.shut();
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     becomes(&world, "/health/ready", 503).await;
     world.gate.open();
     becomes(&world, "/health/ready", 200).await;
@@ -92,7 +92,7 @@ async fn a_database_that_goes_away_while_a_payment_is_waiting_leaves_it_pending_
     world.is_waiting(1).await;
     let [tx] = world.proxy.transactions().try_into().unwrap();
     world.gate.shut();
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     assert_eq!(settling.await.unwrap().pending(), tx);
     world.gate.open();
     becomes(&world, "/health/ready", 200).await;
@@ -175,7 +175,7 @@ async fn a_stopping_process_finishes_what_it_has_begun() {
         caller.try_post("/verify", &body).await.is_none().then_some(())
     })
     .await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     settling.await.unwrap().settled();
     assert!(world.facilitator.ended().await.success());
     books_agree(&world).await;
@@ -204,7 +204,7 @@ async fn a_stopping_process_leaves_what_it_cannot_finish_to_the_next() {
         drop(sending);
         world.facilitator.start().await;
         world.is_waiting(1).await;
-        world.anvil.mine(1).await;
+        world.node.mine(1).await;
         assert_eq!(
             world
                 .facilitator

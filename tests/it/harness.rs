@@ -98,7 +98,7 @@ async fn ask(proxy: &Proxy, method: &str) -> Option<Answer> {
 #[tokio::test]
 async fn the_proxy_answers_as_each_fault_says() {
     let anvil = Anvil::start(Mining::OnDemand, None).await;
-    let proxy = Proxy::before(&anvil.url).await;
+    let proxy = Proxy::before(anvil.url()).await;
     let chain_id = json!({"jsonrpc": "2.0", "id": 7, "result": "0x14a34"});
     for (fault, expected) in [
         (
@@ -141,7 +141,7 @@ async fn the_proxy_answers_as_each_fault_says() {
 #[tokio::test]
 async fn the_proxy_counts_inside_batches_and_falsifies_only_what_is_picked() {
     let anvil = Anvil::start(Mining::OnDemand, None).await;
-    let proxy = Proxy::before(&anvil.url).await;
+    let proxy = Proxy::before(anvil.url()).await;
     let _fault = proxy.fault(|call| call.method == "eth_gasPrice", Fault::Result("\"0x7\""));
     let ask = |id: u64, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": []});
     let batch = json!([ask(1, "eth_chainId"), ask(2, "eth_gasPrice")]).to_string();
@@ -156,7 +156,7 @@ async fn the_proxy_counts_inside_batches_and_falsifies_only_what_is_picked() {
 #[tokio::test]
 async fn the_proxy_holds_before_and_after_the_node_has_acted() {
     let anvil = Anvil::start(Mining::OnDemand, None).await;
-    let proxy = Proxy::before(&anvil.url).await;
+    let proxy = Proxy::before(anvil.url()).await;
     let height = anvil.block_number().await;
     for (fault, is_released, mined) in [
         (Fault::HoldRequest, false, 0),
@@ -183,7 +183,7 @@ async fn the_proxy_holds_before_and_after_the_node_has_acted() {
 #[tokio::test]
 async fn the_proxy_knows_the_hash_of_what_is_sent_through_it() {
     let anvil = Anvil::start(Mining::OnDemand, None).await;
-    let proxy = Proxy::before(&anvil.url).await;
+    let proxy = Proxy::before(anvil.url()).await;
     let question =
         json!({"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": [Bytes::from(b"a")]});
     let _fault = proxy.fault(send, Fault::Status(500));

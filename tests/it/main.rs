@@ -26,6 +26,7 @@ mod replay;
 mod replicas;
 mod secrets;
 mod settle;
+mod solana;
 mod startup;
 mod verify;
 mod waiting;

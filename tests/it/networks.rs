@@ -10,8 +10,10 @@ use crate::support::world::{Setup, World};
 async fn two_networks() -> (World, Anvil, Proxy) {
     let mut world = World::prepare(Setup::default()).await;
     let anvil = Anvil::start_as(8453, Mining::EachTransaction, None).await;
-    let proxy = Proxy::before(&anvil.url).await;
-    world.facilitator.config.second_network = Some(("eip155:8453", proxy.url.clone()));
+    let proxy = Proxy::before(anvil.url()).await;
+    let mut second = world.facilitator.config.evm[0].clone();
+    (second.network, second.rpc_url) = ("eip155:8453", proxy.url.clone());
+    world.facilitator.config.evm.push(second);
     world.facilitator.start().await;
     (world, anvil, proxy)
 }

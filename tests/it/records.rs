@@ -65,7 +65,7 @@ async fn a_payment_is_found_by_every_name_it_has() {
     ] {
         assert_eq!(shown[key], value, "{key}");
     }
-    assert_eq!(shown["block"]["hash"], world.anvil.receipt(&tx).await["blockHash"]);
+    assert_eq!(shown["block"]["hash"], world.node.receipt(&tx).await["blockHash"]);
     let lower = |it: String| it.to_lowercase();
     let (asset, payer, nonce) = (payment.asset.to_string(), payment.from.to_string(), payment.nonce);
     for path in [
@@ -139,7 +139,7 @@ async fn various(world: &World) -> Vec<Payment> {
         payments.push(payment);
     }
     world
-        .anvil
+        .node
         .administer(addresses().trick_token, &Trick::Revert.on())
         .await;
     let reverted = Payment::in_trick_token(1);
@@ -202,7 +202,7 @@ async fn the_report_says_what_the_listing_says() {
     };
     let world = World::start(setup).await;
     let payments = various(&world).await;
-    world.anvil.mine(3).await;
+    world.node.mine(3).await;
     for payment in &payments[..5] {
         world.reaches(payment, "final").await;
     }

@@ -96,7 +96,7 @@ async fn case_74_the_same_key_with_another_body_is_a_conflict() {
     }
     assert_eq!(world.proxy.transactions(), [tx]);
     assert_eq!(world.db.count("payments").await, 1);
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     world.reaches(&payment, "confirmed").await;
     books_agree(&world).await;
 }
@@ -114,7 +114,7 @@ async fn a_keyed_request_that_was_pending_is_answered_when_it_lands_and_then_rep
     let first = caller.settle_keyed(&payment.body(), "order-7").await;
     let tx = first.pending();
     assert!(!is_replayed(&first));
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     world.reaches(&payment, "confirmed").await;
     let success = caller.settle_keyed(&payment.body(), "order-7").await;
     assert_eq!(success.settled(), tx);

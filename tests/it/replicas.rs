@@ -58,7 +58,7 @@ async fn a_payment_that_another_process_confirmed_becomes_final() {
     world.facilitator.terminate();
     assert!(world.facilitator.ended().await.success());
     assert_eq!(world.state(&payment).await.unwrap(), "confirmed");
-    world.anvil.mine(3).await;
+    world.node.mine(3).await;
     world.reaches(&payment, "final").await;
     books_agree(&world).await;
 }

@@ -31,7 +31,7 @@ async fn everything_happens(world: &World) -> Vec<Vec<u8>> {
     world.facilitator.settle(&garbled).await.outcome(400);
 
     world
-        .anvil
+        .node
         .administer(addresses().trick_token, &Trick::Revert.on())
         .await;
     let reverted = Payment::in_trick_token(1);

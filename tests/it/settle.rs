@@ -26,7 +26,7 @@ async fn cases_10_and_35_a_good_payment_moves_the_money() {
         let said = answer.json();
         assert_eq!(said["network"], payment.network_in(envelope));
         assert_eq!(parse::<Address>(&said["payer"]), payment.from);
-        let receipt = world.anvil.receipt(&tx).await;
+        let receipt = world.node.receipt(&tx).await;
         assert_eq!(
             (&receipt["status"], parse::<Address>(&receipt["to"])),
             (&"0x1".into(), payment.asset)
@@ -95,7 +95,7 @@ async fn one_authorization_buys_one_resource() {
         let answer = world.facilitator.settle(&other).await;
         assert_eq!(answer.unsettled(), ("duplicate_settlement".into(), tx.clone()));
     }
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     assert_eq!(first.await.unwrap().settled(), tx);
     assert_eq!(
         world.facilitator.settle(&elsewhere.body()).await.unsettled(),
@@ -116,7 +116,7 @@ async fn case_38_no_receipt_in_time_then_the_same_body_again() {
         let body = Payment::by(1).body_in(envelope);
         let tx = world.facilitator.settle(&body).await.pending();
         assert_eq!(world.facilitator.settle(&body).await.pending(), tx);
-        world.anvil.mine(1).await;
+        world.node.mine(1).await;
         assert_eq!(world.facilitator.caller().settle_until_known(&body).await.settled(), tx);
         assert_ne!(
             world.facilitator.settle(&body).await.unsettled().0,
@@ -131,13 +131,13 @@ async fn case_38_no_receipt_in_time_then_the_same_body_again() {
 async fn case_39_a_transaction_that_reverts() {
     let world = World::usual().await;
     world
-        .anvil
+        .node
         .administer(addresses().trick_token, &Trick::Revert.on())
         .await;
     let payment = Payment::in_trick_token(1);
     let (reason, tx) = world.facilitator.settle(&payment.body()).await.unsettled();
     assert_eq!(reason, REVERTED);
-    assert_eq!(world.anvil.receipt(&tx).await["status"], "0x0");
+    assert_eq!(world.node.receipt(&tx).await["status"], "0x0");
     // The authorization is alive, so nothing is over; but nothing more of ours is spent on it either.
     assert_eq!(world.state(&payment).await.unwrap(), "in_flight");
     assert_eq!(
@@ -152,11 +152,11 @@ async fn case_39_a_transaction_that_reverts() {
 async fn case_39_a_reverted_payment_that_somebody_lands_after_all_counts_as_paid() {
     let world = World::usual().await;
     let token = addresses().trick_token;
-    world.anvil.administer(token, &Trick::Revert.on()).await;
+    world.node.administer(token, &Trick::Revert.on()).await;
     let payment = Payment::in_trick_token(1);
     let (_, ours) = world.facilitator.settle(&payment.body()).await.unsettled();
-    world.anvil.administer(token, &Trick::Honest.on()).await;
-    let theirs = world.anvil.send_mined(third_party(), token, &payment.call()).await;
+    world.node.administer(token, &Trick::Honest.on()).await;
+    let theirs = world.node.send_mined(third_party(), token, &payment.call()).await;
     assert_ne!(ours, theirs);
     world.reaches(&payment, "confirmed").await;
     assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), theirs);
@@ -167,11 +167,11 @@ async fn case_39_a_reverted_payment_that_somebody_lands_after_all_counts_as_paid
 async fn case_40_a_transaction_that_succeeds_without_the_transfer() {
     let world = World::usual().await;
     for trick in [Trick::NoTransferEvent, Trick::Nothing, Trick::Half] {
-        world.anvil.administer(addresses().trick_token, &trick.on()).await;
+        world.node.administer(addresses().trick_token, &trick.on()).await;
         let payment = Payment::in_trick_token(1);
         let (reason, tx) = world.facilitator.settle(&payment.body()).await.unsettled();
         assert_eq!(reason, "invalid_exact_evm_transfer_event_mismatch", "{trick:?}");
-        assert_eq!(world.anvil.receipt(&tx).await["status"], "0x1", "{trick:?}");
+        assert_eq!(world.node.receipt(&tx).await["status"], "0x1", "{trick:?}");
         let again = world.facilitator.settle(&payment.body()).await.unsettled();
         assert_eq!(again, (reason, tx), "{trick:?}");
     }
@@ -283,7 +283,7 @@ async fn a_node_that_falls_silent_after_the_broadcast() {
     let silence = world.proxy.fault(anything, Fault::LoseRequest);
     sending.release();
     let tx = settling.await.unwrap().pending();
-    assert_eq!(world.anvil.receipt(&tx).await["status"], "0x1");
+    assert_eq!(world.node.receipt(&tx).await["status"], "0x1");
     assert_eq!(world.facilitator.settle(&payment.body()).await.pending(), tx);
     silence.release();
     assert_eq!(
@@ -360,7 +360,7 @@ async fn somebody_else_lands_the_authorization_first() {
     let settling = world.settling(&payment);
     sending.met(1).await;
     let theirs = world
-        .anvil
+        .node
         .send_mined(third_party(), payment.asset, &payment.call())
         .await;
     assert_eq!(settling.await.unwrap().settled(), theirs);
@@ -376,7 +376,7 @@ async fn somebody_else_has_landed_it_before_we_were_asked() {
     let world = World::usual().await;
     let payment = Payment::by(1);
     world
-        .anvil
+        .node
         .send_mined(third_party(), payment.asset, &payment.call())
         .await;
     assert_eq!(
@@ -400,13 +400,13 @@ async fn a_payer_without_the_money_when_its_turn_comes() {
         ..Payment::by(1)
     };
     world
-        .anvil
+        .node
         .send_mined(third_party(), elsewhere.asset, &elsewhere.call())
         .await;
     sending.release();
     let (reason, tx) = settling.await.unwrap().unsettled();
     assert_eq!(reason, REVERTED);
-    assert_eq!(world.anvil.receipt(&tx).await["status"], "0x0");
+    assert_eq!(world.node.receipt(&tx).await["status"], "0x0");
     books_agree(&world).await;
 }
 

@@ -4,8 +4,8 @@
 use alloy::primitives::{B256, Bytes};
 use serde_json::json;
 
+use crate::support::config::{Asset, Config};
 use crate::support::contracts::{Account, addresses};
-use crate::support::facilitator::{Asset, Config};
 use crate::support::payer::Payment;
 use crate::support::proxy::SECRET;
 use crate::support::world::{Setup, World};
@@ -24,7 +24,7 @@ async fn refused(case: &str, world: &World, named: &[&str]) {
         assert!(!said.contains(SECRET), "{case}: {said}");
         assert!(!said.contains(&world.db.password()), "{case}: {said}");
     }
-    assert_eq!(world.anvil.sent_by(addresses().accounts[9].address).await, 0);
+    assert_eq!(world.node.sent_by(addresses().accounts[9].address).await, 0);
 }
 
 fn penniless() -> Account {
@@ -47,42 +47,42 @@ async fn a_wrong_configuration_is_refused_by_name() {
     let cases: [(&str, Config, Vec<&str>); 10] = [
         (
             "another chain",
-            changed(|it| it.network = "eip155:8453"),
+            changed(|it| it.evm[0].network = "eip155:8453"),
             vec!["eip155:8453", "84532"],
         ),
         (
             "another token name",
-            changed(|it| it.assets[0].name = "USD Coin"),
+            changed(|it| it.evm[0].assets[0].name = "USD Coin"),
             vec![&usdc, "USD Coin"],
         ),
         (
             "another token version",
-            changed(|it| it.assets[0].version = "1"),
+            changed(|it| it.evm[0].assets[0].version = "1"),
             vec![&usdc],
         ),
         (
             "no token there",
-            changed(|it| it.assets[0].address = penniless().address),
+            changed(|it| it.evm[0].assets[0].address = penniless().address),
             vec!["0x1a642f0E"],
         ),
         (
             "another number of decimals",
-            changed(|it| it.network_key = "batch_max = 0"),
+            changed(|it| it.evm[0].key = "batch_max = 0"),
             vec!["batch_max"],
         ),
         (
             "a signer without money",
-            changed(|it| it.signers = vec![penniless()]),
+            changed(|it| it.evm[0].signers = vec![penniless()]),
             vec!["0x1a642f0E"],
         ),
         (
             "an unknown key",
-            changed(|it| it.network_key = "colour = \"red\""),
+            changed(|it| it.evm[0].key = "colour = \"red\""),
             vec!["colour"],
         ),
         (
             "a key of the wrong type",
-            changed(|it| it.network_key = "batch_max = \"many\""),
+            changed(|it| it.evm[0].key = "batch_max = \"many\""),
             vec!["batch_max"],
         ),
         (
@@ -92,7 +92,7 @@ async fn a_wrong_configuration_is_refused_by_name() {
         ),
         (
             "a broken signer",
-            changed(|it| it.signers[0].key = B256::ZERO),
+            changed(|it| it.evm[0].signers[0].key = B256::ZERO),
             vec!["signers[0]"],
         ),
     ];
@@ -119,10 +119,10 @@ async fn check_says_what_is_served_and_changes_nothing() {
 #[tokio::test]
 async fn what_the_chain_must_have_is_missed_by_name() {
     let world = World::prepare(Setup::default()).await;
-    world.anvil.set_code(addresses().multicall3, &Bytes::new()).await;
+    world.node.set_code(addresses().multicall3, &Bytes::new()).await;
     refused("no Multicall3", &world, &["Multicall3"]).await;
     let mut world = World::prepare(Setup::default()).await;
-    world.facilitator.config.assets = vec![Asset {
+    world.facilitator.config.evm[0].assets = vec![Asset {
         address: addresses().plain_token,
         ..Asset::usdc()
     }];
@@ -138,13 +138,13 @@ async fn what_the_chain_must_have_is_missed_by_name() {
 async fn dependencies_that_are_not_there_are_named_without_their_addresses() {
     let mut world = World::prepare(Setup::default()).await;
     let good = world.facilitator.config.clone();
-    world.facilitator.config.rpc_url = format!("http://127.0.0.1:1/{SECRET}");
+    world.facilitator.config.evm[0].rpc_url = format!("http://127.0.0.1:1/{SECRET}");
     refused("no node", &world, &["eip155:84532"]).await;
     world.facilitator.config = good.clone();
     world.facilitator.config.database_url = world.db.url_by(1);
     refused("no database", &world, &["database"]).await;
     world.facilitator.config = good;
-    world.facilitator.config.rpc_url = "not a url".into();
+    world.facilitator.config.evm[0].rpc_url = "not a url".into();
     refused("a node's address that is none", &world, &["eip155:84532"]).await;
 }
 
@@ -171,7 +171,7 @@ async fn a_lane_goes_on_from_the_nonce_that_its_signer_has() {
     let payment = Payment::by(2);
     for _ in 0..3 {
         let call = Payment::by(1).call();
-        world.anvil.send_mined(signer, payment.asset, &call).await;
+        world.node.send_mined(signer, payment.asset, &call).await;
     }
     world.facilitator.start().await;
     world.facilitator.settle(&payment.body()).await.settled();
@@ -180,7 +180,7 @@ async fn a_lane_goes_on_from_the_nonce_that_its_signer_has() {
         (
             first,
             world
-                .anvil
+                .node
                 .call("eth_getTransactionCount", json!([signer, "latest"]))
                 .await
         ),

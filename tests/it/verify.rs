@@ -216,9 +216,9 @@ async fn cases_24_and_25_assets_that_are_no_such_token() {
 async fn case_26_an_authorization_used_or_cancelled_before() {
     let world = World::usual().await;
     let (used, cancelled) = (Payment::by(1), Payment::by(2));
-    world.anvil.send_mined(third_party(), used.asset, &used.call()).await;
+    world.node.send_mined(third_party(), used.asset, &used.call()).await;
     world
-        .anvil
+        .node
         .send_mined(third_party(), cancelled.asset, &cancelled.cancellation())
         .await;
     for payment in [used, cancelled] {
@@ -267,12 +267,12 @@ async fn case_29_a_payer_on_the_blacklist_and_a_paused_token() {
     let world = World::usual().await;
     let account = Payment::by(1).from;
     world
-        .anvil
+        .node
         .administer(addresses().usdc, &Token::blacklistCall { account })
         .await;
     assert_eq!(invalid(&world, &Payment::by(1).body(), 1).await, FAILED);
     valid(&world, &Payment::by(2).body()).await;
-    world.anvil.administer(addresses().usdc, &Token::pauseCall {}).await;
+    world.node.administer(addresses().usdc, &Token::pauseCall {}).await;
     assert_eq!(invalid(&world, &Payment::by(2).body(), 1).await, FAILED);
 }
 
@@ -299,7 +299,7 @@ async fn case_31_a_delegated_account_is_judged_by_its_delegate_alone() {
     let payment = Payment::by(3);
     valid(&world, &payment.body()).await;
     let delegation = [&[0xef, 0x01, 0x00], addresses().refusing_wallet.as_slice()].concat();
-    world.anvil.set_code(payment.from, &delegation.into()).await;
+    world.node.set_code(payment.from, &delegation.into()).await;
     assert_eq!(invalid(&world, &payment.body(), 1).await, "invalid_exact_evm_signature");
 }
 
@@ -341,7 +341,7 @@ async fn case_33_a_wallet_to_be_deployed_by_a_listed_factory() {
     let good = counterfactual(addresses().wallet_factory);
     assert_eq!(valid(&world, &good).await, addresses().counterfactual_wallet);
     let code = world
-        .anvil
+        .node
         .call(
             "eth_getCode",
             serde_json::json!([addresses().counterfactual_wallet, "latest"]),

@@ -31,7 +31,7 @@ async fn a_payer_whose_money_is_gone_when_its_turn_comes_is_given_back_unsigned_
     quote.met(1).await;
     let value = U256::from(1);
     world
-        .anvil
+        .node
         .send_mined(
             payer.address,
             payment.asset,
@@ -53,7 +53,7 @@ async fn a_payer_whose_money_is_gone_when_its_turn_comes_is_given_back_unsigned_
         to: payer.address,
         value,
     };
-    world.anvil.send_mined(third_party(), payment.asset, &back).await;
+    world.node.send_mined(third_party(), payment.asset, &back).await;
     let tx = world.facilitator.settle(&payment.body()).await.settled();
     assert_eq!(world.proxy.transactions(), [tx]);
     let events = world.events(&payment).await;
@@ -91,10 +91,10 @@ async fn fees_above_the_cap_are_waited_out() {
     .await;
     let base_fee = async |wei: u64| {
         world
-            .anvil
+            .node
             .call("anvil_setNextBlockBaseFeePerGas", json!([format!("{wei:#x}")]))
             .await;
-        world.anvil.mine(1).await;
+        world.node.mine(1).await;
     };
     base_fee(101_000_000_000).await;
     let payment = Payment::by(1);
@@ -102,7 +102,7 @@ async fn fees_above_the_cap_are_waited_out() {
     assert_eq!(world.state(&payment).await.unwrap(), "reserved");
     base_fee(1_000_000_000).await;
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     let tx = world
         .facilitator
         .caller()
@@ -125,18 +125,15 @@ async fn a_base_fee_that_jumps_after_the_broadcast_delays_it() {
     let tx = world.facilitator.settle(&payment.body()).await.pending();
     world.is_waiting(1).await;
     world
-        .anvil
+        .node
         .call("anvil_setNextBlockBaseFeePerGas", json!(["0x174876e800"]))
         .await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     assert_eq!(world.facilitator.settle(&payment.body()).await.pending(), tx);
-    world
-        .anvil
-        .call("anvil_setNextBlockBaseFeePerGas", json!(["0x1"]))
-        .await;
-    world.anvil.mine(1).await;
+    world.node.call("anvil_setNextBlockBaseFeePerGas", json!(["0x1"])).await;
+    world.node.mine(1).await;
     eventually("it lands", async || {
-        world.anvil.mine(1).await;
+        world.node.mine(1).await;
         (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
     })
     .await;
@@ -184,20 +181,20 @@ async fn a_nonce_that_somebody_else_used_up() {
         to: third_party(),
         value: U256::from(1),
     };
-    world.anvil.send_mined(signer, addresses().usdc, &foreign).await;
+    world.node.send_mined(signer, addresses().usdc, &foreign).await;
     losing.release();
     assert_eq!(world.facilitator.settle(&payment.body()).await.pending(), tx);
     world.facilitator.settle(&next.body()).await.pending();
     world.is_waiting(1).await;
-    world.anvil.mine(1).await;
+    world.node.mine(1).await;
     world
         .facilitator
         .caller()
         .settle_until_known(&next.body())
         .await
         .settled();
-    world.anvil.mine_at(payment.valid_before).await;
-    world.anvil.mine(3).await;
+    world.node.mine_at(payment.valid_before).await;
+    world.node.mine(3).await;
     world.reaches(&payment, "failed").await;
     assert_eq!(
         world.facilitator.settle(&payment.body()).await.unsettled(),
@@ -222,7 +219,7 @@ async fn a_lane_whose_past_is_not_on_record_is_closed() {
         value: U256::from(1),
     };
     world
-        .anvil
+        .node
         .send_mined(addresses().accounts[9].address, addresses().usdc, &foreign)
         .await;
     world.facilitator.start_with(&["lane closed"]).await;
@@ -232,7 +229,7 @@ async fn a_lane_whose_past_is_not_on_record_is_closed() {
 
     // With a signer that nobody else uses, it goes on.
     world.facilitator.kill();
-    world.facilitator.config.signers = vec![addresses().accounts[8].clone()];
+    world.facilitator.config.evm[0].signers = vec![addresses().accounts[8].clone()];
     world.facilitator.start().await;
     world
         .facilitator
@@ -257,10 +254,10 @@ async fn fees_that_rise_after_the_broadcast_and_stay_up() {
     let world = World::start(setup).await;
     let mine_at_50_gwei = async || {
         world
-            .anvil
+            .node
             .call("anvil_setNextBlockBaseFeePerGas", json!(["0xba43b7400"]))
             .await;
-        world.anvil.mine(1).await;
+        world.node.mine(1).await;
     };
     let (first, second) = (Payment::by(1), Payment::by(2));
     world.facilitator.settle(&first.body()).await.pending();

@@ -7,8 +7,8 @@ use alloy::sol_types::SolCall;
 use serde_json::{Value, json};
 
 use super::contracts::{Token, admin};
-use super::http::Client;
 use super::process::Process;
+use super::rpc::Rpc;
 use super::{eventually, provided};
 
 /// When the node makes a block.
@@ -25,8 +25,7 @@ pub(crate) enum Mining {
 /// The node.
 pub(crate) struct Anvil {
     _process: Process,
-    pub(crate) url: String,
-    client: Client,
+    rpc: Rpc,
 }
 
 impl Anvil {
@@ -61,33 +60,15 @@ impl Anvil {
         let address = line.split("Listening on ").nth(1).unwrap().trim();
         let node = Self {
             _process: process,
-            url: format!("http://{address}"),
-            client: Client::new(),
+            rpc: Rpc::new(format!("http://{address}")),
         };
         // The newest block is as old as the prepared state, and v1 clients sign what begins ten minutes ago.
         node.mine(1).await;
         node
     }
 
-    /// Asks the node; an error is an answer.
-    pub(crate) async fn try_call(&self, method: &str, params: Value) -> Result<Value, Value> {
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let answer = self
-            .client
-            .post(&self.url, &[], request.to_string().into())
-            .await
-            .unwrap();
-        let mut answer = answer.json();
-        match answer.get_mut("error") {
-            Some(error) => Err(error.take()),
-            None => Ok(answer["result"].take()),
-        }
-    }
-
     pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
-        self.try_call(method, params)
-            .await
-            .unwrap_or_else(|error| panic!("{method}: {error}"))
+        self.rpc.call(method, params).await
     }
 
     pub(crate) async fn mine(&self, blocks: u64) {
@@ -170,6 +151,11 @@ impl Anvil {
 
     pub(crate) async fn administer(&self, token: Address, call: &impl SolCall) {
         self.send_mined(admin(), token, call).await;
+    }
+
+    /// Where it listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.rpc.url
     }
 
     /// How many transactions wait to be mined.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::anvil::{Anvil, number, parse};
 use super::contracts::Token;
+use super::database::Database;
 use super::payer::NETWORK;
 use super::world::World;
 
@@ -74,15 +75,12 @@ const RULES: [(&str, &str); 6] = [
 
 /// Holds the books against the chain; panics at the first difference.
 pub(crate) async fn books_agree(world: &World) {
-    books_agree_on(world, NETWORK, &world.anvil).await;
+    books_agree_on(world, NETWORK, &world.node).await;
 }
 
 /// Holds the books of one network against its chain.
-pub(crate) async fn books_agree_on(world: &World, network: &str, anvil: &Anvil) {
-    for (rule, sql) in RULES {
-        let broken: Vec<String> = sqlx::query_scalar(sql).fetch_all(&world.db.pool).await.unwrap();
-        assert!(broken.is_empty(), "broken: {rule}: {broken:?}");
-    }
+pub(crate) async fn books_agree_on<N>(world: &World<N>, network: &str, anvil: &Anvil) {
+    records_agree(&world.db).await;
     let payments: Vec<Payment> = sqlx::query_as(PAYMENTS)
         .bind(network)
         .fetch_all(&world.db.pool)
@@ -92,6 +90,14 @@ pub(crate) async fn books_agree_on(world: &World, network: &str, anvil: &Anvil) 
         payment_agrees(anvil, payment).await;
     }
     transactions_agree(world, network, anvil).await;
+}
+
+/// Holds the records against one another.
+pub(crate) async fn records_agree(db: &Database) {
+    for (rule, sql) in RULES {
+        let broken: Vec<String> = sqlx::query_scalar(sql).fetch_all(&db.pool).await.unwrap();
+        assert!(broken.is_empty(), "broken: {rule}: {broken:?}");
+    }
 }
 
 /// A payment that counts as paid stands in the chain exactly once, where the record says; one that counts as
@@ -169,7 +175,7 @@ struct Transaction {
 }
 
 /// The chain shows no transaction of our signers that is not on record, and each where the record says.
-async fn transactions_agree(world: &World, network: &str, anvil: &Anvil) {
+async fn transactions_agree<N>(world: &World<N>, network: &str, anvil: &Anvil) {
     let sql = "select tx, nonce, block_hash from chain_transactions where network = $1";
     let recorded: Vec<Transaction> = sqlx::query_as(sql)
         .bind(network)
@@ -177,7 +183,11 @@ async fn transactions_agree(world: &World, network: &str, anvil: &Anvil) {
         .await
         .unwrap();
     let recorded: HashMap<&str, &Transaction> = recorded.iter().map(|it| (it.tx.as_str(), it)).collect();
-    let signers: Vec<Address> = world.facilitator.config.signers.iter().map(|it| it.address).collect();
+    let signers: Vec<Address> = world.facilitator.config.evm[0]
+        .signers
+        .iter()
+        .map(|it| it.address)
+        .collect();
     for height in 0..=anvil.block_number().await {
         let block = anvil
             .call("eth_getBlockByNumber", json!([format!("{height:#x}"), true]))

@@ -4,154 +4,12 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use alloy::primitives::Address;
 use serde_json::Value;
 
-use super::contracts::{Account, addresses};
+use super::config::Config;
 use super::eventually;
 use super::http::{Answer, Client};
-use super::process::{Process, free_port};
-
-/// A token the facilitator is told about.
-#[derive(Debug, Clone)]
-pub(crate) struct Asset {
-    pub(crate) address: Address,
-    pub(crate) name: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) symbol: &'static str,
-}
-
-impl Asset {
-    pub(crate) fn usdc() -> Self {
-        Self {
-            address: addresses().usdc,
-            name: "USDC",
-            version: "2",
-            symbol: "USDC",
-        }
-    }
-
-    pub(crate) fn trick() -> Self {
-        Self {
-            address: addresses().trick_token,
-            name: "USDC",
-            version: "2",
-            symbol: "TRICK",
-        }
-    }
-
-    fn to_toml(&self) -> String {
-        let Self {
-            address,
-            name,
-            version,
-            symbol,
-        } = self;
-        format!(
-            r#"
-            [[network.asset]]
-            address = "{address}"
-            name = "{name}"
-            version = "{version}"
-            symbol = "{symbol}"
-            decimals = 6
-            "#
-        )
-    }
-}
-
-/// What the configuration file says.
-#[derive(Debug, Clone)]
-pub(crate) struct Config {
-    pub(crate) port: u16,
-    pub(crate) metrics_port: u16,
-    pub(crate) database_url: String,
-    pub(crate) rpc_url: String,
-    pub(crate) network: &'static str,
-    /// Another network, with its node and everything else as on the first.
-    pub(crate) second_network: Option<(&'static str, String)>,
-    pub(crate) signers: Vec<Account>,
-    pub(crate) assets: Vec<Asset>,
-    pub(crate) wait_seconds: u64,
-    pub(crate) log_filter: &'static str,
-    pub(crate) factories: Vec<Address>,
-    /// Another key of the network, or none.
-    pub(crate) network_key: &'static str,
-}
-
-impl Config {
-    pub(crate) fn new(database_url: String, rpc_url: String) -> Self {
-        Self {
-            port: free_port(),
-            metrics_port: free_port(),
-            database_url,
-            rpc_url,
-            network: super::payer::NETWORK,
-            second_network: None,
-            signers: vec![addresses().accounts[9].clone()],
-            assets: vec![Asset::usdc(), Asset::trick()],
-            wait_seconds: 20,
-            log_filter: "info",
-            factories: Vec::new(),
-            network_key: "",
-        }
-    }
-
-    fn to_toml(&self) -> String {
-        let Self {
-            port,
-            metrics_port,
-            log_filter,
-            wait_seconds,
-            ..
-        } = self;
-        let second = self.second_network.as_ref();
-        format!(
-            r#"
-            [http]
-            listen = "127.0.0.1:{port}"
-            [metrics]
-            listen = "127.0.0.1:{metrics_port}"
-            [log]
-            filter = "{log_filter}"
-            [database]
-            url = {{ env = "DATABASE" }}
-            connections_max = 8
-            [settle]
-            wait_seconds = {wait_seconds}
-            {first}
-            {second}
-            "#,
-            first = self.network_table(self.network, "RPC"),
-            second = second.map_or_else(String::new, |(network, _)| self.network_table(network, "RPC_2")),
-        )
-    }
-
-    fn network_table(&self, network: &str, rpc: &str) -> String {
-        let signers: Vec<String> = (0..self.signers.len())
-            .map(|i| format!("{{ env = \"SIGNER_{i}\" }}"))
-            .collect();
-        let factories: Vec<String> = self.factories.iter().map(|it| format!("\"{it}\"")).collect();
-        format!(
-            r#"
-            [[network]]
-            id = "{network}"
-            rpc_url = {{ env = "{rpc}" }}
-            signers = [{signers}]
-            factories = [{factories}]
-            block_time_ms = 1000
-            poll_ms = 50
-            fee_max_gwei = 100
-            {key}
-            {assets}
-            "#,
-            signers = signers.join(", "),
-            factories = factories.join(", "),
-            key = self.network_key,
-            assets = self.assets.iter().map(Asset::to_toml).collect::<String>(),
-        )
-    }
-}
+use super::process::Process;
 
 /// A directory with the configuration file, gone with this value.
 struct Directory(PathBuf);
@@ -204,21 +62,13 @@ impl Facilitator {
         std::fs::write(&file, self.config.to_toml()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_facilitator"));
         command.args([subcommand, "--config"]).arg(file);
-        command
-            .env("DATABASE", &self.config.database_url)
-            .env("RPC", &self.config.rpc_url);
-        if let Some((_, url)) = &self.config.second_network {
-            command.env("RPC_2", url);
-        }
-        for (index, signer) in self.config.signers.iter().enumerate() {
-            command.env(format!("SIGNER_{index}"), signer.key.to_string());
-        }
+        command.envs(self.config.secrets());
         command
     }
 
     /// Starts serving and waits until requests are taken and every lane is open.
     pub(crate) async fn start(&mut self) {
-        self.start_with(&["lane ready"].repeat(self.config.signers.len())).await;
+        self.start_with(&["lane ready"].repeat(self.config.lanes())).await;
     }
 
     /// Starts serving, and waits until requests are taken and this was said of the lanes. After that an idle

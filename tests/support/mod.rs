@@ -3,6 +3,7 @@
 mod answers;
 pub(crate) mod anvil;
 pub(crate) mod books;
+pub(crate) mod config;
 pub(crate) mod contracts;
 pub(crate) mod database;
 pub(crate) mod facilitator;
@@ -11,6 +12,8 @@ pub(crate) mod http;
 pub(crate) mod payer;
 pub(crate) mod process;
 pub(crate) mod proxy;
+mod rpc;
+pub(crate) mod solana;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};

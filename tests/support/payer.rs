@@ -223,37 +223,38 @@ impl Payment {
             "maxTimeoutSeconds": self.timeout,
             "extra": {"name": self.name, "version": self.version},
         });
-        let price = self.price.to_string();
-        match envelope {
-            Envelope::V1 => self.in_v1(&proof, terms, &price),
-            Envelope::V2 => self.in_v2(&proof, terms, &price),
+        enveloped(envelope, &proof, terms, &self.price.to_string(), &self.resource)
+    }
+}
+
+/// A request body around what any scheme has in its payload and its requirements; versions differ in the rest.
+pub(crate) fn enveloped(envelope: Envelope, proof: &Value, mut terms: Value, price: &str, resource: &str) -> Value {
+    match envelope {
+        Envelope::V1 => {
+            let network = terms["network"].clone();
+            terms["maxAmountRequired"] = price.into();
+            terms["resource"] = resource.into();
+            terms["description"] = "A report".into();
+            terms["mimeType"] = "application/json".into();
+            json!({
+                "x402Version": 1,
+                "paymentPayload": {"x402Version": 1, "scheme": "exact", "network": network, "payload": proof},
+                "paymentRequirements": terms,
+            })
         }
-    }
-
-    fn in_v1(&self, proof: &Value, mut terms: Value, price: &str) -> Value {
-        terms["maxAmountRequired"] = price.into();
-        terms["resource"] = self.resource.clone().into();
-        terms["description"] = "A report".into();
-        terms["mimeType"] = "application/json".into();
-        json!({
-            "x402Version": 1,
-            "paymentPayload": {"x402Version": 1, "scheme": "exact", "network": self.network_in_v1, "payload": proof},
-            "paymentRequirements": terms,
-        })
-    }
-
-    fn in_v2(&self, proof: &Value, mut terms: Value, price: &str) -> Value {
-        terms["amount"] = price.into();
-        json!({
-            "x402Version": 2,
-            "paymentPayload": {
+        Envelope::V2 => {
+            terms["amount"] = price.into();
+            json!({
                 "x402Version": 2,
-                "accepted": terms,
-                "payload": proof,
-                "resource": {"url": self.resource, "description": "A report", "mimeType": "application/json"},
-            },
-            "paymentRequirements": terms,
-        })
+                "paymentPayload": {
+                    "x402Version": 2,
+                    "accepted": terms,
+                    "payload": proof,
+                    "resource": {"url": resource, "description": "A report", "mimeType": "application/json"},
+                },
+                "paymentRequirements": terms,
+            })
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Response, StatusCode, header};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -39,7 +40,7 @@ pub(crate) fn fee_quote(call: &Call) -> bool {
 }
 
 pub(crate) fn send(call: &Call) -> bool {
-    call.method == "eth_sendRawTransaction"
+    matches!(call.method.as_str(), "eth_sendRawTransaction" | "sendTransaction")
 }
 
 pub(crate) fn receipt(call: &Call) -> bool {
@@ -69,6 +70,10 @@ pub(crate) enum Fault {
     Garbage(&'static str),
     /// This result; the node hears nothing.
     Result(&'static str),
+    /// The result that this makes of the question; the node hears nothing.
+    Pretend(fn(&Call) -> Value),
+    /// The node has acted; this changes what it answers: an object with `result` or `error`.
+    Falsify(fn(&Call, &mut Value)),
     /// The request passes after this time.
     Delay(Duration),
 }
@@ -90,6 +95,8 @@ struct Rule {
 
 struct Shared {
     node: String,
+    /// The node takes no batches, and gets their questions one by one.
+    splits: bool,
     client: Client,
     rules: Mutex<Vec<Arc<Rule>>>,
     calls: Mutex<Vec<Call>>,
@@ -106,8 +113,18 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn before(node: &str) -> Self {
+        Self::open(node, false).await
+    }
+
+    /// Lends batches to a node that takes none.
+    pub(crate) async fn splitting(node: &str) -> Self {
+        Self::open(node, true).await
+    }
+
+    async fn open(node: &str, splits: bool) -> Self {
         let shared = Arc::new(Shared {
             node: node.to_owned(),
+            splits,
             client: Client::new(),
             rules: Mutex::default(),
             calls: Mutex::default(),
@@ -154,18 +171,25 @@ impl Proxy {
             .collect()
     }
 
-    /// The hashes of all transactions handed over so far, each once, in order.
+    /// The names of all transactions handed over so far, each once, in order.
     pub(crate) fn transactions(&self) -> Vec<String> {
-        let mut hashes: Vec<String> = Vec::new();
-        for call in self.calls(send) {
-            let raw: Bytes = super::anvil::parse::<alloy::primitives::Bytes>(&call.params[0]).0;
-            let hash = alloy::primitives::keccak256(&raw).to_string();
-            if !hashes.contains(&hash) {
-                hashes.push(hash);
+        let mut names: Vec<String> = Vec::new();
+        for name in self.calls(send).iter().map(name_of) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
-        hashes
+        names
     }
+}
+
+/// The name that the chain gives to what this question hands over.
+pub(crate) fn name_of(sending: &Call) -> String {
+    if sending.method == "sendTransaction" {
+        return super::solana::transaction::name_of(&super::solana::transaction::wire_in(&sending.params[0]));
+    }
+    let raw: Bytes = super::anvil::parse::<alloy::primitives::Bytes>(&sending.params[0]).0;
+    alloy::primitives::keccak256(&raw).to_string()
 }
 
 impl Drop for Proxy {
@@ -244,13 +268,8 @@ async fn pass(State(shared): State<Arc<Shared>>, body: Bytes) -> Response<Body> 
             drop(forward(&shared, body).await);
             broken()
         }
-        Fault::Error(code, message) => {
-            let error = json!({"code": code, "message": message});
-            answer_some(&shared, &questions, rule.pick, "error", &error).await
-        }
-        Fault::Result(text) => {
-            let result = serde_json::from_str(text).unwrap();
-            answer_some(&shared, &questions, rule.pick, "result", &result).await
+        Fault::Error(..) | Fault::Result(_) | Fault::Pretend(_) | Fault::Falsify(_) => {
+            lie(&shared, &questions, rule.pick, rule.fault).await
         }
         Fault::Status(status) => respond(StatusCode::from_u16(status).unwrap(), "<html>out of order</html>"),
         Fault::Garbage(bytes) => respond(StatusCode::OK, bytes),
@@ -271,44 +290,87 @@ impl Rule {
 }
 
 fn calls_in(questions: &Value) -> Vec<Call> {
-    let list = questions.as_array().cloned().unwrap_or_else(|| vec![questions.clone()]);
-    let call = |it: &Value| Call {
-        method: it["method"].as_str().unwrap().to_owned(),
-        params: it["params"].clone(),
-    };
-    list.iter().map(call).collect()
+    list_of(questions).iter().map(call_in).collect()
+}
+
+fn list_of(questions: &Value) -> &[Value] {
+    questions
+        .as_array()
+        .map_or(std::slice::from_ref(questions), Vec::as_slice)
+}
+
+fn call_in(question: &Value) -> Call {
+    Call {
+        method: question["method"].as_str().unwrap().to_owned(),
+        params: question["params"].clone(),
+    }
 }
 
 async fn forward(shared: &Shared, body: Bytes) -> Response<Body> {
+    let questions: Value = serde_json::from_slice(&body).unwrap();
+    if let Some(list) = questions.as_array().filter(|_| shared.splits) {
+        return match try_join_all(list.iter().map(|question| ask(shared, question))).await {
+            Ok(answers) => respond(StatusCode::OK, Value::from(answers).to_string()),
+            Err(_) => broken(),
+        };
+    }
     match shared.client.post(&shared.node, &[], body.to_vec()).await {
         Ok(answer) => respond(StatusCode::from_u16(answer.status).unwrap(), answer.body),
         Err(_) => broken(),
     }
 }
 
-/// Answers the picked questions itself and lets the node answer the others.
-async fn answer_some(shared: &Shared, questions: &Value, pick: Pick, key: &str, value: &Value) -> Response<Body> {
-    let Some(list) = questions.as_array() else {
-        return respond(StatusCode::OK, made_up(questions, key, value).to_string());
-    };
-    let mut answers = Vec::new();
-    for question in list {
-        if calls_in(question).iter().any(pick) {
-            answers.push(made_up(question, key, value));
-        } else {
-            let answer = shared
-                .client
-                .post(&shared.node, &[], question.to_string().into())
-                .await
-                .unwrap();
-            answers.push(answer.json());
-        }
-    }
-    respond(StatusCode::OK, Value::from(answers).to_string())
+/// One question out of a batch, by itself.
+async fn ask(shared: &Shared, question: &Value) -> Result<Value, reqwest::Error> {
+    let answer = shared
+        .client
+        .post(&shared.node, &[], question.to_string().into())
+        .await?;
+    Ok(answer.json())
 }
 
-fn made_up(question: &Value, key: &str, value: &Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": question["id"], key: value})
+/// Answers the picked questions as the fault has it, and lets the node answer the others.
+async fn lie(shared: &Shared, questions: &Value, pick: Pick, fault: Fault) -> Response<Body> {
+    let mut answers = Vec::new();
+    for question in list_of(questions) {
+        let call = call_in(question);
+        let is_picked = pick(&call);
+        let answer = match fault.instead(&call).filter(|_| is_picked) {
+            Some(mut made_up) => {
+                (made_up["jsonrpc"], made_up["id"]) = ("2.0".into(), question["id"].clone());
+                made_up
+            }
+            None => {
+                let mut answer = ask(shared, question).await.unwrap();
+                if let (Fault::Falsify(change), true) = (fault, is_picked) {
+                    change(&call, &mut answer);
+                }
+                answer
+            }
+        };
+        answers.push(answer);
+    }
+    let body = if questions.is_array() {
+        answers.into()
+    } else {
+        answers.remove(0)
+    };
+    respond(StatusCode::OK, Value::to_string(&body))
+}
+
+impl Fault {
+    /// The answer to a question that the node does not hear.
+    fn instead(self, call: &Call) -> Option<Value> {
+        match self {
+            Self::Error(code, message) => Some(json!({"error": {"code": code, "message": message}})),
+            Self::Result(text) => {
+                let result: Value = serde_json::from_str(text).unwrap();
+                Some(json!({"result": result}))
+            }
+            Self::Pretend(make) => Some(json!({"result": make(call)})),
+            _ => None,
+        }
+    }
 }
 
 fn respond(status: StatusCode, body: impl Into<Body>) -> Response<Body> {

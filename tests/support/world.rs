@@ -1,16 +1,18 @@
 //! One test's world: a node, a fault-injecting proxy, a database and a facilitator, used by nobody else.
 
 use alloy::primitives::Address;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::anvil::{Anvil, Mining};
+use super::config::{Asset, Config, Evm};
 use super::contracts::addresses;
 use super::database::Database;
 use super::eventually;
-use super::facilitator::{Config, Facilitator};
+use super::facilitator::Facilitator;
 use super::gate::Gate;
 use super::http::Answer;
-use super::payer::Payment;
+use super::payer::{NETWORK, Payment};
 use super::process::free_port;
 use super::proxy::Proxy;
 
@@ -54,44 +56,97 @@ pub(crate) fn brief_windows() -> Setup {
     }
 }
 
-/// Everything around one facilitator. Fields are dropped in this order.
-pub(crate) struct World {
+/// Everything around one facilitator, with a node of one family of chains. Fields are dropped in this order.
+pub(crate) struct World<N = Anvil> {
     pub(crate) facilitator: Facilitator,
     pub(crate) proxy: Proxy,
     pub(crate) gate: Gate,
     pub(crate) db: Database,
-    pub(crate) anvil: Anvil,
+    pub(crate) node: N,
+}
+
+/// What a test pays with, on any chain.
+pub(crate) trait Payable {
+    /// As the records have it.
+    fn nonce(&self) -> String;
+
+    /// The request body for `/verify` and `/settle`, in version 2.
+    fn body(&self) -> Value;
+}
+
+impl Payable for Payment {
+    fn nonce(&self) -> String {
+        self.nonce.to_string()
+    }
+
+    fn body(&self) -> Value {
+        Self::body(self)
+    }
 }
 
 impl World {
     /// Everything but a running facilitator.
     pub(crate) async fn prepare(setup: Setup) -> Self {
-        let anvil = Anvil::start(setup.mining, setup.epoch).await;
-        let proxy = Proxy::before(&anvil.url).await;
-        let db = Database::create().await;
-        let gate = Gate::before(db.address()).await;
-        let mut config = Config::new(db.url_by(gate.port), proxy.url.clone());
-        config.signers = [9, 8][..setup.signers]
-            .iter()
-            .map(|&i| addresses().accounts[i].clone())
-            .collect();
+        let node = Anvil::start(setup.mining, setup.epoch).await;
+        let proxy = Proxy::before(node.url()).await;
+        let mut world = Self::around(node, proxy).await;
+        let config = &mut world.facilitator.config;
         config.wait_seconds = setup.wait_seconds;
         config.log_filter = setup.log_filter;
-        config.factories = setup.factories;
-        config.network_key = setup.network_key;
-        Self {
-            facilitator: Facilitator::new(config),
-            proxy,
-            gate,
-            db,
-            anvil,
-        }
+        config.evm.push(Evm {
+            network: NETWORK,
+            rpc_url: world.proxy.url.clone(),
+            signers: [9, 8][..setup.signers]
+                .iter()
+                .map(|&i| addresses().accounts[i].clone())
+                .collect(),
+            assets: vec![Asset::usdc(), Asset::trick()],
+            factories: setup.factories,
+            key: setup.network_key,
+        });
+        world
     }
 
     pub(crate) async fn start(setup: Setup) -> Self {
         let mut world = Self::prepare(setup).await;
         world.facilitator.start().await;
         world
+    }
+
+    /// The usual world.
+    pub(crate) async fn usual() -> Self {
+        Self::start(Setup::default()).await
+    }
+}
+
+impl World {
+    /// Waits until the node has as many transactions waiting to be mined.
+    pub(crate) async fn is_waiting(&self, transactions: u64) {
+        eventually("the node has what was sent", async || {
+            (self.node.waiting().await == transactions).then_some(())
+        })
+        .await;
+    }
+
+    /// What the merchant of all test payments has received.
+    pub(crate) async fn received(&self) -> u128 {
+        self.node.balance_of(addresses().usdc, addresses().pay_to).await
+    }
+}
+
+impl<N> World<N> {
+    /// A facilitator that serves nothing yet, with a database of its own.
+    pub(crate) async fn around(node: N, proxy: Proxy) -> Self {
+        let db = Database::create().await;
+        let gate = Gate::before(db.address()).await;
+        let facilitator = Facilitator::new(Config::new(db.url_by(gate.port)));
+        Self {
+            facilitator,
+            proxy,
+            gate,
+            db,
+            node,
+        }
     }
 
     /// Another facilitator in the same world: the same database, node and signers, other ports.
@@ -103,15 +158,8 @@ impl World {
         replica
     }
 
-    /// The usual world.
-    pub(crate) async fn usual() -> Self {
-        Self::start(Setup::default()).await
-    }
-}
-
-impl World {
     /// Settles beside the test.
-    pub(crate) fn settling(&self, payment: &Payment) -> JoinHandle<Answer> {
+    pub(crate) fn settling(&self, payment: &impl Payable) -> JoinHandle<Answer> {
         self.facilitator.caller().settling(payment.body())
     }
 
@@ -119,14 +167,6 @@ impl World {
     pub(crate) async fn recorded(&self, payments: i64) {
         eventually("the payments are on record", async || {
             (self.db.count("payments").await == payments).then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until the node has as many transactions waiting to be mined.
-    pub(crate) async fn is_waiting(&self, transactions: u64) {
-        eventually("the node has what was sent", async || {
-            (self.anvil.waiting().await == transactions).then_some(())
         })
         .await;
     }
@@ -142,17 +182,16 @@ impl World {
     }
 
     /// The state of the payment on record, if it is.
-    pub(crate) async fn state(&self, payment: &Payment) -> Option<String> {
+    pub(crate) async fn state(&self, payment: &impl Payable) -> Option<String> {
         let sql = "select state from settlements s join payments p on p.id = s.payment_id where p.nonce = $1";
-        let nonce = payment.nonce.to_string();
         sqlx::query_scalar(sql)
-            .bind(nonce)
+            .bind(payment.nonce())
             .fetch_optional(&self.db.pool)
             .await
             .unwrap()
     }
 
-    pub(crate) async fn reaches(&self, payment: &Payment, state: &str) {
+    pub(crate) async fn reaches(&self, payment: &impl Payable, state: &str) {
         eventually(&format!("the payment is {state}"), async || {
             (self.state(payment).await.as_deref() == Some(state)).then_some(())
         })
@@ -160,18 +199,13 @@ impl World {
     }
 
     /// What happened to the payment, in order.
-    pub(crate) async fn events(&self, payment: &Payment) -> Vec<String> {
+    pub(crate) async fn events(&self, payment: &impl Payable) -> Vec<String> {
         let sql = "select e.kind from events e join payments p on p.id = e.payment_id where p.nonce = $1
             order by e.version";
         sqlx::query_scalar(sql)
-            .bind(payment.nonce.to_string())
+            .bind(payment.nonce())
             .fetch_all(&self.db.pool)
             .await
             .unwrap()
-    }
-
-    /// What the merchant of all test payments has received.
-    pub(crate) async fn received(&self) -> u128 {
-        self.anvil.balance_of(addresses().usdc, addresses().pay_to).await
     }
 }

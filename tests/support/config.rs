@@ -1,0 +1,265 @@
+//! What a facilitator's configuration file says, and the secrets that stand beside it in the environment.
+
+use alloy::primitives::Address;
+
+use super::contracts::{Account, addresses};
+use super::process::free_port;
+
+/// The configuration of one facilitator: as many networks as there are tables.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) port: u16,
+    pub(crate) metrics_port: u16,
+    pub(crate) database_url: String,
+    pub(crate) wait_seconds: u64,
+    pub(crate) log_filter: &'static str,
+    pub(crate) evm: Vec<Evm>,
+    pub(crate) solana: Vec<Solana>,
+}
+
+/// An EVM network.
+#[derive(Debug, Clone)]
+pub(crate) struct Evm {
+    pub(crate) network: &'static str,
+    pub(crate) rpc_url: String,
+    pub(crate) signers: Vec<Account>,
+    pub(crate) assets: Vec<Asset>,
+    pub(crate) factories: Vec<Address>,
+    /// Another key of the table, or none.
+    pub(crate) key: &'static str,
+}
+
+/// A token on an EVM network.
+#[derive(Debug, Clone)]
+pub(crate) struct Asset {
+    pub(crate) address: Address,
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) symbol: &'static str,
+}
+
+/// A Solana cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Solana {
+    pub(crate) network: String,
+    pub(crate) genesis_hash: Option<String>,
+    pub(crate) rpc_url: String,
+    pub(crate) ws_url: Option<String>,
+    /// Keypairs as the file may write them.
+    pub(crate) signers: Vec<String>,
+    pub(crate) retired_signers: Vec<String>,
+    pub(crate) mints: Vec<Listed>,
+    pub(crate) commitment: &'static str,
+    pub(crate) slot_ms: u64,
+    /// Another key of the table, or none.
+    pub(crate) key: &'static str,
+}
+
+/// A token on a Solana cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) address: String,
+    pub(crate) symbol: String,
+    pub(crate) decimals: u8,
+    pub(crate) program: String,
+}
+
+impl Config {
+    /// A facilitator that serves nothing yet.
+    pub(crate) fn new(database_url: String) -> Self {
+        Self {
+            port: free_port(),
+            metrics_port: free_port(),
+            database_url,
+            wait_seconds: 20,
+            log_filter: "info",
+            evm: Vec::new(),
+            solana: Vec::new(),
+        }
+    }
+
+    /// How many lanes it will say are ready.
+    pub(crate) fn lanes(&self) -> usize {
+        let evm = self.evm.iter().map(|it| it.signers.len());
+        let solana = self.solana.iter().map(|it| it.keypairs().count());
+        evm.chain(solana).sum()
+    }
+
+    /// The file.
+    pub(crate) fn to_toml(&self) -> String {
+        let Self {
+            port,
+            metrics_port,
+            log_filter,
+            wait_seconds,
+            ..
+        } = self;
+        let evm = self.evm.iter().enumerate().map(|(i, it)| it.to_toml(i));
+        let solana = self.solana.iter().enumerate().map(|(i, it)| it.to_toml(i));
+        format!(
+            r#"
+            [http]
+            listen = "127.0.0.1:{port}"
+            [metrics]
+            listen = "127.0.0.1:{metrics_port}"
+            [log]
+            filter = "{log_filter}"
+            [database]
+            url = {{ env = "DATABASE" }}
+            connections_max = 8
+            [settle]
+            wait_seconds = {wait_seconds}
+            {networks}
+            "#,
+            networks = evm.chain(solana).collect::<String>(),
+        )
+    }
+
+    /// What the file takes from the environment.
+    pub(crate) fn secrets(&self) -> Vec<(String, String)> {
+        let mut secrets = vec![("DATABASE".to_owned(), self.database_url.clone())];
+        for (index, network) in self.evm.iter().enumerate() {
+            secrets.push((format!("RPC_{index}"), network.rpc_url.clone()));
+            let keys = network.signers.iter().map(|it| it.key.to_string());
+            secrets.extend(keys.enumerate().map(|(i, key)| (format!("SIGNER_{index}_{i}"), key)));
+        }
+        for (index, cluster) in self.solana.iter().enumerate() {
+            secrets.push((format!("SOLANA_RPC_{index}"), cluster.rpc_url.clone()));
+            let ws_url = cluster.ws_url.clone();
+            secrets.extend(ws_url.map(|url| (format!("SOLANA_WS_{index}"), url)));
+            let keys = cluster.keypairs().cloned().enumerate();
+            secrets.extend(keys.map(|(i, key)| (format!("FEE_PAYER_{index}_{i}"), key)));
+        }
+        secrets
+    }
+}
+
+fn joined(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+impl Evm {
+    fn to_toml(&self, index: usize) -> String {
+        format!(
+            r#"
+            [[network]]
+            id = "{network}"
+            rpc_url = {{ env = "RPC_{index}" }}
+            signers = [{signers}]
+            factories = [{factories}]
+            block_time_ms = 1000
+            poll_ms = 50
+            fee_max_gwei = 100
+            {key}
+            {assets}
+            "#,
+            network = self.network,
+            signers = joined((0..self.signers.len()).map(|i| format!("{{ env = \"SIGNER_{index}_{i}\" }}"))),
+            factories = joined(self.factories.iter().map(|it| format!("\"{it}\""))),
+            key = self.key,
+            assets = self.assets.iter().map(Asset::to_toml).collect::<String>(),
+        )
+    }
+}
+
+impl Asset {
+    pub(crate) fn usdc() -> Self {
+        Self {
+            address: addresses().usdc,
+            name: "USDC",
+            version: "2",
+            symbol: "USDC",
+        }
+    }
+
+    pub(crate) fn trick() -> Self {
+        Self {
+            address: addresses().trick_token,
+            name: "USDC",
+            version: "2",
+            symbol: "TRICK",
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        let Self {
+            address,
+            name,
+            version,
+            symbol,
+        } = self;
+        format!(
+            r#"
+            [[network.asset]]
+            address = "{address}"
+            name = "{name}"
+            version = "{version}"
+            symbol = "{symbol}"
+            decimals = 6
+            "#
+        )
+    }
+}
+
+impl Solana {
+    fn keypairs(&self) -> impl Iterator<Item = &String> {
+        self.signers.iter().chain(&self.retired_signers)
+    }
+
+    fn to_toml(&self, index: usize) -> String {
+        let optional = |key: &str, value: Option<String>| value.map_or_else(String::new, |it| format!("{key} = {it}"));
+        let key = |i: usize| format!("{{ env = \"FEE_PAYER_{index}_{i}\" }}");
+        let advertised = self.signers.len();
+        format!(
+            r#"
+            [[network]]
+            id = "{network}"
+            {genesis_hash}
+            rpc_url = {{ env = "SOLANA_RPC_{index}" }}
+            {ws_url}
+            signers = [{signers}]
+            retired_signers = [{retired}]
+            commitment = "{commitment}"
+            block_time_ms = {slot_ms}
+            poll_ms = {poll_ms}
+            {key}
+            {mints}
+            "#,
+            network = self.network,
+            genesis_hash = optional("genesis_hash", self.genesis_hash.as_ref().map(|it| format!("\"{it}\""))),
+            ws_url = optional(
+                "ws_url",
+                self.ws_url
+                    .as_ref()
+                    .map(|_| format!("{{ env = \"SOLANA_WS_{index}\" }}"))
+            ),
+            signers = joined((0..advertised).map(key)),
+            retired = joined((advertised..self.keypairs().count()).map(key)),
+            commitment = self.commitment,
+            slot_ms = self.slot_ms,
+            poll_ms = (self.slot_ms / 2).max(20),
+            key = self.key,
+            mints = self.mints.iter().map(Listed::to_toml).collect::<String>(),
+        )
+    }
+}
+
+impl Listed {
+    fn to_toml(&self) -> String {
+        let Self {
+            address,
+            symbol,
+            decimals,
+            program,
+        } = self;
+        format!(
+            r#"
+            [[network.asset]]
+            address = "{address}"
+            symbol = "{symbol}"
+            decimals = {decimals}
+            program = "{program}"
+            "#
+        )
+    }
+}
