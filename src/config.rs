@@ -92,7 +92,7 @@ impl Config {
     }
 
     fn from_table(mut table: toml::Table) -> Result<Self, ConfigError> {
-        for (key, value) in table.iter_mut() {
+        for (key, value) in &mut table {
             resolve(value, key)?;
         }
         let networks = networks(table.remove("network"))?;

@@ -29,10 +29,15 @@ pub async fn verify(app: &App, request: PaymentRequest) -> Result<VerifyAnswer, 
             });
         }
     };
-    let payer = Some(authorization.payer.clone());
+    let claimed = authorization.payer.clone();
     let verdict = judge(app, track, request, authorization).await?;
+    // Who pays may be for the chain to tell.
+    let payer = match &verdict {
+        Ok(verified) => verified.authorization().payer.clone(),
+        Err(_) => claimed,
+    };
     Ok(VerifyAnswer {
-        payer,
+        payer: Some(payer),
         verdict: verdict.map(drop),
     })
 }

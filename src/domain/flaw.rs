@@ -225,9 +225,6 @@ pub enum SmartWalletFlaw {
     /// It pays more than once.
     #[error("the transaction makes the payment more than once")]
     MultipleTransfers,
-    /// The recipient's token account cannot be named.
-    #[error("the recipient's associated token account cannot be derived")]
-    DestinationUnderivable,
     /// The node does not show what happens inside.
     #[error("the chain's node does not show inner instructions, so that a smart wallet's payment cannot be verified")]
     VerificationUnavailable,

@@ -157,7 +157,7 @@ impl fmt::Display for TxId {
 /// A block of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainPoint {
-    /// Its number (Solana: its block height, which counts no skipped slots).
+    /// Its number (Solana: its slot).
     pub height: u64,
     /// Its hash, canonical text.
     pub hash: String,

@@ -107,9 +107,25 @@ pub(super) const fn verify_reason(family: Family, dialect: Dialect, rejection: &
         Rejection::UnsupportedNetwork(_) => "invalid_network",
         Rejection::Unacceptable(_) => "invalid_payment_requirements",
         Rejection::Flawed(flaw) => svm::flaw(dialect, flaw),
-        rule => match family {
-            Family::Evm => evm::verify_reason(dialect, rule),
-            Family::Svm => svm::verify_reason(dialect, rule),
+        Rejection::SchemeMismatch { .. }
+        | Rejection::NetworkMismatch { .. }
+        | Rejection::MissingDomain { .. }
+        | Rejection::FactoryNotAllowed { .. }
+        | Rejection::InvalidSignature { .. }
+        | Rejection::RecipientMismatch { .. }
+        | Rejection::Expired { .. }
+        | Rejection::NotYetValid { .. }
+        | Rejection::AmountMismatch { .. }
+        | Rejection::AssetNotDeployed { .. }
+        | Rejection::AuthorizationUnsupported { .. }
+        | Rejection::NonceUsed { .. }
+        | Rejection::TokenNameMismatch { .. }
+        | Rejection::TokenVersionMismatch { .. }
+        | Rejection::InsufficientBalance { .. }
+        | Rejection::SimulationFailed { .. }
+        | Rejection::DeploymentFailed => match family {
+            Family::Evm => evm::verify_reason(dialect, rejection),
+            Family::Svm => svm::verify_reason(dialect, rejection),
         },
     }
 }

@@ -7,12 +7,13 @@ import fs from 'node:fs';
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import {
-  createKeyPairSignerFromPrivateKeyBytes, getAddressEncoder, getBase58Decoder, getU16Encoder, getU32Encoder,
-  getU64Encoder,
+  createKeyPairSignerFromPrivateKeyBytes, getAddressEncoder, getBase58Decoder, getProgramDerivedAddress, getU16Encoder,
+  getU32Encoder, getU64Encoder,
 } from '@solana/kit';
 import { AccountState, getMintEncoder, getTokenEncoder } from '@solana-program/token-2022';
 import { extensionsOf } from './mints.mjs';
 import { rpc } from './rpc.mjs';
+import { smartWallet } from './smart-wallet.mjs';
 
 const NETWORK = 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1';
 const SYSTEM = '11111111111111111111111111111111';
@@ -22,6 +23,9 @@ const PROGRAMS = {
 };
 const MEMO = 'MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr';
 const LIGHTHOUSE = 'L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95';
+// A wallet that the facilitator knows: Swig.
+const SMART_WALLET = 'swigypWHEksbC64pWKwah1WTeh9JXwx8H1rJHLdbQMB';
+const LOADER = 'BPFLoader2111111111111111111111111111111111';
 const LOOKUP_TABLES = 'AddressLookupTab1e1111111111111111111111111';
 const SOL = 1_000_000_000;
 const HOLDING = 1_000_000n;
@@ -128,6 +132,16 @@ async function putStandIn(url, address) {
   });
 }
 
+// A program in the place of a smart wallet's, and a vault of it that holds the mint's tokens.
+async function putSmartWallet(node, mint, amount) {
+  const data = smartWallet();
+  await rpc(node.rpcUrl, 'surfnet_setAccount', SMART_WALLET, {
+    lamports: rent(data.length), owner: LOADER, data: data.toString('hex'), executable: true,
+  });
+  const [vault, bump] = await getProgramDerivedAddress({ programAddress: SMART_WALLET, seeds: ['wallet'] });
+  return { program: SMART_WALLET, vault, bump, account: putTokens(node, mint, vault, amount) };
+}
+
 async function furnish(node) {
   const [feePayers, payers] = await Promise.all([keypairs('fee payer', 2), keypairs('payer', 10)]);
   const [retiredFeePayer, poorFeePayer, administrator, seller, sellerWithoutAccounts, standIn, table, durable] =
@@ -159,6 +173,7 @@ async function furnish(node) {
   const nonce = sha256('a durable nonce');
   putNonceAccount(node, durable.address, payers[0].address, nonce);
   await putStandIn(node.rpcUrl, LIGHTHOUSE);
+  const wallet = await putSmartWallet(node, { ...mints.usdc, extensions: extensionsOf('usdc') }, HOLDING);
   return {
     mints,
     feePayers,
@@ -170,6 +185,7 @@ async function furnish(node) {
     seller,
     sellerWithoutAccounts,
     lighthouse: LIGHTHOUSE,
+    smartWallet: wallet,
     lookupTable: { address: table.address, addresses: listed },
     nonceAccount: { address: durable.address, authority: payers[0].address, nonce: base58(nonce) },
   };

@@ -277,7 +277,7 @@ impl Rail for EvmRail {
     }
 
     async fn hint(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -6,15 +6,21 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use solana_pubkey::Pubkey;
 
 use super::blockhashes::Lifetime;
-use super::body::Body;
+use super::body::{self, Body};
+use super::inner::InnerInstructions;
+use super::inner_transfer;
+use super::listing::Listing;
+use super::lookup_tables;
 use super::mint::{self, Unfit};
 use super::node::{Account, Simulated};
 use super::settings::TokenProgram;
+use super::smart_wallet;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
-use crate::domain::flaw::Flaw;
+use crate::domain::flaw::{Flaw, SmartWalletFlaw};
 use crate::domain::rail::{AuthorizationState, Facts, Simulation};
 
 /// The longest reason that is passed on, in characters.
@@ -53,6 +59,8 @@ pub(super) struct Finding {
     pub(super) destination: Option<Account>,
     /// The mint, where its rules may have changed since it was configured.
     pub(super) mint: Option<Account>,
+    /// The lookup tables that it names, in its order.
+    pub(super) tables: Vec<Option<Account>>,
     /// How long the transaction has left, if the chain takes it.
     pub(super) lifetime: Lifetime,
 }
@@ -90,6 +98,7 @@ enum Ended {
 /// # Errors
 /// What keeps the payment from being judged, which is not its own fault.
 pub(super) fn facts(
+    listing: &Listing,
     authorization: &Authorization,
     body: &Body,
     finding: &Finding,
@@ -116,10 +125,11 @@ pub(super) fn facts(
         }
         Ended::Beside { kind } => return Err(format!("the node could not try the transaction: {kind}")),
     };
+    let payer = shown_payer(listing, authorization, body, finding, &ended);
     Ok(Facts {
         height: finding.lifetime.height,
-        flaw: flaw(body, finding, &ended, blocks_min),
-        payer: None,
+        flaw: flaw(body, finding, &ended, blocks_min).or_else(|| payer.as_ref().err().cloned()),
+        payer: payer.ok().flatten().map(|payer| payer.to_string()),
         signature_valid: true,
         factory_refused: None,
         asset_deployed: true,
@@ -131,14 +141,7 @@ pub(super) fn facts(
                 AuthorizationState::Unused
             }
         },
-        balance: Amount::from_units(
-            finding
-                .source
-                .as_ref()
-                .and_then(|it| tokens(it, body))
-                .unwrap_or_default()
-                .into(),
-        ),
+        balance: balance(authorization, body, finding),
         transfer,
         must_go_alone: false,
     })
@@ -148,6 +151,14 @@ impl Trial {
     /// The chain does not know the blockhash, or has forgotten it.
     pub(super) fn is_forgotten(&self) -> bool {
         self.ended() == Ended::Forgotten
+    }
+
+    /// What happened inside, as far as the node shows it.
+    fn inner(&self) -> Option<Vec<InnerInstructions>> {
+        match self {
+            Self::Ran(simulated) => serde_json::from_str(simulated.inner.as_ref()?.get()).ok(),
+            Self::Refused(_) => None,
+        }
     }
 
     fn ended(&self) -> Ended {
@@ -186,6 +197,41 @@ fn flaw(body: &Body, finding: &Finding, ended: &Ended, blocks_min: u64) -> Optio
         mint: body.asset.mint.to_string(),
         account: body.destination.to_string(),
     })
+}
+
+/// Who pays, where only the trial shows it: in a payment of a smart wallet.
+///
+/// # Errors
+/// The rule that the payment breaks.
+fn shown_payer(
+    listing: &Listing,
+    authorization: &Authorization,
+    body: &Body,
+    finding: &Finding,
+    ended: &Ended,
+) -> Result<Option<Pubkey>, Flaw> {
+    if body.kind == body::Kind::Static {
+        return Ok(None);
+    }
+    let loaded = lookup_tables::resolve(body.transaction.lookups(), &finding.tables)?;
+    smart_wallet::check_loaded(listing, &loaded)?;
+    match ended {
+        Ended::Succeeded => {
+            inner_transfer::judge(listing, body, authorization.amount, finding.trial.inner().as_deref()).map(Some)
+        }
+        Ended::Failed { reason } => Err(SmartWalletFlaw::SimulationFailed { reason: reason.clone() }.into()),
+        Ended::Used | Ended::Forgotten | Ended::Unpayable | Ended::Beside { .. } => Ok(None),
+    }
+}
+
+/// What the debited account holds. Which one a smart wallet debits is not known before; a trial that succeeded has
+/// shown that it holds enough.
+fn balance(authorization: &Authorization, body: &Body, finding: &Finding) -> Amount {
+    if body.source.is_none() {
+        return authorization.amount;
+    }
+    let held = finding.source.as_ref().and_then(|it| tokens(it, body));
+    Amount::from_units(held.unwrap_or_default().into())
 }
 
 /// Why the mint's tokens would not arrive in full, as of now.
@@ -255,3 +301,7 @@ fn bounded(text: &str) -> String {
 #[cfg(test)]
 #[path = "finding_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "finding_smart_wallet_tests.rs"]
+mod smart_wallet_tests;

@@ -46,14 +46,19 @@ fn good(body: &Body) -> Finding {
         source: Some(token_account(&body.asset, 1_000_000)),
         destination: Some(token_account(&body.asset, 0)),
         mint: None,
+        tables: Vec::new(),
         lifetime: FRESH,
     }
+}
+
+fn judged(authorization: &Authorization, body: &Body, finding: &Finding) -> Result<Facts, String> {
+    facts(&listing(), authorization, body, finding, BLOCKS_MIN)
 }
 
 #[test]
 fn a_payment_in_order_is_one_that_arrives_in_full() {
     let (authorization, body) = payment(&Draft::good());
-    let facts = facts(&authorization, &body, &good(&body), BLOCKS_MIN).unwrap();
+    let facts = judged(&authorization, &body, &good(&body)).unwrap();
     assert_eq!(facts.flaw, None);
     assert_eq!(facts.height, FRESH.height);
     assert_eq!(facts.balance, Amount::from_units(1_000_000));
@@ -93,20 +98,19 @@ fn each_failure_is_told_by_what_failed() {
         (json!(7), &[], "7"),
     ] {
         let trial = ran(&err, logs);
-        let facts = facts(&authorization, &body, &Finding { trial, ..good(&body) }, BLOCKS_MIN).unwrap();
+        let facts = judged(&authorization, &body, &Finding { trial, ..good(&body) }).unwrap();
         let reason = expected.to_owned();
         assert_eq!((facts.transfer, facts.flaw), (Simulation::Failed { reason }, None));
         assert_eq!(facts.authorization, AuthorizationState::Unused);
     }
     let refused = Trial::Refused("failed to\ndeserialize".into());
-    let facts = facts(
+    let facts = judged(
         &authorization,
         &body,
         &Finding {
             trial: refused,
             ..good(&body)
         },
-        BLOCKS_MIN,
     )
     .unwrap();
     let reason = "failed to deserialize".to_owned();
@@ -127,7 +131,7 @@ fn what_is_not_the_payment_s_fault_is_not_held_against_it() {
         (json!("WouldExceedMaxBlockCostLimit"), "WouldExceedMaxBlockCostLimit"),
     ] {
         let trial = ran(&err, &[]);
-        let cause = facts(&authorization, &body, &Finding { trial, ..good(&body) }, BLOCKS_MIN).unwrap_err();
+        let cause = judged(&authorization, &body, &Finding { trial, ..good(&body) }).unwrap_err();
         assert!(cause.contains(words), "{cause}");
     }
 }
@@ -149,7 +153,7 @@ fn a_blockhash_must_be_known_and_good_for_long_enough() {
             lifetime,
             ..good(&body)
         };
-        let facts = facts(&authorization, &body, &finding, BLOCKS_MIN).unwrap();
+        let facts = judged(&authorization, &body, &finding).unwrap();
         assert_eq!(facts.flaw, is_flawed.then_some(Flaw::BlockhashTooOld), "{blocks_left}");
     }
 }
@@ -166,7 +170,7 @@ fn a_transaction_in_a_block_is_used_whatever_else_is_wrong_with_it_by_now() {
         source: None,
         ..good(&body)
     };
-    let facts = facts(&authorization, &body, &finding, BLOCKS_MIN).unwrap();
+    let facts = judged(&authorization, &body, &finding).unwrap();
     assert_eq!((facts.authorization, facts.flaw), (AuthorizationState::Used, None));
 }
 
@@ -205,7 +209,7 @@ fn a_recipient_without_a_token_account_is_told_which_one_is_missing() {
             destination: found,
             ..good(&body)
         };
-        assert_eq!(facts(&authorization, &body, &finding, BLOCKS_MIN).unwrap().flaw, flaw);
+        assert_eq!(judged(&authorization, &body, &finding).unwrap().flaw, flaw);
     }
 }
 
@@ -216,7 +220,7 @@ fn a_payer_without_a_token_account_has_nothing() {
         source: None,
         ..good(&body)
     };
-    let facts = facts(&authorization, &body, &finding, BLOCKS_MIN).unwrap();
+    let facts = judged(&authorization, &body, &finding).unwrap();
     assert_eq!(facts.balance, Amount::ZERO);
 }
 
@@ -252,7 +256,7 @@ fn a_token_2022_mint_is_judged_as_it_is_now() {
         ),
     ] {
         let finding = Finding { mint, ..good(&body) };
-        let facts = facts(&authorization, &body, &finding, BLOCKS_MIN).unwrap();
+        let facts = judged(&authorization, &body, &finding).unwrap();
         match (facts.transfer, expected) {
             (Simulation::Succeeded { .. }, None) => {}
             (Simulation::Failed { reason }, Some(expected)) => assert_eq!(reason, expected),

@@ -23,11 +23,11 @@ const COUNT_MIN: usize = 3;
 const COUNT_MAX: usize = 7;
 
 /// Compute Budget's `SetComputeUnitLimit`: this byte, then the units as u32, little-endian.
-const SET_COMPUTE_UNIT_LIMIT: u8 = 2;
+pub(super) const SET_COMPUTE_UNIT_LIMIT: u8 = 2;
 /// Compute Budget's `SetComputeUnitPrice`: this byte, then micro-lamports as u64, little-endian.
-const SET_COMPUTE_UNIT_PRICE: u8 = 3;
+pub(super) const SET_COMPUTE_UNIT_PRICE: u8 = 3;
 /// The token programs' `TransferChecked`: this byte, then the amount as u64, little-endian, then the decimals.
-const TRANSFER_CHECKED: u8 = 12;
+pub(super) const TRANSFER_CHECKED: u8 = 12;
 /// Lighthouse's assertions, by their first byte. 0 writes to memory, for which it charges a rent, 1 closes it.
 const ASSERTIONS: std::ops::RangeInclusive<u8> = 2..=17;
 
@@ -39,7 +39,7 @@ const MICRO_LAMPORTS: u128 = 1_000_000;
 const LAMPORTS_PER_SIGNATURE: u128 = 5_000;
 
 /// The most compute units that a transaction can have (agave, `MAX_COMPUTE_UNIT_LIMIT`).
-const UNITS_MAX: u32 = 1_400_000;
+pub(super) const UNITS_MAX: u32 = 1_400_000;
 
 /// A `TransferChecked` of one of the token programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,7 @@ fn argument<const N: usize>(instruction: &Instruction<'_>, discriminator: u8) ->
 
 /// The highest price for a unit at which so many units cost no more than we pay. The chain charges for the limit,
 /// whatever is used of it, and rounds up to whole lamports: ⌈units × price / 10^6⌉ (agave, `get_prioritization_fee`).
-fn price_max(bounds: &Bounds, units: u32) -> u64 {
+pub(super) fn price_max(bounds: &Bounds, units: u32) -> u64 {
     u128::from(bounds.priority_fee_max_lamports)
         .saturating_mul(MICRO_LAMPORTS)
         .checked_div(u128::from(units))
@@ -192,12 +192,7 @@ fn check_transfer<'l>(listing: &'l Listing, asked: &Asked<'_>, transfer: &Transf
             "the payer and paymentRequirements.payTo are the same account".into(),
         ));
     }
-    let Some(asset) = listing.asset(&asked.asset) else {
-        return Err(Rejection::Unacceptable(format!(
-            "paymentRequirements.asset {} is not one this facilitator is configured for",
-            asked.asset
-        )));
-    };
+    let asset = listed(listing, asked)?;
     if transfer.mint != asked.asset {
         return Err(Flaw::MintMismatch {
             expected: asked.asset.to_string(),
@@ -222,6 +217,19 @@ fn check_transfer<'l>(listing: &'l Listing, asked: &Asked<'_>, transfer: &Transf
         });
     }
     Ok(asset)
+}
+
+/// The token that is asked for, as it is configured.
+///
+/// # Errors
+/// [`Rejection::Unacceptable`] when it is not.
+pub(super) fn listed<'l>(listing: &'l Listing, asked: &Asked<'_>) -> Result<&'l Asset, Rejection> {
+    listing.asset(&asked.asset).ok_or_else(|| {
+        Rejection::Unacceptable(format!(
+            "paymentRequirements.asset {} is not one this facilitator is configured for",
+            asked.asset
+        ))
+    })
 }
 
 /// After the transfer stand only instructions that can move nothing.

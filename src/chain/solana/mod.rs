@@ -13,8 +13,11 @@ mod deliver;
 mod evidence;
 mod fee_payer;
 mod finding;
+mod inner;
+mod inner_transfer;
 mod instructions;
 mod listing;
+mod lookup_tables;
 mod mint;
 mod node;
 mod payload;
@@ -26,6 +29,9 @@ mod reader;
 mod recipients;
 mod settings;
 mod sighting;
+mod smart_wallet;
+#[cfg(test)]
+mod smart_wallet_trials;
 mod subscription;
 #[cfg(test)]
 mod surfpool;
@@ -242,7 +248,7 @@ impl Rail for SolanaRail {
         const OPERATION: &str = "inspect";
         let body = self.body(OPERATION, authorization)?;
         let finding = self.coalescer.ask(body.clone()).await?;
-        finding::facts(authorization, &body, &finding, self.lifetime_min_blocks)
+        finding::facts(&self.listing, authorization, &body, &finding, self.lifetime_min_blocks)
             .map_err(|cause| self.fault(OPERATION, &cause))
     }
 

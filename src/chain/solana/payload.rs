@@ -9,9 +9,10 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 
-use super::body::Body;
+use super::body::{Body, Kind};
 use super::instructions;
 use super::listing::Listing;
+use super::smart_wallet;
 use super::terms::{Asked, address};
 use super::transaction::{BYTES_MAX, Transaction};
 use crate::chain::json::{Object, PAYLOAD, Text, malformed, read};
@@ -51,7 +52,7 @@ pub(super) fn decode(listing: &Listing, request: &PaymentRequest) -> Result<Auth
             Ok(authorization(listing, &asked, &transfer.authority, &body))
         }
         Err(Rejection::Flawed(flaw)) if listing.smart_wallets && layout_failed(&flaw) => {
-            smart_wallet(listing, &asked, transaction, flaw)
+            smart_wallet(listing, &asked, transaction)
         }
         Err(rejection) => Err(rejection),
     };
@@ -121,18 +122,24 @@ const fn layout_failed(flaw: &Flaw) -> bool {
     )
 }
 
-/// The payment as one of a smart wallet, where `flaw` kept it from being an open one.
-fn smart_wallet(
-    _listing: &Listing,
-    _asked: &Asked<'_>,
-    _transaction: Transaction,
-    flaw: Flaw,
-) -> Result<Authorization, Rejection> {
-    Err(flaw.into())
+/// The payment as one of a smart wallet. What is wrong with it as such is what the payer is told, as the reference
+/// has it: whoever turns smart wallets on expects them.
+fn smart_wallet(listing: &Listing, asked: &Asked<'_>, transaction: Transaction) -> Result<Authorization, Rejection> {
+    let payer = smart_wallet::decode(listing, &transaction, asked.memo.as_deref())?;
+    let asset = *instructions::listed(listing, asked)?;
+    let body = Body {
+        kind: Kind::SmartWallet,
+        transaction,
+        source: None,
+        destination: listing.token_account(&asked.pay_to, &asset),
+        owner: asked.pay_to,
+        asset,
+    };
+    Ok(authorization(listing, asked, &payer, &body))
 }
 
 /// The authorization that a body is, in words common to all rails.
-pub(super) fn authorization(listing: &Listing, asked: &Asked<'_>, payer: &Pubkey, body: &Body) -> Authorization {
+fn authorization(listing: &Listing, asked: &Asked<'_>, payer: &Pubkey, body: &Body) -> Authorization {
     let message_hash = body.transaction.message_hash();
     Authorization {
         payer: payer.to_string(),

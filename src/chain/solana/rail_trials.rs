@@ -19,10 +19,10 @@ use crate::domain::verdict::judge_facts;
 use crate::task::Tasks;
 
 const AMOUNT: u64 = 10_000;
-const FREE: Quote = Quote { fee_max: 0, tip: 0 };
+pub(super) const FREE: Quote = Quote { fee_max: 0, tip: 0 };
 
 /// Settings for this node that accept these mints, each by its name there.
-fn settings(node: &Surfpool, mints: &[&str]) -> Value {
+pub(super) fn settings(node: &Surfpool, mints: &[&str]) -> Value {
     let assets: Vec<Value> = mints
         .iter()
         .map(|name| {
@@ -43,13 +43,13 @@ fn settings(node: &Surfpool, mints: &[&str]) -> Value {
     })
 }
 
-async fn connect(settings: Value, tasks: &Tasks) -> Result<SolanaRail, String> {
+pub(super) async fn connect(settings: Value, tasks: &Tasks) -> Result<SolanaRail, String> {
     let settings: Settings = serde_json::from_value(settings).unwrap();
     SolanaRail::connect(&settings, tasks).await.map_err(|it| it.to_string())
 }
 
 /// The authorization of a payment to this owner that the draft makes.
-fn decode(rail: &SolanaRail, draft: &Draft, mint: Pubkey, owner: Pubkey, amount: u64) -> Authorization {
+pub(super) fn decode(rail: &SolanaRail, draft: &Draft, mint: Pubkey, owner: Pubkey, amount: u64) -> Authorization {
     let mut request = request(&draft.wire(), &json!({ "feePayer": draft.fee_payer.to_string() }));
     request.terms.asset = mint.to_string();
     request.terms.pay_to = owner.to_string();
@@ -88,7 +88,7 @@ async fn a_payment_is_verified_signed_and_seen_until_it_is_final() {
 }
 
 /// Looks until the payment has landed so well.
-async fn until(
+pub(super) async fn until(
     rail: &SolanaRail,
     authorization: &Authorization,
     facts: &Facts,

@@ -174,6 +174,7 @@ impl Read for Reader {
             source: body.source.and_then(|source| accounts.get(&source).cloned()),
             destination: accounts.get(&body.destination).cloned(),
             mint: accounts.get(&body.asset.mint).cloned(),
+            tables: tables_of(body).map(|table| accounts.get(&table).cloned()).collect(),
             lifetime: known.blockhashes.lifetime(body.transaction.blockhash()),
         });
         Ok(findings.map(Some).collect())
@@ -188,11 +189,17 @@ fn simulation(body: &Body, as_of: AsOf) -> Call {
     simulate_call(body.transaction.wire(), as_of, body.kind == Kind::SmartWallet)
 }
 
-/// The accounts that are read for a payment: where the money is, where it goes, and the mint where its rules may
-/// have changed.
+/// The accounts that are read for a payment: where the money is, where it goes, the mint where its rules may have
+/// changed, and the lookup tables that it names, at most some thirty in its bytes.
 fn accounts_of(body: &Body) -> impl Iterator<Item = Pubkey> {
     let mint = (body.asset.program == TokenProgram::Token2022).then_some(body.asset.mint);
-    body.source.into_iter().chain([body.destination]).chain(mint)
+    let source = body.source.into_iter();
+    source.chain([body.destination]).chain(mint).chain(tables_of(body))
+}
+
+/// The lookup tables that the transaction names, in its order.
+fn tables_of(body: &Body) -> impl Iterator<Item = Pubkey> {
+    body.transaction.lookups().iter().map(|lookup| lookup.account_key)
 }
 
 #[cfg(test)]

@@ -153,8 +153,10 @@ async fn a_payment_lands_and_becomes_final() {
         Observation::Unseen { .. }
     ));
 
-    assert_eq!(chain.deliver(&payment).await, Delivery::Accepted);
+    // Listened for beforehand: of what is in a block already this node tells nothing.
     subscriptions.listen_for(&payment.sealed.raw);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(chain.deliver(&payment).await, Delivery::Accepted);
     timeout(PATIENCE, subscriptions.heard()).await.expect("told");
     let sighting = chain.await_seen(&payment, is_landed).await;
     let first = landed(payment.seen(&sighting));

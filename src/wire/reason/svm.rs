@@ -109,7 +109,6 @@ const fn smart_wallet(flaw: &SmartWalletFlaw) -> &'static str {
         SmartWalletFlaw::NoTransfer => "invalid_exact_svm_smart_wallet_no_transfer_in_simulation",
         SmartWalletFlaw::TransferMismatch => "invalid_exact_svm_smart_wallet_transfer_mismatch",
         SmartWalletFlaw::MultipleTransfers => "invalid_exact_svm_smart_wallet_multiple_matching_transfers",
-        SmartWalletFlaw::DestinationUnderivable => "invalid_exact_svm_smart_wallet_cannot_derive_destination_ata",
         SmartWalletFlaw::VerificationUnavailable => "invalid_exact_svm_smart_wallet_verification_not_available",
     }
 }
@@ -161,7 +160,6 @@ const fn smart_wallet_code(flaw: &SmartWalletFlaw) -> &'static str {
         SmartWalletFlaw::NoTransfer => "no_inner_transfer",
         SmartWalletFlaw::TransferMismatch => "inner_transfer_mismatch",
         SmartWalletFlaw::MultipleTransfers => "multiple_inner_transfers",
-        SmartWalletFlaw::DestinationUnderivable => "destination_underivable",
         SmartWalletFlaw::VerificationUnavailable => "verification_unavailable",
     }
 }

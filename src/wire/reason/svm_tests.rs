@@ -130,7 +130,6 @@ fn smart_wallet_flaws() -> Vec<(SmartWalletFlaw, &'static str)> {
         (SmartWalletFlaw::NoTransfer, "no_transfer_in_simulation"),
         (SmartWalletFlaw::TransferMismatch, "transfer_mismatch"),
         (SmartWalletFlaw::MultipleTransfers, "multiple_matching_transfers"),
-        (SmartWalletFlaw::DestinationUnderivable, "cannot_derive_destination_ata"),
         (SmartWalletFlaw::VerificationUnavailable, "verification_not_available"),
     ]
 }
@@ -157,9 +156,10 @@ fn every_flaw_has_its_word_in_each_version() {
     let table = flaws().into_iter().map(prefixed);
     let mut codes = std::collections::BTreeMap::new();
     for (flaw, in_v1, in_v2) in table.chain(smart_wallet_flaws().into_iter().map(smart)) {
-        let discriminant = match &flaw {
-            Flaw::SmartWallet(inner) => format!("{:?}", std::mem::discriminant(inner)),
-            other => format!("{:?}", std::mem::discriminant(other)),
+        let discriminant = if let Flaw::SmartWallet(inner) = &flaw {
+            format!("{:?}", std::mem::discriminant(inner))
+        } else {
+            format!("{:?}", std::mem::discriminant(&flaw))
         };
         let rejection = Rejection::Flawed(flaw);
         for (dialect, reason) in [(Dialect::V1, in_v1), (Dialect::V2, in_v2)] {
