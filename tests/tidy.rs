@@ -37,7 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only under these paths.
-const FENCES: [(&str, &[&str]); 14] = [
+const FENCES: [(&str, &[&str]); 13] = [
     ("alloy", &["src/chain/evm/"]),
     ("secp256k1", &["src/chain/evm/"]),
     ("ed25519_dalek", &["src/chain/solana/"]),
@@ -46,7 +46,6 @@ const FENCES: [(&str, &[&str]); 14] = [
     ("solana_pubkey", &["src/chain/solana/"]),
     ("solana_pubsub_client", &["src/chain/solana/"]),
     ("solana_signature", &["src/chain/solana/"]),
-    ("solana_transaction", &["src/chain/solana/"]),
     ("reqwest", &["src/chain/rpc.rs"]),
     ("sqlx", &["src/store/"]),
     ("axum", &["src/http/"]),
