@@ -1,20 +1,25 @@
-//! What the facilitator takes: memory, time to start, size on disk.
+//! What the facilitator takes with a network of each chain: memory, time to start, size on disk.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::payment::Chain;
 use crate::table::{Row, aim, count, median, number};
 use crate::world::{Database, FACILITATOR, Facilitator, Helper, Scratch};
-use crate::{Pace, progress, verify};
+use crate::{Pace, evm, progress, solana, verify};
 
 const STARTS: usize = 5;
 const MEGABYTE: f64 = 1e6;
 
 /// All rows about the footprint.
-pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
-    let (stub, database) = (Helper::start("--stub"), Database::create("footprint"));
-    let start = || Facilitator::start(scratch, chain, stub.address, &database, Duration::from_secs(1));
+pub(crate) fn rows(pace: Pace, scratch: &Scratch) -> Vec<Row> {
+    let subjects = [&evm::SUBJECT, &solana::SUBJECT];
+    let stubs = subjects.map(|it| (it, Helper::start(it.stub_role)));
+    let database = Database::create("footprint");
+    let start = || {
+        let networks = stubs.each_ref().map(|(it, stub)| (it.network)(stub.address));
+        Facilitator::start(scratch, &networks, &database)
+    };
     // The first start creates the schema, which happens once in a database's life.
     drop(start());
     let took = median((0..STARTS).map(|_| start().ready_after.as_secs_f64()));
@@ -23,13 +28,11 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
     let facilitator = start();
     thread::sleep(Duration::from_secs(1));
     let idle = facilitator.process.usage().resident as f64 / MEGABYTE;
-    let load = verify::load(
-        pace,
-        facilitator.address,
-        &verify::requests(chain, 2_000),
-        verify::VALID,
-        64,
-    );
+    let mut good = 0;
+    for subject in subjects {
+        let requests = Arc::new((subject.requests)(2_000));
+        good += verify::load(pace, facilitator.address, &requests, verify::VALID, 64).good;
+    }
     let peak = facilitator.process.usage().resident_max as f64 / MEGABYTE;
     progress(&format!("{} MB idle, {} MB at most", number(idle), number(peak)));
     let binary = std::fs::metadata(FACILITATOR).unwrap().len() as f64 / MEGABYTE;
@@ -53,7 +56,7 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
         ),
         row(
             "memory at most, /verify over 64 connections",
-            format!("{} MB after {} answers", number(peak), count(load.good)),
+            format!("{} MB after {} answers", number(peak), count(good)),
             String::new(),
         ),
         row("release binary", format!("{} MB", number(binary)), String::new()),

@@ -13,10 +13,15 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use crate::http;
+use crate::table::number;
+use crate::world::Facilitator;
+use crate::{http, progress};
 
 /// No single run may take longer, whatever happens.
 const RUN_MAX: Duration = Duration::from_secs(90);
+
+/// What a payment's answer says when it is settled.
+const SETTLED: &str = r#""success":true"#;
 
 /// What to send, and for how long.
 pub(crate) struct Plan {
@@ -100,7 +105,40 @@ pub(crate) fn run(plan: Plan) -> Load {
     })
 }
 
-async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+/// Sends each of these payments to be settled once; gives the processor time for each, in milliseconds, beside the
+/// load. Says how it went, after these words.
+pub(crate) fn settle(
+    facilitator: &Facilitator,
+    words: &str,
+    connections: usize,
+    requests: Vec<Vec<u8>>,
+) -> (Load, f64) {
+    let used = facilitator.process.usage();
+    let load = run(Plan {
+        to: facilitator.address,
+        requests: Arc::new(requests),
+        expect: SETTLED,
+        connections,
+        until: Until::Answered,
+    });
+    let used_after = facilitator.process.usage();
+    progress(&format!(
+        "{words}: {}/s, p50 {} ms, {} settled, {} not",
+        number(load.rate),
+        number(load.p50_ms),
+        load.good,
+        load.bad
+    ));
+    if let Some(complaint) = &load.complaint {
+        progress(&format!("the first failure: {complaint}"));
+    }
+    let answers = (load.good + load.bad).max(1) as f64;
+    let cpu_ms = (used_after.cpu - used.cpu) * 1e3 / answers;
+    (load, cpu_ms)
+}
+
+/// A connection that sends without delay.
+pub(crate) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -123,7 +161,8 @@ async fn talk(shared: Rc<Shared>, mut stream: TcpStream) {
     }
 }
 
-async fn exchange(stream: &TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> io::Result<http::Head> {
+/// Sends a request and reads its answer to the front of the buffer.
+pub(crate) async fn exchange(stream: &TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> io::Result<http::Head> {
     let mut rest = request;
     while !rest.is_empty() {
         match stream.try_write(rest) {
@@ -191,19 +230,30 @@ impl Shared {
     }
 
     fn sum_up(&self) -> Load {
-        let mut micros = self.micros.borrow_mut();
-        micros.sort_unstable();
         let took = match self.plan.until {
             Until::Elapsed { counted, .. } => counted,
             Until::Answered => self.ended.get().duration_since(self.began),
         };
         Load {
-            rate: micros.len() as f64 / took.as_secs_f64().max(f64::EPSILON),
-            p50_ms: percentile_ms(&micros, 50),
-            p99_ms: percentile_ms(&micros, 99),
             good: self.good.get(),
             bad: self.bad.get(),
             complaint: self.complaint.take(),
+            ..Load::of(self.micros.take(), took)
+        }
+    }
+}
+
+impl Load {
+    /// Of good answers alone, from how long each took, in microseconds, and all of them.
+    pub(crate) fn of(mut micros: Vec<u32>, took: Duration) -> Self {
+        micros.sort_unstable();
+        Self {
+            rate: micros.len() as f64 / took.as_secs_f64().max(f64::EPSILON),
+            p50_ms: percentile_ms(&micros, 50),
+            p99_ms: percentile_ms(&micros, 99),
+            good: micros.len(),
+            bad: 0,
+            complaint: None,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Figures of the release binary beside the limits of the machine, in one run: `./dev bench [--quick] [verify]
-//! [settle] [footprint]`. One table at the end; progress on the way.
+//! [settle] [footprint] [evm] [solana]`. One table at the end; progress on the way.
 //!
 //! Client, facilitator, node and database share the machine, all on loopback, so absolute figures say little. Every
 //! figure is therefore held against a limit that was measured in between, with the same client; each is the median
@@ -17,13 +17,13 @@
     reason = "a benchmark that meets something unexpected has nothing better to do than to end"
 )]
 
+mod evm;
 mod footprint;
 mod http;
 mod limit;
 mod load;
 mod node;
-mod payment;
-mod settle;
+mod solana;
 mod stub;
 mod table;
 mod verify;
@@ -32,17 +32,42 @@ mod world;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use payment::Chain;
 use table::Row;
 use world::Scratch;
 
-/// A group of figures and what measures it.
-type Group = (&'static str, fn(Pace, &Scratch, &Chain) -> Vec<Row>);
+/// A group of figures: the words that ask for it, and what measures it.
+struct Group {
+    what: &'static str,
+    chain: Option<&'static str>,
+    rows: fn(Pace, &Scratch) -> Vec<Row>,
+}
 
-const GROUPS: [Group; 3] = [
-    ("verify", verify::rows),
-    ("settle", settle::rows),
-    ("footprint", footprint::rows),
+const GROUPS: [Group; 5] = [
+    Group {
+        what: "verify",
+        chain: Some("evm"),
+        rows: |pace, scratch| verify::rows(&evm::SUBJECT, pace, scratch),
+    },
+    Group {
+        what: "verify",
+        chain: Some("solana"),
+        rows: |pace, scratch| verify::rows(&solana::SUBJECT, pace, scratch),
+    },
+    Group {
+        what: "settle",
+        chain: Some("evm"),
+        rows: evm::settle::rows,
+    },
+    Group {
+        what: "settle",
+        chain: Some("solana"),
+        rows: solana::settle::rows,
+    },
+    Group {
+        what: "footprint",
+        chain: None,
+        rows: footprint::rows,
+    },
 ];
 
 /// How much is measured.
@@ -78,34 +103,42 @@ pub(crate) fn progress(words: &str) {
     eprintln!("    {words}");
 }
 
+/// What this program does instead when one of its own kind started it.
+fn role(name: &str) -> Option<fn()> {
+    match name {
+        "--evm-limit" => Some(evm::limit::serve),
+        "--evm-stub" => Some(evm::stub::serve),
+        "--solana-limit" => Some(solana::limit::serve),
+        "--solana-stub" => Some(solana::stub::serve),
+        _ => None,
+    }
+}
+
 fn main() -> ExitCode {
-    let (mut pace, mut wanted) = (Pace::FULL, Vec::new());
+    let (mut pace, mut kinds, mut chains) = (Pace::FULL, Vec::new(), Vec::new());
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
-            // Roles of this program's own child processes.
-            "--stub" => {
-                stub::serve();
-                return ExitCode::SUCCESS;
-            }
-            "--limit" => {
-                limit::serve();
-                return ExitCode::SUCCESS;
-            }
             // Said by cargo to every benchmark.
             "--bench" => {}
             "--quick" => pace = Pace::QUICK,
-            name if GROUPS.iter().any(|(group, _)| *group == name) => wanted.push(argument),
+            name if GROUPS.iter().any(|it| it.what == name) => kinds.push(argument),
+            name if GROUPS.iter().any(|it| it.chain == Some(name)) => chains.push(argument),
             other => {
-                eprintln!("figures: no {other}; it takes --quick, verify, settle, footprint");
+                if let Some(serve) = role(other) {
+                    serve();
+                    return ExitCode::SUCCESS;
+                }
+                eprintln!("figures: no {other}; it takes --quick, verify, settle, footprint, evm, solana");
                 return ExitCode::FAILURE;
             }
         }
     }
-    let (began, scratch, chain) = (Instant::now(), Scratch::new(), Chain::load());
+    let asked = |words: &[String], word: &str| words.is_empty() || words.iter().any(|it| it == word);
+    let (began, scratch) = (Instant::now(), Scratch::new());
     let mut rows = Vec::new();
-    for (name, measure) in GROUPS {
-        if wanted.is_empty() || wanted.iter().any(|it| it == name) {
-            rows.extend(measure(pace, &scratch, &chain));
+    for group in GROUPS {
+        if asked(&kinds, group.what) && group.chain.is_none_or(|it| asked(&chains, it)) {
+            rows.extend((group.rows)(pace, &scratch));
         }
     }
     progress(&format!(

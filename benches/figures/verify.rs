@@ -1,31 +1,48 @@
-//! `/verify` on a stub node, beside the limit in the same run.
+//! `/verify` on a stub node, beside the limit in the same run; alike for every chain.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::load::{self, Load, Plan, Until};
-use crate::payment::{Chain, Mint};
 use crate::table::{Row, aim, median, number};
-use crate::world::{Database, Facilitator, Helper, Running, Scratch};
+use crate::world::{Database, Facilitator, Helper, Network, Running, Scratch};
 use crate::{Pace, progress, stub};
 
 /// Distinct payments that are sent, over and over.
 const PAYMENTS: usize = 20_000;
-const PAYERS: usize = 512;
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
 const DELAYS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(25)];
 
 /// What a good answer of either endpoint says.
 pub(crate) const VALID: &str = r#""isValid":true"#;
 
+/// A chain to measure on.
+pub(crate) struct Subject {
+    /// What the figures call it.
+    pub(crate) chain: &'static str,
+    /// What its limit does.
+    pub(crate) limit: &'static str,
+    /// The roles of this program that serve its limit and its stub node.
+    pub(crate) limit_role: &'static str,
+    pub(crate) stub_role: &'static str,
+    /// This many requests to `/verify`, all distinct and all valid.
+    pub(crate) requests: fn(usize) -> Vec<Vec<u8>>,
+    /// A request to the stub node as the facilitator makes it, about one payment.
+    pub(crate) question: fn() -> Vec<u8>,
+    /// The network that the stub node at this address serves.
+    pub(crate) network: fn(SocketAddr) -> Network,
+}
+
 struct Sample {
     load: Load,
     cpu_ms: f64,
-    rpc_each: f64,
+    requests_each: f64,
+    calls_each: f64,
 }
 
 struct Scene {
+    question: Arc<Vec<Vec<u8>>>,
     requests: Arc<Vec<Vec<u8>>>,
     stub: Helper,
     limit: Helper,
@@ -33,14 +50,16 @@ struct Scene {
     _database: Database,
 }
 
-/// All rows about `/verify`.
-pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
-    progress(&format!("signing {PAYMENTS} payments"));
-    let requests = requests(chain, PAYMENTS);
-    let (stub, limit) = (Helper::start("--stub"), Helper::start("--limit"));
+/// All rows about `/verify` on this chain.
+pub(crate) fn rows(subject: &Subject, pace: Pace, scratch: &Scratch) -> Vec<Row> {
+    let chain = subject.chain;
+    progress(&format!("{chain}: signing {PAYMENTS} payments"));
+    let requests = Arc::new((subject.requests)(PAYMENTS));
+    let (stub, limit) = (Helper::start(subject.stub_role), Helper::start(subject.limit_role));
     let database = Database::create("verify");
-    let facilitator = Facilitator::start(scratch, chain, stub.address, &database, Duration::from_secs(1));
+    let facilitator = Facilitator::start(scratch, &[(subject.network)(stub.address)], &database);
     let scene = Scene {
+        question: Arc::new(vec![(subject.question)()]),
         requests,
         stub,
         limit,
@@ -65,7 +84,7 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
             }
             let rate = |samples: &[Sample]| number(samples.last().map_or(f64::NAN, |it| it.load.rate));
             progress(&format!(
-                "verify, run {run}, {connections} connections: limit {}/s, node at once {}/s, node after 25 ms {}/s",
+                "{chain} verify, run {run}, {connections} connections: limit {}/s, node at once {}/s, node after 25 ms {}/s",
                 rate(&limits[at]),
                 rate(&verifies[0][at]),
                 rate(&verifies[1][at]),
@@ -75,15 +94,14 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
     // Its threads end with their connections, and their processor time with them.
     let mut rows = vec![Row {
         cpu_ms: None,
-        ..row("the stub: one call about one payment, at once", 1, &hops)
+        ..row(
+            &format!("{chain}: the stub: one request about one payment, at once"),
+            1,
+            &hops,
+        )
     }];
-    rows.extend(table(&limits, &verifies));
+    rows.extend(table(subject, &limits, &verifies));
     rows
-}
-
-/// Requests to `/verify`, all distinct and all valid.
-pub(crate) fn requests(chain: &Chain, count: usize) -> Arc<Vec<Vec<u8>>> {
-    Arc::new(Mint::new(chain, PAYERS, 16).requests("/verify", count))
 }
 
 /// Sends these to this address for a while.
@@ -122,7 +140,7 @@ impl Scene {
         };
         let (asked, used) = (stub::counts(self.stub.address), process.usage());
         let load = match target {
-            Target::Stub => load(pace, to, &Arc::new(vec![stub::lens_request()]), "result", connections),
+            Target::Stub => load(pace, to, &self.question, "result", connections),
             Target::Limit | Target::Facilitator => load(pace, to, &self.requests, VALID, connections),
         };
         let (asked_after, used_after) = (stub::counts(self.stub.address), process.usage());
@@ -132,27 +150,38 @@ impl Scene {
         let answers = (load.good + load.bad).max(1) as f64;
         Sample {
             cpu_ms: (used_after.cpu - used.cpu) * 1e3 / answers,
-            rpc_each: (asked_after.requests - asked.requests) as f64 / answers,
+            requests_each: (asked_after.requests - asked.requests) as f64 / answers,
+            calls_each: (asked_after.calls - asked.calls) as f64 / answers,
             load,
         }
     }
 }
 
-fn table(limits: &[Vec<Sample>], verifies: &[Vec<Vec<Sample>>]) -> Vec<Row> {
+fn table(subject: &Subject, limits: &[Vec<Sample>], verifies: &[Vec<Vec<Sample>>]) -> Vec<Row> {
+    let chain = subject.chain;
     let mut rows = Vec::new();
     for (connections, samples) in CONNECTIONS.into_iter().zip(limits) {
-        rows.push(row("the limit: parse, hash, recover", connections, samples));
+        rows.push(row(
+            &format!("{chain}: the limit: {}", subject.limit),
+            connections,
+            samples,
+        ));
     }
     for (delay_at, delay) in DELAYS.into_iter().enumerate() {
         for (at, connections) in CONNECTIONS.into_iter().enumerate() {
             let samples = &verifies[delay_at][at];
-            let figure = format!("/verify, the node answers after {} ms", delay.as_millis());
+            let figure = format!("{chain}: /verify, the node answers after {} ms", delay.as_millis());
             let mut row = row(&figure, connections, samples);
             let pairs = samples.iter().zip(&limits[at]);
             let ratio = median(pairs.map(|(verify, limit)| verify.load.rate / limit.load.rate));
-            let rpc_each = median(samples.iter().map(|it| it.rpc_each));
+            let requests_each = median(samples.iter().map(|it| it.requests_each));
+            let calls_each = median(samples.iter().map(|it| it.calls_each));
             let trips = row.p50_ms.unwrap_or(f64::NAN) / (delay.as_secs_f64() * 1e3);
-            let mut more = vec![format!("{} RPC requests each", number(rpc_each))];
+            let mut more = vec![format!(
+                "{} RPC requests and {} calls in them each",
+                number(requests_each),
+                number(calls_each)
+            )];
             let mut aims = Vec::new();
             if delay.is_zero() {
                 more.insert(0, format!("{} of the limit", number(ratio)));
@@ -162,7 +191,7 @@ fn table(limits: &[Vec<Sample>], verifies: &[Vec<Vec<Sample>>]) -> Vec<Row> {
                 aims.push(aim("at most 1.05 round trips", trips <= 1.05));
             }
             if connections == 64 {
-                aims.push(aim("at most 0.1 RPC requests each", rpc_each <= 0.1));
+                aims.push(aim("at most 0.1 RPC requests each", requests_each <= 0.1));
             }
             row.more = [more.join(", "), row.more].join("");
             row.aim = aims.join("; ");

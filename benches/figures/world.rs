@@ -14,15 +14,15 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
 use crate::http::{self, Client};
-use crate::payment::Chain;
 
 /// The binary that is measured.
 pub(crate) const FACILITATOR: &str = env!("CARGO_BIN_EXE_facilitator");
 
-const START_MAX: Duration = Duration::from_secs(30);
+/// No process may take longer until it serves.
+pub(crate) const START_MAX: Duration = Duration::from_secs(30);
 
 /// A process that is killed when this is dropped.
-pub(crate) struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -65,7 +65,7 @@ impl Running {
         }
     }
 
-    fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().map_or(true, |it| it.is_some())
     }
 }
@@ -120,7 +120,7 @@ impl Scratch {
         &self.0
     }
 
-    fn file(&self, name: &str) -> (PathBuf, u32) {
+    pub(crate) fn file(&self, name: &str) -> (PathBuf, u32) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Relaxed);
         (self.0.join(format!("{number}-{name}")), number)
@@ -173,6 +173,14 @@ impl Drop for Database {
     }
 }
 
+/// A network that a facilitator serves.
+pub(crate) struct Network {
+    /// Its table of the configuration.
+    pub(crate) toml: String,
+    /// The variable of the environment that holds its signer's key, and the key.
+    pub(crate) key: (&'static str, String),
+}
+
 /// The release binary, serving.
 pub(crate) struct Facilitator {
     pub(crate) process: Running,
@@ -182,32 +190,23 @@ pub(crate) struct Facilitator {
 }
 
 impl Facilitator {
-    /// Starts one on this node and database, with the first account as its signer and settings as they come.
-    pub(crate) fn start(
-        scratch: &Scratch,
-        chain: &Chain,
-        node: SocketAddr,
-        database: &Database,
-        block_time: Duration,
-    ) -> Self {
+    /// Starts one on these networks and this database, with settings as they come.
+    pub(crate) fn start(scratch: &Scratch, networks: &[Network], database: &Database) -> Self {
         let (port, metrics) = (free_port(), free_port());
         let (config, number) = scratch.file("facilitator.toml");
-        std::fs::write(&config, configuration(chain, node, block_time, port, metrics)).unwrap();
+        std::fs::write(&config, configuration(networks, port, metrics)).unwrap();
         let log = scratch.path().join(format!("{number}-facilitator.log"));
-        let command = || {
-            let mut command = Command::new(FACILITATOR);
-            command
-                .args(["serve", "--config"])
-                .arg(&config)
-                .env("FIGURES_DATABASE_URL", database.url())
-                .env("FIGURES_SIGNER_KEY", &chain.accounts[0].key)
-                .stdin(Stdio::null())
-                .stdout(File::create(&log).unwrap())
-                .stderr(File::options().append(true).open(&log).unwrap());
-            command
-        };
+        let mut command = Command::new(FACILITATOR);
+        command
+            .args(["serve", "--config"])
+            .arg(&config)
+            .env("FIGURES_DATABASE_URL", database.url())
+            .envs(networks.iter().map(|it| (it.key.0, &it.key.1)))
+            .stdin(Stdio::null())
+            .stdout(File::create(&log).unwrap())
+            .stderr(File::options().append(true).open(&log).unwrap());
         let began = Instant::now();
-        let mut process = Running(command().spawn().expect("the facilitator starts"));
+        let mut process = Running(command.spawn().expect("the facilitator starts"));
         let address = local(port);
         while !is_ready(address) {
             assert!(
@@ -225,15 +224,8 @@ impl Facilitator {
     }
 }
 
-fn configuration(chain: &Chain, node: SocketAddr, block_time: Duration, port: u16, metrics: u16) -> String {
-    let Chain {
-        network,
-        usdc,
-        usdc_name,
-        usdc_version,
-        ..
-    } = chain;
-    let block_time_ms = block_time.as_millis();
+fn configuration(networks: &[Network], port: u16, metrics: u16) -> String {
+    let networks: String = networks.iter().map(|it| it.toml.as_str()).collect();
     format!(
         r#"
 [http]
@@ -242,19 +234,7 @@ listen = "127.0.0.1:{port}"
 listen = "127.0.0.1:{metrics}"
 [database]
 url = {{ env = "FIGURES_DATABASE_URL" }}
-[[network]]
-id = "{network}"
-rpc_url = "http://{node}"
-signers = [{{ env = "FIGURES_SIGNER_KEY" }}]
-block_time_ms = {block_time_ms}
-fee_max_gwei = 1000
-[[network.asset]]
-address = "{usdc}"
-name = "{usdc_name}"
-version = "{usdc_version}"
-symbol = "USDC"
-decimals = 6
-"#
+{networks}"#
     )
 }
 
@@ -267,51 +247,14 @@ fn is_ready(address: SocketAddr) -> bool {
         .is_ok_and(|(status, _)| status == 200)
 }
 
-/// The local node with the prepared state.
-pub(crate) struct Anvil {
-    /// Held for its end.
-    _process: Running,
-    pub(crate) address: SocketAddr,
-}
-
-impl Anvil {
-    /// A node that puts each transaction into a block at once.
-    pub(crate) fn start(scratch: &Scratch, chain: &Chain) -> Self {
-        let named = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./dev bench"));
-        let port = free_port();
-        let (log, _) = scratch.file("anvil.log");
-        let mut process = Running(
-            Command::new(named("FACILITATOR_ANVIL"))
-                .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-                .args(["--chain-id", &chain.chain_id.to_string()])
-                .args(["--load-state", &named("FACILITATOR_CHAIN_STATE")])
-                .stdin(Stdio::null())
-                .stdout(File::create(&log).unwrap())
-                .stderr(Stdio::inherit())
-                .spawn()
-                .expect("anvil starts"),
-        );
-        let (address, began) = (local(port), Instant::now());
-        while Client::connect(address).is_err() {
-            assert!(
-                !process.has_ended() && began.elapsed() < START_MAX,
-                "anvil does not get ready"
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
-        Self {
-            _process: process,
-            address,
-        }
-    }
-}
-
-fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+/// A port that nobody listens on.
+///
 /// Below the range that the kernel hands out for outgoing connections, so that a port found free stays free.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let number = process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Relaxed)) % 15_000;

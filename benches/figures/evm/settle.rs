@@ -1,6 +1,5 @@
-//! `/settle` against a real node with one signer, held against what the chain shows in the end.
+//! `/settle` on a local EVM node with one signer, held against what the chain shows in the end.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,11 +12,14 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use serde_json::{Value, json};
 
-use crate::load::{self, Load, Plan, Until};
-use crate::node::{Carried, Node, Tally};
-use crate::payment::{Chain, Mint, transferCall};
+use crate::evm;
+use crate::evm::anvil::Anvil;
+use crate::evm::payment::{Chain, Mint, transferCall};
+use crate::evm::tally::{Carried, Tally};
+use crate::load::{self, Load};
+use crate::node::Node;
 use crate::table::{Row, aim, count, median, number};
-use crate::world::{Anvil, Database, Facilitator, Scratch};
+use crate::world::{Database, Facilitator, Scratch};
 use crate::{Pace, progress};
 
 const PAYERS: usize = 512;
@@ -32,8 +34,6 @@ const BLOCK_GAS: u64 = 60_000_000;
 const SIGNER: usize = 0;
 const FUNDER: usize = 1;
 const DIRECT: usize = 2;
-
-const SETTLED: &str = r#""success":true"#;
 
 /// Connections, and payments in one run of each.
 const EACH_SECOND: [(usize, usize); 3] = [(1, 10), (64, 640), (512, 3_072)];
@@ -56,13 +56,14 @@ struct Books {
 }
 
 /// All rows about `/settle`.
-pub(crate) fn rows(pace: Pace, scratch: &Scratch, chain: &Chain) -> Vec<Row> {
+pub(crate) fn rows(pace: Pace, scratch: &Scratch) -> Vec<Row> {
+    let chain = &Chain::load();
     let mut books = Books::default();
     let (mut rows, peak) = on_blocks_each_second(pace, scratch, chain, &mut books);
     rows.extend(on_immediate_blocks(pace, scratch, chain, &mut books));
     rows.extend(books.rows());
     rows.push(Row {
-        figure: "memory at most, /settle over 512 connections".to_owned(),
+        figure: "EVM: memory at most, /settle over 512 connections".to_owned(),
         more: format!("{} MB", number(peak)),
         ..Row::default()
     });
@@ -85,7 +86,7 @@ fn on_blocks_each_second(pace: Pace, scratch: &Scratch, chain: &Chain, books: &m
     }
     let mut rows = Vec::new();
     for ((connections, _), samples) in EACH_SECOND.into_iter().zip(&samples) {
-        let mut row = row("/settle, blocks each second", connections, samples);
+        let mut row = row("EVM: /settle, blocks each second", connections, samples);
         let rate = row.rate.unwrap_or(0.0);
         let is_clean = samples.iter().all(|it| it.load.bad == 0);
         row.aim = match connections {
@@ -105,7 +106,7 @@ fn on_immediate_blocks(pace: Pace, scratch: &Scratch, chain: &Chain, books: &mut
     for run in 1..=pace.runs {
         let mut scene = Scene::start(scratch, chain, Duration::from_millis(250));
         let p50 = scene.send_directly(pace.share_of(DIRECT_PAYMENTS));
-        progress(&format!("send to receipt, run {run}: p50 {} ms", number(p50)));
+        progress(&format!("EVM send to receipt, run {run}: p50 {} ms", number(p50)));
         direct.push(p50);
         for (at, (connections, payments)) in AT_ONCE.into_iter().enumerate() {
             let requests = scene.requests(pace.share_of(payments));
@@ -120,13 +121,13 @@ fn on_immediate_blocks(pace: Pace, scratch: &Scratch, chain: &Chain, books: &mut
             .map(|(settle, direct)| settle.load.p50_ms - direct),
     );
     let mut rows = vec![Row {
-        figure: "eth_sendRawTransaction to receipt, immediate blocks".to_owned(),
+        figure: "EVM: eth_sendRawTransaction to receipt, immediate blocks".to_owned(),
         connections: Some(1),
         p50_ms: Some(median(direct)),
         ..Row::default()
     }];
     for ((connections, _), samples) in AT_ONCE.into_iter().zip(&samples) {
-        let mut row = row("/settle, immediate blocks", connections, samples);
+        let mut row = row("EVM: /settle, immediate blocks", connections, samples);
         if connections == 1 {
             row.more = format!("{} ms added to send and receipt; {}", number(added), row.more);
             row.aim = aim("at most 8 ms added", added <= 8.0);
@@ -157,7 +158,7 @@ impl<'a> Scene<'a> {
         let mint = Mint::new(chain, PAYERS, PAYEES);
         fund(&mut node, chain, &mint);
         let database = Database::create("settle");
-        let facilitator = Facilitator::start(scratch, chain, anvil.address, &database, block_time);
+        let facilitator = Facilitator::start(scratch, &[evm::network(chain, anvil.address, block_time)], &database);
         Self {
             chain,
             began_at: node.height(),
@@ -182,31 +183,13 @@ impl<'a> Scene<'a> {
     }
 
     fn sample(&mut self, run: usize, connections: usize, requests: Vec<Vec<u8>>) -> Sample {
-        let (above, used) = (self.node.height(), self.facilitator.process.usage());
-        let load = load::run(Plan {
-            to: self.facilitator.address,
-            requests: Arc::new(requests),
-            expect: SETTLED,
-            connections,
-            until: Until::Answered,
-        });
-        let used_after = self.facilitator.process.usage();
-        let tally = self.tally(above);
-        progress(&format!(
-            "settle, run {run}, {connections} connections: {}/s, p50 {} ms, {} settled, {} not",
-            number(load.rate),
-            number(load.p50_ms),
-            load.good,
-            load.bad
-        ));
-        if let Some(complaint) = &load.complaint {
-            progress(&format!("the first failure: {complaint}"));
-        }
-        let answers = (load.good + load.bad).max(1) as f64;
+        let above = self.node.height();
+        let words = format!("EVM settle, run {run}, {connections} connections");
+        let (load, cpu_ms) = load::settle(&self.facilitator, &words, connections, requests);
         Sample {
-            cpu_ms: (used_after.cpu - used.cpu) * 1e3 / answers,
+            cpu_ms,
             load,
-            tally,
+            tally: self.tally(above),
         }
     }
 
@@ -334,13 +317,13 @@ impl Books {
         let ratio = batched / single;
         [
             Row {
-                figure: "gas per payment in a batch of 50".to_owned(),
+                figure: "EVM: gas per payment in a batch of 50".to_owned(),
                 more: format!("{} alone, {} in a batch", number(single), number(batched)),
                 aim: aim(&format!("at most 0.65 of one alone ({})", number(ratio)), ratio <= 0.65),
                 ..Row::default()
             },
             Row {
-                figure: "books against the chain".to_owned(),
+                figure: "EVM: books against the chain".to_owned(),
                 more: format!(
                     "{} answered as settled, {} transfers mined",
                     count(self.good),
