@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use solana_hash::Hash;
 
 use crate::node::Node;
-use crate::solana::payment::{Holder, token_account};
+use crate::solana::payment::{Holder, Mint, Terms, VALUE, token_account};
 use crate::solana::{self, USDC};
 use crate::world::{Network, Running};
 
@@ -19,34 +19,34 @@ use crate::world::{Network, Running};
 pub(crate) struct Cluster {
     /// Held for its end.
     _process: Running,
-    pub(crate) placed: Placed,
+    placed: Placed,
     pub(crate) address: SocketAddr,
-    pub(crate) node: Node,
+    node: Node,
     slot: Duration,
 }
 
 /// What the node says when it is ready.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Placed {
+struct Placed {
     rpc_url: String,
     ws_url: String,
     genesis_hash: String,
-    pub(crate) network: String,
+    network: String,
     /// Keys of those who may pay fees.
     fee_payers: Vec<Keypair>,
     /// Holders of tokens.
     payers: Vec<Keypair>,
-    pub(crate) seller: Keypair,
+    seller: Keypair,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Keypair {
+struct Keypair {
     key: String,
 }
 
 impl Keypair {
-    pub(crate) fn holder(&self) -> Holder {
+    fn holder(&self) -> Holder {
         Holder::from_base58(&self.key)
     }
 }
@@ -93,7 +93,7 @@ impl Cluster {
     }
 
     /// Pays the facilitator's fees.
-    pub(crate) fn fee_payer(&self) -> Holder {
+    fn fee_payer(&self) -> Holder {
         self.placed.fee_payers[0].holder()
     }
 
@@ -102,8 +102,15 @@ impl Cluster {
         self.placed.fee_payers[1].holder()
     }
 
-    pub(crate) fn payers(&self) -> Vec<Holder> {
-        self.placed.payers.iter().map(Keypair::holder).collect()
+    /// Makes payments to the seller.
+    pub(crate) fn mint(&self) -> Mint {
+        Mint::new(Terms {
+            network: self.placed.network.clone(),
+            mint: USDC,
+            fee_payer: self.fee_payer().address,
+            payers: self.placed.payers.iter().map(Keypair::holder).collect(),
+            payees: vec![self.placed.seller.holder().address],
+        })
     }
 
     /// The newest blockhash that a client would name.
@@ -115,11 +122,13 @@ impl Cluster {
             .unwrap()
     }
 
-    /// What the seller has of the token, in atomic units.
-    pub(crate) fn sold(&mut self) -> u64 {
+    /// How many payments the seller has got, by the balance of its token account.
+    pub(crate) fn arrived(&mut self) -> usize {
         let account = token_account(&self.placed.seller.holder().address, &USDC).to_string();
         let balance = self.node.call("getTokenAccountBalance", &json!([account, confirmed()]));
-        balance["value"]["amount"].as_str().unwrap().parse().unwrap()
+        let amount: u64 = balance["value"]["amount"].as_str().unwrap().parse().unwrap();
+        assert_eq!(amount % VALUE, 0, "only whole payments arrive");
+        usize::try_from(amount / VALUE).unwrap()
     }
 }
 

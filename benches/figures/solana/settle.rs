@@ -5,51 +5,52 @@ use std::thread;
 use std::time::Duration;
 
 use crate::load::{self, Load};
-use crate::solana::USDC;
 use crate::solana::cluster::Cluster;
 use crate::solana::direct::{self, Sending};
-use crate::solana::payment::{Mint, Terms, VALUE};
 use crate::table::{Row, aim, count, median, number};
 use crate::world::{Database, Facilitator, Scratch};
 use crate::{Pace, progress};
 
-/// How often there is a slot, and over how many connections how many payments are made in one run.
+/// How often there is a slot; over how many connections how many payments are made in one run.
 ///
 /// Usual slots say what a caller waits for; short ones, what of that is the facilitator's own.
-const PLANS: [(Duration, &[(usize, usize)]); 2] = [
-    (Duration::from_millis(400), &[(1, 12), (64, 640), (256, 2_048)]),
-    (Duration::from_millis(50), &[(1, 30), (16, 320)]),
+const PLANS: [(Duration, usize, usize); 5] = [
+    (Duration::from_millis(400), 1, 12),
+    (Duration::from_millis(400), 64, 512),
+    (Duration::from_millis(400), 256, 1_024),
+    (Duration::from_millis(50), 1, 30),
+    (Duration::from_millis(50), 16, 320),
 ];
 
 struct Sample {
     direct: Load,
     load: Load,
     cpu_ms: f64,
+    resident_max: f64,
     /// Payments that reached the seller through the facilitator.
-    arrived: u64,
+    arrived: usize,
 }
 
 /// All rows about `/settle`.
 pub(crate) fn rows(pace: Pace, scratch: &Scratch) -> Vec<Row> {
-    let (mut rows, mut peaks) = (Vec::new(), Vec::new());
-    let (mut good, mut bad, mut arrived) = (0, 0, 0);
-    for (slot, plan) in PLANS {
-        let mut samples: Vec<Vec<Sample>> = plan.iter().map(|_| Vec::new()).collect();
-        for run in 1..=pace.runs {
-            let mut scene = Scene::start(scratch, slot);
-            for (at, (connections, payments)) in plan.iter().enumerate() {
-                samples[at].push(scene.sample(run, *connections, pace.share_of(*payments)));
-            }
-            peaks.push(scene.facilitator.process.usage().resident_max as f64 / 1e6);
-        }
-        for ((connections, _), samples) in plan.iter().zip(&samples) {
-            rows.extend(pair(slot, *connections, samples));
-            good += samples.iter().map(|it| it.load.good).sum::<usize>();
-            bad += samples.iter().map(|it| it.load.bad).sum::<usize>();
-            arrived += samples.iter().map(|it| it.arrived).sum::<u64>();
+    let mut rows = Vec::new();
+    let (mut good, mut bad, mut arrived, mut peak) = (0, 0, 0, 0.0_f64);
+    for (slot, connections, payments) in PLANS {
+        let payments = pace.share_of(payments);
+        let samples: Vec<Sample> = (1..=pace.runs)
+            .map(|run| {
+                let words = format!("slots of {} ms, run {run}, {connections} connections", slot.as_millis());
+                sample(scratch, slot, connections, payments, &words)
+            })
+            .collect();
+        rows.extend(pair(slot, connections, &samples));
+        for sample in samples {
+            good += sample.load.good;
+            bad += sample.load.bad;
+            arrived += sample.arrived;
+            peak = peak.max(sample.resident_max);
         }
     }
-    let arrived = usize::try_from(arrived).unwrap();
     rows.push(Row {
         figure: "Solana: books against the chain".to_owned(),
         more: format!(
@@ -63,85 +64,52 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch) -> Vec<Row> {
         ),
         ..Row::default()
     });
-    let peak = peaks.into_iter().fold(0.0, f64::max);
     rows.push(Row {
         figure: "Solana: memory at most, /settle over 256 connections".to_owned(),
-        more: format!("{} MB", number(peak)),
+        more: format!("{} MB", number(peak / 1e6)),
         ..Row::default()
     });
     rows
 }
 
-struct Scene {
-    slot: Duration,
-    cluster: Cluster,
-    facilitator: Facilitator,
-    _database: Database,
-    mint: Mint,
+/// A new cluster for each half: with each thousand transactions the node takes noticeably longer for one.
+fn sample(scratch: &Scratch, slot: Duration, connections: usize, payments: usize, words: &str) -> Sample {
+    let direct = send_directly(slot, connections, payments);
+    progress(&format!(
+        "Solana send and confirmed, {words}: {}/s, p50 {} ms",
+        number(direct.rate),
+        number(direct.p50_ms)
+    ));
+
+    let mut cluster = Cluster::start(slot);
+    let database = Database::create("settle");
+    let facilitator = Facilitator::start(scratch, &[cluster.network()], &database);
+    let (mut mint, blockhash) = (cluster.mint(), cluster.blockhash());
+    let requests = mint.requests("/settle", &[blockhash], payments);
+    let words = format!("Solana settle, {words}");
+    let (load, cpu_ms) = load::settle(&facilitator, &words, connections, requests);
+    if load.bad > 0 {
+        // Some may land that nobody waited for.
+        thread::sleep(slot * 10);
+    }
+    Sample {
+        direct,
+        load,
+        cpu_ms,
+        resident_max: facilitator.process.usage().resident_max as f64,
+        arrived: cluster.arrived(),
+    }
 }
 
-impl Scene {
-    fn start(scratch: &Scratch, slot: Duration) -> Self {
-        let cluster = Cluster::start(slot);
-        let database = Database::create("settle");
-        let facilitator = Facilitator::start(scratch, &[cluster.network()], &database);
-        let mint = Mint::new(Terms {
-            network: cluster.placed.network.clone(),
-            mint: USDC,
-            fee_payer: cluster.fee_payer().address,
-            payers: cluster.payers(),
-            payees: vec![cluster.placed.seller.holder().address],
-        });
-        Self {
-            slot,
-            cluster,
-            facilitator,
-            _database: database,
-            mint,
-        }
-    }
-
-    fn sample(&mut self, run: usize, connections: usize, payments: usize) -> Sample {
-        let slot = self.slot.as_millis();
-        let before = self.cluster.sold();
-        let sendings = self.sendings(payments);
-        let direct = direct::run(self.cluster.address, sendings, connections);
-        progress(&format!(
-            "Solana send and confirmed, slots of {slot} ms, run {run}, {connections} connections: {}/s, p50 {} ms",
-            number(direct.rate),
-            number(direct.p50_ms)
-        ));
-        let between = self.cluster.sold();
-        assert_eq!(
-            between - before,
-            VALUE * u64::try_from(payments).unwrap(),
-            "what was confirmed reached the seller"
-        );
-
-        let blockhash = self.cluster.blockhash();
-        let requests = self.mint.requests("/settle", &[blockhash], payments);
-        let words = format!("Solana settle, slots of {slot} ms, run {run}, {connections} connections");
-        let (load, cpu_ms) = load::settle(&self.facilitator, &words, connections, requests);
-        if load.bad > 0 {
-            // Some may land that nobody waited for.
-            thread::sleep(self.slot * 10);
-        }
-        Sample {
-            direct,
-            load,
-            cpu_ms,
-            arrived: (self.cluster.sold() - between) / VALUE,
-        }
-    }
-
-    /// Payments made out to somebody else than the facilitator, with all signatures.
-    fn sendings(&mut self, payments: usize) -> Vec<Sending> {
-        let (fee_payer, blockhash) = (self.cluster.direct_fee_payer(), self.cluster.blockhash());
-        let sealed = (0..payments).map(|_| self.mint.sign(&fee_payer.address, blockhash).sealed(&fee_payer));
-        sealed
-            .map(|(transaction, signature)| Sending::new(signature.to_string(), &transaction))
-            .collect()
-    }
+/// The same payments, made out to somebody who sends them by itself.
+fn send_directly(slot: Duration, connections: usize, payments: usize) -> Load {
+    let mut cluster = Cluster::start(slot);
+    let (fee_payer, blockhash, mut mint) = (cluster.direct_fee_payer(), cluster.blockhash(), cluster.mint());
+    let sealed = (0..payments).map(|_| mint.sign(&fee_payer.address, blockhash).sealed(&fee_payer));
+    let sendings = sealed.map(|(transaction, signature)| Sending::new(signature.to_string(), &transaction));
+    let load = direct::run(cluster.address, sendings.collect(), connections);
+    assert_eq!(cluster.arrived(), payments, "what was confirmed reached the seller");
+    load
 }
 
 /// A row for who sends directly, and one for the facilitator.
