@@ -17,8 +17,7 @@ use crate::world::{Network, Running};
 
 /// A running node.
 pub(crate) struct Cluster {
-    /// Held for its end.
-    _process: Running,
+    pub(crate) process: Running,
     placed: Placed,
     pub(crate) address: SocketAddr,
     node: Node,
@@ -71,7 +70,7 @@ impl Cluster {
         let placed: Placed = serde_json::from_str(&line).expect("the Solana node says what it was given");
         let address = placed.rpc_url.trim_start_matches("http://").parse().unwrap();
         Self {
-            _process: process,
+            process,
             address,
             node: Node::connect(address),
             placed,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod direct;
+mod ledger;
 pub(crate) mod limit;
 mod payment;
 pub(crate) mod settle;
@@ -30,10 +31,15 @@ pub(crate) const SUBJECT: Subject = Subject {
     limit: "parse, verify the signature",
     limit_role: "--solana-limit",
     stub_role: "--solana-stub",
-    requests: |count| stub::mint().requests("/verify", &stub::blockhashes()[..BLOCKHASHES], count),
+    requests: |count| requests("/verify", count),
     question: stub::question,
-    network: |stub| network(NETWORK, stub, Duration::from_millis(400), &stub::fee_payer(), ""),
+    network: |stub| network(NETWORK, stub, ledger::SLOT, &stub::fee_payer(), ""),
 };
+
+/// This many payments that the stub node finds good, as requests to this path.
+fn requests(path: &str, count: usize) -> Vec<Vec<u8>> {
+    stub::mint().requests(path, &stub::blockhashes()[..BLOCKHASHES], count)
+}
 
 /// The cluster of that name, by this node, paid for by this fee payer; with more settings, each on a line.
 fn network(name: &str, node: SocketAddr, block_time: Duration, fee_payer: &Holder, more: &str) -> Network {

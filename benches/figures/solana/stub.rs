@@ -1,8 +1,7 @@
-//! A stub node for Solana: one cluster at one height for ever, every transfer a success. Answers are as long as those
-//! of a real node, and cut down where the question says so.
+//! A stub node for Solana: every transfer is a success, and confirmed with the next slot. Answers are as long as those
+//! of a real node, and cut down where the question says so. Its blockhashes never age.
 
 use std::fmt::Write;
-use std::iter;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,7 +12,8 @@ use solana_hash::Hash;
 use solana_pubkey::{Pubkey, pubkey};
 
 use crate::http;
-use crate::solana::payment::{DECIMALS, Holder, Mint, TOKEN, Terms, VALUE, sha256, token_account};
+use crate::solana::ledger::{self, FINALIZED_AFTER, Ledger};
+use crate::solana::payment::{DECIMALS, Holder, Mint, TOKEN, Terms, sha256, token_account};
 use crate::solana::{NETWORK, USDC};
 use crate::stub::{self, Node};
 
@@ -24,8 +24,6 @@ const SYSTEM: Pubkey = pubkey!("11111111111111111111111111111111");
 const SYSVAR: Pubkey = pubkey!("Sysvar1111111111111111111111111111111111111");
 const RECENT_BLOCKHASHES: Pubkey = pubkey!("SysvarRecentB1ockHashes11111111111111111111");
 
-const SLOT: u64 = 350_000_000;
-const HEIGHT: u64 = 330_000_000;
 /// How many blockhashes the cluster keeps.
 const BLOCKHASHES: u64 = 150;
 
@@ -33,7 +31,7 @@ const BLOCKHASHES: u64 = 150;
 const PAYERS: usize = 512;
 const PAYEES: usize = 16;
 /// What everybody has of the token.
-const HOLDING: u64 = 1_000_000_000_000;
+pub(crate) const HOLDING: u64 = 1_000_000_000_000;
 
 /// Pays for the facilitator's transactions.
 pub(crate) fn fee_payer() -> Holder {
@@ -61,6 +59,7 @@ pub(crate) fn blockhashes() -> Vec<Hash> {
 
 /// What it takes to answer as a node of the cluster.
 struct Stub {
+    ledger: Ledger,
     blockhash: String,
     /// The accounts with an address that is known; any other is somebody's token account.
     accounts: Vec<(String, Account)>,
@@ -78,6 +77,7 @@ struct Account {
 pub(crate) fn serve() {
     let account = |address: Pubkey, owner, lamports, data| (address.to_string(), Account { owner, lamports, data });
     stub::serve(Stub {
+        ledger: Ledger::new(),
         blockhash: blockhashes()[0].to_string(),
         accounts: vec![
             account(USDC, TOKEN, 1_461_600, mint_data()),
@@ -89,7 +89,7 @@ pub(crate) fn serve() {
             lamports: 2_039_280,
             data: token_account_data(),
         },
-        simulation: simulation(),
+        simulation: simulation().to_string(),
     });
 }
 
@@ -149,10 +149,13 @@ impl Stub {
 
     fn result(&self, method: &str, params: &str, answer: &mut String) -> Option<()> {
         match method {
-            "simulateTransaction" => answer.push_str(&self.simulation),
+            "simulateTransaction" => {
+                let (context, value) = (self.context(), &self.simulation);
+                write!(answer, r#"{{"context":{context},"value":{value}}}"#).unwrap();
+            }
             "getMultipleAccounts" => {
                 let (addresses, shape): (Vec<&str>, Shape) = serde_json::from_str(params).ok()?;
-                write!(answer, r#"{{"context":{},"value":["#, context()).unwrap();
+                write!(answer, r#"{{"context":{},"value":["#, self.context()).unwrap();
                 for (place, address) in addresses.iter().enumerate() {
                     if place > 0 {
                         answer.push(',');
@@ -163,7 +166,7 @@ impl Stub {
             }
             "getAccountInfo" => {
                 let (address, shape): (&str, Shape) = serde_json::from_str(params).ok()?;
-                write!(answer, r#"{{"context":{},"value":"#, context()).unwrap();
+                write!(answer, r#"{{"context":{},"value":"#, self.context()).unwrap();
                 self.account(address).write(shape.data_slice, answer);
                 answer.push('}');
             }
@@ -176,22 +179,36 @@ impl Stub {
     }
 
     fn small_result(&self, method: &str, params: &Value) -> Option<Value> {
-        let in_context = |value: Value| json!({"context": {"apiVersion": "3.0.10", "slot": SLOT}, "value": value});
+        let in_context =
+            |value: Value| json!({"context": {"apiVersion": "3.0.10", "slot": self.ledger.slot()}, "value": value});
+        let trailing = |commitment: &Value| if commitment == "finalized" { FINALIZED_AFTER } else { 0 };
+        let text = || params[0].as_str();
         Some(match method {
             "getGenesisHash" => json!(GENESIS),
             "getVersion" => json!({"feature-set": 3_604_001_754_u32, "solana-core": "3.0.10"}),
             "getHealth" => json!("ok"),
-            "getSlot" => json!(SLOT),
-            "getBlockHeight" => json!(HEIGHT),
+            "getSlot" => json!(self.ledger.slot() - trailing(&params[0]["commitment"])),
+            "getBlockHeight" => json!(self.ledger.height() - trailing(&params[0]["commitment"])),
             "getLatestBlockhash" => in_context(json!({
                 "blockhash": self.blockhash,
-                "lastValidBlockHeight": HEIGHT + BLOCKHASHES,
+                "lastValidBlockHeight": self.ledger.height() + BLOCKHASHES,
             })),
-            "getBalance" => in_context(json!(self.account(params[0].as_str()?).lamports)),
-            "getSignatureStatuses" => in_context(params[0].as_array()?.iter().map(|_| Value::Null).collect()),
-            "getTransaction" => Value::Null,
+            "getBalance" => in_context(json!(self.account(text()?).lamports)),
+            "sendTransaction" => json!(self.ledger.take(text()?)?),
+            "getTransactionCount" => json!(self.ledger.taken()),
+            "getSignatureStatuses" => {
+                let signatures = params[0].as_array()?.iter();
+                in_context(signatures.map(|it| self.ledger.status(it.as_str())).collect())
+            }
+            "getTransaction" => self.ledger.transaction(text()?),
+            "getBlock" => Ledger::block(params[0].as_u64()?),
+            "getBlockTime" => json!(Ledger::block_time(params[0].as_u64()?)),
             _ => return None,
         })
+    }
+
+    fn context(&self) -> String {
+        format!(r#"{{"apiVersion":"3.0.10","slot":{}}}"#, self.ledger.slot())
     }
 
     fn account(&self, address: &str) -> &Account {
@@ -217,10 +234,6 @@ impl Account {
     }
 }
 
-fn context() -> String {
-    format!(r#"{{"apiVersion":"3.0.10","slot":{SLOT}}}"#)
-}
-
 /// Mint authority, supply, decimals, is initialized, freeze authority.
 fn mint_data() -> Vec<u8> {
     let authority = [&[1, 0, 0, 0][..], &sha256(&[b"authority"])].concat();
@@ -243,60 +256,19 @@ fn recent_blockhashes_data() -> Vec<u8> {
 }
 
 /// What a node says of a payment that would go through.
-fn simulation() -> String {
-    const BUDGET: &str = "ComputeBudget111111111111111111111111111111";
-    const MEMO: &str = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr";
-    let (seller, payer) = (Holder::of("payee 0").address, Holder::of("payer 0").address);
-    let balance = |index: u8, owner: Pubkey, amount: u64| {
-        let shown = (amount as f64 / 1e6).to_string();
-        let amount = json!({"amount": amount.to_string(), "decimals": DECIMALS, "uiAmount": amount as f64 / 1e6, "uiAmountString": shown});
-        json!({
-            "accountIndex": index, "mint": USDC.to_string(), "owner": owner.to_string(),
-            "programId": TOKEN.to_string(), "uiTokenAmount": amount,
-        })
-    };
-    let around = |program: &str, inside: &[String]| {
-        let first = format!("Program {program} invoke [1]");
-        let last = format!("Program {program} success");
-        iter::once(first)
-            .chain(inside.to_vec())
-            .chain([last])
-            .collect::<Vec<_>>()
-    };
-    let used = |program: &str, units: u32, of: u32| format!("Program {program} consumed {units} of {of} compute units");
-    let token = TOKEN.to_string();
-    let memo = format!("Program log: Memo (len 32): {:?}", "0123456789abcdef".repeat(2));
-    let logs = [
-        around(BUDGET, &[]),
-        around(BUDGET, &[]),
-        around(
-            &token,
-            &[
-                "Program log: Instruction: TransferChecked".to_owned(),
-                used(&token, 6_200, 19_700),
-            ],
-        ),
-        around(MEMO, &[memo, used(MEMO, 13_000, 13_500)]),
-    ]
-    .concat();
-    let lamports = |paid: u64| json!([10_000_000_000_u64 - paid, 0, 2_039_280, 2_039_280, 1_461_600, 1, 1, 1]);
-    let value = json!({
-        "accounts": null,
-        "err": null,
-        "fee": 10_001,
-        "innerInstructions": null,
-        "loadedAccountsDataSize": 250_000,
-        "loadedAddresses": {"readonly": [], "writable": []},
-        "logs": logs,
-        "postBalances": lamports(10_001),
-        "postTokenBalances": [balance(2, payer, HOLDING - VALUE), balance(3, seller, HOLDING + VALUE)],
-        "preBalances": lamports(0),
-        "preTokenBalances": [balance(2, payer, HOLDING), balance(3, seller, HOLDING)],
-        "replacementBlockhash": null,
-        "returnData": null,
-        "unitsConsumed": 19_500,
-    });
-    format!(r#"{{"context":{},"value":{value}}}"#, context())
+fn simulation() -> Value {
+    let mut said = ledger::meta();
+    let of_a_trial = [
+        ("accounts", Value::Null),
+        ("loadedAccountsDataSize", json!(250_000)),
+        ("logs", said["logMessages"].take()),
+        ("replacementBlockhash", Value::Null),
+        ("unitsConsumed", said["computeUnitsConsumed"].take()),
+    ];
+    let said = said.as_object_mut().unwrap();
+    said.retain(|name, _| !["logMessages", "computeUnitsConsumed", "rewards", "status"].contains(&name.as_str()));
+    said.extend(of_a_trial.map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(std::mem::take(said))
 }
 
 /// A question about one payment, as the facilitator asks it.
