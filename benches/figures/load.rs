@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     /// What a good answer's body contains.
     pub(crate) expect: &'static str,
     pub(crate) connections: usize,
+    /// No connection waits longer than this between an answer and its next request.
+    pub(crate) lull_max: Duration,
     pub(crate) until: Until,
 }
 
@@ -111,6 +113,7 @@ pub(crate) fn settle(
     facilitator: &Facilitator,
     words: &str,
     connections: usize,
+    lull_max: Duration,
     requests: Vec<Vec<u8>>,
 ) -> (Load, f64) {
     let used = facilitator.process.usage();
@@ -119,6 +122,7 @@ pub(crate) fn settle(
         requests: Arc::new(requests),
         expect: SETTLED,
         connections,
+        lull_max,
         until: Until::Answered,
     });
     let used_after = facilitator.process.usage();
@@ -137,6 +141,16 @@ pub(crate) fn settle(
     (load, cpu_ms)
 }
 
+/// Waits before the request of this number, so that all of them meet a chain at every time between two blocks: an
+/// answer comes with a block, and what is sent at once always has a whole block time before it.
+pub(crate) async fn lull(max: Duration, number: usize) {
+    /// Whose multiples, without their whole parts, are spread more evenly than those of any other number.
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    if !max.is_zero() {
+        tokio::time::sleep(max.mul_f64((number as f64 * GOLDEN).fract())).await;
+    }
+}
+
 /// A connection that sends without delay.
 pub(crate) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(to).await?;
@@ -147,6 +161,7 @@ pub(crate) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
 async fn talk(shared: Rc<Shared>, mut stream: TcpStream) {
     let mut buffer = vec![0; 16 * 1024];
     while let Some(index) = shared.next_request() {
+        lull(shared.plan.lull_max, index).await;
         let sent = Instant::now();
         match exchange(&stream, &shared.plan.requests[index], &mut buffer).await {
             Ok(head) => shared.note(sent, &buffer[..head.whole()], head.size),

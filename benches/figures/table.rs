@@ -43,6 +43,9 @@ pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "none".to_owned();
     }
+    if value < 0.0 {
+        return format!("-{}", number(-value));
+    }
     let places = match value.abs() {
         it if it >= 100.0 => 0,
         it if it >= 10.0 => 1,

@@ -32,6 +32,8 @@ pub(crate) struct Subject {
     pub(crate) question: fn() -> Vec<u8>,
     /// The network that the stub node at this address serves.
     pub(crate) network: fn(SocketAddr) -> Network,
+    /// What part of its limit it aims at, at least, where that is settled.
+    pub(crate) ratio_min: Option<f64>,
 }
 
 struct Sample {
@@ -117,6 +119,7 @@ pub(crate) fn load(
         requests: Arc::clone(requests),
         expect,
         connections,
+        lull_max: Duration::ZERO,
         until: Until::Elapsed {
             warm_up: Duration::from_millis(300),
             counted: pace.counted,
@@ -185,7 +188,8 @@ fn table(subject: &Subject, limits: &[Vec<Sample>], verifies: &[Vec<Vec<Sample>>
             let mut aims = Vec::new();
             if delay.is_zero() {
                 more.insert(0, format!("{} of the limit", number(ratio)));
-                aims.push(aim("at least 0.70 of the limit", ratio >= 0.70));
+                let ratio_aim = subject.ratio_min;
+                aims.extend(ratio_aim.map(|min| aim(&format!("at least {min:.2} of the limit"), ratio >= min)));
             } else {
                 more.insert(0, format!("{} round trips", number(trips)));
                 aims.push(aim("at most 1.05 round trips", trips <= 1.05));

@@ -185,7 +185,7 @@ impl<'a> Scene<'a> {
     fn sample(&mut self, run: usize, connections: usize, requests: Vec<Vec<u8>>) -> Sample {
         let above = self.node.height();
         let words = format!("EVM settle, run {run}, {connections} connections");
-        let (load, cpu_ms) = load::settle(&self.facilitator, &words, connections, requests);
+        let (load, cpu_ms) = load::settle(&self.facilitator, &words, connections, Duration::ZERO, requests);
         Sample {
             cpu_ms,
             load,

@@ -42,6 +42,7 @@ impl Sending {
 
 struct Shared {
     payments: Vec<Sending>,
+    lull_max: Duration,
     next: Cell<usize>,
     open: Cell<usize>,
     waiting: RefCell<HashMap<String, oneshot::Sender<()>>>,
@@ -55,8 +56,8 @@ impl Shared {
     }
 }
 
-/// Sends each of these once over so many connections, and waits for all of them.
-pub(crate) fn run(to: SocketAddr, payments: Vec<Sending>, connections: usize) -> Load {
+/// Sends each of these once over so many connections, after a lull each, and waits for all of them.
+pub(crate) fn run(to: SocketAddr, payments: Vec<Sending>, connections: usize, lull_max: Duration) -> Load {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,6 +66,7 @@ pub(crate) fn run(to: SocketAddr, payments: Vec<Sending>, connections: usize) ->
         let shared = Rc::new(Shared {
             open: Cell::new(payments.len()),
             payments,
+            lull_max,
             next: Cell::new(0),
             waiting: RefCell::default(),
             micros: RefCell::default(),
@@ -83,7 +85,8 @@ async fn send(shared: Rc<Shared>, to: SocketAddr) {
     let stream = load::connect(to).await.unwrap();
     let mut buffer = vec![0; 16 * 1024];
     while let Some(payment) = shared.payments.get(shared.next.get()) {
-        shared.next.set(shared.next.get() + 1);
+        let number = shared.next.replace(shared.next.get() + 1);
+        load::lull(shared.lull_max, number).await;
         let sent = Instant::now();
         let head = load::exchange(&stream, &payment.request, &mut buffer).await.unwrap();
         let answer: Value = serde_json::from_slice(&buffer[head.size..head.whole()]).unwrap();
