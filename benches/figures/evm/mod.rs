@@ -28,7 +28,6 @@ pub(crate) const SUBJECT: Subject = Subject {
     requests: |count| Mint::new(&Chain::load(), PAYERS, PAYEES).requests("/verify", count),
     question: stub::lens_request,
     network: |stub| network(&Chain::load(), stub, Duration::from_secs(1)),
-    ratio_min: Some(0.7),
 };
 
 /// The prepared chain on this node, with its first account as the facilitator's signer.

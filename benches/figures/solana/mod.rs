@@ -34,8 +34,6 @@ pub(crate) const SUBJECT: Subject = Subject {
     requests: |count| requests("/verify", count),
     question: stub::question,
     network: |stub| network(NETWORK, stub, ledger::SLOT, &stub::fee_payer(), ""),
-    // Each payment is tried by itself, so that the node is asked and answers at length for each.
-    ratio_min: None,
 };
 
 /// This many payments that the stub node finds good, as requests to this path.
