@@ -6,6 +6,7 @@
 
 mod inner;
 mod listen;
+mod slots;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,13 +16,15 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use self::inner::{Inner, Open, is_over};
 pub use self::listen::{Claim, Granted, Subscription};
+pub use self::slots::{Place, Stuck, Waiting};
+use self::slots::{Slots, sift};
 use crate::app::settle::Encode;
 use crate::domain::id::PaymentId;
-use crate::domain::rail::{LaneId, Mined, Pace, SignedTx, TxId};
+use crate::domain::rail::{LaneId, Mined, Outbid, Pace, Replacement, SignedTx, TxId};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Settlement, State};
 use crate::domain::time::Timestamp;
-use crate::store::{Record, Unmined};
+use crate::store::{Carrier, Record};
 
 /// How many confirmed payments one look at the chain re-checks, oldest first.
 const RECHECKED_MAX: usize = 500;
@@ -62,24 +65,40 @@ pub struct CargoItem {
 pub struct Look {
     /// Its record.
     pub record: Arc<Record>,
+    /// Those of its transactions that may still be mined or were.
+    pub txs: Vec<TxId>,
     /// Search other people's transactions too.
     pub seek: bool,
 }
 
-impl Board {
-    /// An empty board for these lanes.
+impl Look {
+    /// Whether all transactions that carried it lost their nonces to others.
     #[must_use]
-    pub fn new(lanes: &[LaneId]) -> Self {
+    pub fn is_stranded(&self) -> bool {
+        self.txs.is_empty() && !self.record.txs.is_empty()
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Board {
+    /// An empty board.
+    #[must_use]
+    pub fn new() -> Self {
         let inner = Inner {
             open: HashMap::new(),
             queue: VecDeque::new(),
             in_queue: HashSet::new(),
-            flights: HashMap::new(),
-            lanes: lanes.iter().map(|lane| (lane.clone(), 0)).collect(),
+            slots: Slots::default(),
             listeners: HashMap::new(),
             claims: HashMap::new(),
             claims_made: 0,
             is_doubtful: false,
+            head: 0,
         };
         Self {
             inner: Mutex::new(inner),
@@ -133,7 +152,7 @@ impl Board {
             let queued = self.queued.notified();
             let (waiting, in_flight) = {
                 let inner = self.lock();
-                (inner.waiting_for(lane), inner.in_flight(lane))
+                (inner.waiting_for(lane), inner.slots.in_flight(lane))
             };
             if waiting == 0 || in_flight >= pace.in_flight_max {
                 queued.await;
@@ -152,26 +171,18 @@ impl Board {
     /// Payments were signed into a transaction and that is on record.
     pub fn signed(&self, lane: &LaneId, nonce: u64, tx: &SignedTx, payments: &[PaymentId]) {
         let mut inner = self.lock();
-        for id in payments {
-            if let Some(open) = inner.open.get_mut(id) {
-                let record = Arc::make_mut(&mut open.record);
-                record.txs.push(tx.id.clone());
-                record.settlement = Settlement::InFlight {
-                    tx: tx.id.clone(),
-                    setback: None,
-                };
-                record.version = record.version.saturating_add(1);
-                open.is_retry = false;
-            }
-            inner.publish(*id);
-        }
-        inner.take_off(
-            tx.id.clone(),
-            lane.clone(),
-            nonce,
-            tx.raw.clone().into(),
-            Some(Instant::now()),
-        );
+        inner.board(&tx.id, payments);
+        inner.slots.take_off(lane, nonce, tx, Instant::now());
+    }
+
+    /// A slot's transaction was replaced, these payments are in flight by the new one, and that is on record.
+    pub fn replaced(&self, slot: &Waiting, with: &Replacement, payments: &[PaymentId]) {
+        let mut inner = self.lock();
+        inner.board(&with.id, payments);
+        let is_empty = slot.is_empty || with.cargo == Outbid::Nothing;
+        inner
+            .slots
+            .replace(&slot.lane, slot.nonce, with, is_empty, Instant::now());
     }
 
     /// A transaction was handed to the chain: time to look for it.
@@ -245,9 +256,15 @@ impl Board {
         self.lock().is_doubtful = true;
     }
 
-    /// Takes over what is on record: open settlements that are missing here or have moved on, and transactions
-    /// not yet mined.
-    pub fn reconcile(&self, records: Vec<Record>, unmined: Vec<Unmined>) {
+    /// The slots that are not spent as far as is known here: to be asked before the records are read.
+    #[must_use]
+    pub fn unspent(&self) -> HashSet<Place> {
+        self.lock().slots.unspent()
+    }
+
+    /// Takes over what is on record: open settlements that are missing here or have moved on, and transactions. Slots
+    /// that were `unspent` here before the records were read and are not among them any more are forgotten.
+    pub fn reconcile(&self, records: Vec<Record>, carriers: Vec<Carrier>, unspent: &HashSet<Place>) {
         let mut inner = self.lock();
         for record in records {
             let id = record.id;
@@ -269,10 +286,15 @@ impl Board {
                 inner.enqueue(id);
             }
         }
+        inner.slots.take_over(carriers, unspent);
         drop(inner);
-        self.readmit(unmined);
         self.queued.notify_waiters();
         self.stirred.notify_one();
+    }
+
+    /// Takes over transactions that are on record and not known here.
+    pub fn readmit(&self, carriers: Vec<Carrier>) {
+        self.lock().slots.take_over(carriers, &HashSet::new());
     }
 
     /// What to look for on the chain now. Payments in flight at every look; those that were set back, reserved or
@@ -280,15 +302,20 @@ impl Board {
     #[must_use]
     pub fn looks(&self, pace: &Pace) -> Vec<Look> {
         let mut inner = self.lock();
+        let Inner { open, slots, .. } = &mut *inner;
         let now = Instant::now();
         let patience = pace.patience;
         let mut looks = Vec::new();
         let mut rechecks = Vec::new();
-        for open in inner.open.values_mut() {
+        for open in open.values_mut() {
             let is_due = open.looked.is_none_or(|at| now.duration_since(at) >= pace.recheck);
             match open.record.settlement.state() {
-                State::InFlight if is_due || open.is_flying() => looks.push(open.look(now, patience)),
-                State::Reserved if now.duration_since(open.sought) >= patience => looks.push(open.look(now, patience)),
+                State::InFlight if is_due || open.is_flying() => {
+                    looks.push(open.look(now, patience, slots));
+                }
+                State::Reserved if now.duration_since(open.sought) >= patience => {
+                    looks.push(open.look(now, patience, slots));
+                }
                 State::Confirmed if is_due => rechecks.push(open),
                 State::Reserved
                 | State::InFlight
@@ -303,7 +330,7 @@ impl Board {
             rechecks
                 .into_iter()
                 .take(RECHECKED_MAX)
-                .map(|open| open.look(now, patience)),
+                .map(|open| open.look(now, patience, slots)),
         );
         looks
     }
@@ -318,7 +345,7 @@ impl Board {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let inner = self.lock();
-        inner.open.is_empty() && inner.flights.is_empty() && !inner.is_doubtful
+        inner.open.is_empty() && inner.slots.is_empty() && !inner.is_doubtful
     }
 
     /// Which of the mined transactions were not known to be, and which of those looked for are no longer.
@@ -327,10 +354,13 @@ impl Board {
         let inner = self.lock();
         let seen: HashSet<&TxId> = mined.iter().map(|it| &it.tx).collect();
         let missing = looked_for.iter().filter(|tx| !seen.contains(tx));
-        let vanished = missing.filter(|tx| inner.is_mined(tx) == Some(true)).cloned().collect();
+        let vanished = missing
+            .filter(|tx| inner.slots.is_mined(tx) == Some(true))
+            .cloned()
+            .collect();
         let fresh = mined
             .iter()
-            .filter(|it| inner.is_mined(&it.tx) == Some(false))
+            .filter(|it| inner.slots.is_mined(&it.tx) == Some(false))
             .cloned()
             .collect();
         (fresh, vanished)
@@ -339,11 +369,11 @@ impl Board {
     /// That news is on record.
     pub fn note_mined(&self, fresh: &[Mined], vanished: &[TxId]) {
         let mut inner = self.lock();
-        for it in fresh {
-            inner.set_mined(&it.tx, true);
-        }
         for tx in vanished {
-            inner.set_mined(tx, false);
+            inner.slots.set_mined(tx, false);
+        }
+        for it in fresh {
+            inner.slots.set_mined(&it.tx, true);
         }
         drop(inner);
         self.queued.notify_waiters();
@@ -352,50 +382,50 @@ impl Board {
     /// Transactions of ours to look for even though no open payment refers to them: their slots are still open.
     #[must_use]
     pub fn unmined(&self) -> Vec<TxId> {
-        let inner = self.lock();
-        inner
-            .flights
-            .iter()
-            .filter(|(_, flight)| !flight.is_mined)
-            .map(|(tx, _)| tx.clone())
-            .collect()
-    }
-
-    /// Takes over transactions that are on record as not mined and are not known here.
-    pub fn readmit(&self, unmined: Vec<Unmined>) {
-        let mut inner = self.lock();
-        for tx in unmined {
-            if !inner.flights.contains_key(&tx.tx) {
-                inner.take_off(tx.tx, tx.lane, tx.nonce, tx.raw.into(), None);
-            }
-        }
+        self.lock().slots.unmined()
     }
 
     /// A node said that it has the transaction.
     pub fn acknowledged(&self, tx: &TxId) {
-        if let Some(flight) = self.lock().flights.get_mut(tx) {
-            flight.is_acknowledged = true;
-        }
+        self.lock().slots.acknowledged(tx);
     }
 
-    /// Transactions not yet mined and not handed to the chain for `interval`, or `sooner` where no node said that
-    /// it has them; lowest nonce first. They count as handed over from now on.
+    /// The newest transactions of slots that are not spent and were not handed to the chain for `interval`, or `sooner`
+    /// where no node said that it has them; lowest nonce first. They count as handed over from now on.
     #[must_use]
     pub fn due_for_delivery(&self, interval: Duration, sooner: Duration) -> Vec<(TxId, Arc<[u8]>)> {
+        self.lock().slots.due(Instant::now(), interval, sooner)
+    }
+
+    /// The chain was looked at, and this was its newest block.
+    pub fn seen(&self, head: u64) {
         let mut inner = self.lock();
-        let now = Instant::now();
-        let mut due = Vec::new();
-        for (tx, flight) in &mut inner.flights {
-            let interval = if flight.is_acknowledged { interval } else { sooner };
-            let is_due = flight.sent.is_none_or(|at| now.duration_since(at) >= interval);
-            if !flight.is_mined && is_due {
-                flight.sent = Some(now);
-                flight.is_acknowledged = false;
-                due.push((flight.lane.clone(), flight.nonce, tx.clone(), Arc::clone(&flight.raw)));
-            }
+        inner.head = head;
+        inner.slots.seen(head);
+    }
+
+    /// The slots whose transaction may have to be replaced, each lane's in the order of their nonces: the lowest of
+    /// those that have been out for `patience` while blocks went by, with all that wait behind it, and those that carry
+    /// nothing any more that could still land.
+    #[must_use]
+    pub fn stuck(&self, patience: Duration) -> Vec<Stuck> {
+        let inner = self.lock();
+        let waiting = inner.slots.waiting(Instant::now(), inner.head, patience);
+        if waiting.is_empty() {
+            return Vec::new();
         }
-        due.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-        due.into_iter().map(|(_, _, tx, raw)| (tx, raw)).collect()
+        let of_state = |state: State| {
+            let open = inner.open.values().map(|open| &open.record);
+            let txs = open.filter(|record| record.settlement.state() == state);
+            inner.slots.places(txs.flat_map(|record| &record.txs))
+        };
+        sift(waiting, &of_state(State::InFlight), &of_state(State::Confirmed))
+    }
+
+    /// The slot's transaction cannot be outbid. True when that was not said before.
+    #[must_use]
+    pub fn tell(&self, tx: &TxId) -> bool {
+        self.lock().slots.tell(tx)
     }
 
     /// These transactions can never be mined, and that is on record.
@@ -403,23 +433,18 @@ impl Board {
         let mut inner = self.lock();
         for tx in txs {
             // As good as mined: not delivered any more, and its place in the lane is free.
-            inner.set_mined(tx, true);
+            inner.slots.set_mined(tx, true);
         }
         drop(inner);
         self.queued.notify_waiters();
     }
 
-    /// Forgets mined transactions that no open payment refers to.
+    /// Forgets spent slots that no open payment refers to.
     pub fn sweep(&self) {
         let mut inner = self.lock();
-        let referred: HashSet<TxId> = inner
-            .open
-            .values()
-            .flat_map(|open| open.record.txs.iter().cloned())
-            .collect();
-        inner
-            .flights
-            .retain(|tx, flight| !flight.is_mined || referred.contains(tx));
+        let Inner { open, slots, .. } = &mut *inner;
+        let referred = slots.places(open.values().flat_map(|open| &open.record.txs));
+        slots.sweep(&referred);
     }
 
     /// Hears of a payment from now on, and stands in line to be told of its success.

@@ -14,7 +14,7 @@ use crate::app::board::{Cargo, CargoItem};
 use crate::app::{App, Track};
 use crate::domain::authorization::Authorization;
 use crate::domain::id::PaymentId;
-use crate::domain::rail::{Delivery, LaneId, RailFault, SignedTx};
+use crate::domain::rail::{Delivery, LaneId, Quote, RailFault, SignedTx, TxId};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Event, Setback, Settlement, apply};
 use crate::domain::verdict::{check_window, judge_facts};
@@ -104,7 +104,7 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
     if wanted.is_empty() {
         return Ok(());
     }
-    let quote = track.rail.quote().await?;
+    let quote = affordable(lane, track.rail.quote().await?)?;
     let ids: Vec<PaymentId> = wanted.iter().map(|record| record.id).collect();
     let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, RailFault> {
         let aboard: Vec<&Authorization> = wanted
@@ -124,7 +124,9 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
             for intent in &intents {
                 track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
             }
-            let deliveries = intents.iter().map(|it| deliver(track, lane, &it.tx, it.payments.len()));
+            let deliveries = intents
+                .iter()
+                .map(|it| deliver(track, lane, &it.tx.id, &it.tx.raw, it.payments.len()));
             join_all(deliveries).await;
             Ok(())
         }
@@ -141,18 +143,33 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
     }
 }
 
+/// The quote, unless nothing signed for it could be mined now.
+fn affordable(lane: &LaneId, quote: Quote) -> Result<Quote, RailFault> {
+    if quote.is_affordable() {
+        return Ok(quote);
+    }
+    Err(RailFault {
+        operation: "quote",
+        network: lane.network.clone(),
+        cause: format!(
+            "the fee cap allows {} and the chain asks for at least {}",
+            quote.fee_max, quote.floor
+        ),
+    })
+}
+
 /// Lets the bytes out, now that they are on record. Whatever the node says, only the chain decides; bytes that did
 /// not get through are sent again by the watch.
-async fn deliver(track: &Track, lane: &LaneId, tx: &SignedTx, payments: usize) {
-    let delivery = track.rail.deliver(&tx.raw).await;
+pub(super) async fn deliver(track: &Track, lane: &LaneId, tx: &TxId, raw: &[u8], payments: usize) {
+    let delivery = track.rail.deliver(raw).await;
     metrics::counter!("facilitator_transactions_sent_total", "network" => lane.network.to_string()).increment(1);
     match delivery {
         Delivery::Accepted | Delivery::Known => {
-            track.board.acknowledged(&tx.id);
-            tracing::info!(lane = %lane, tx.id = %tx.id, payments, "transaction sent");
+            track.board.acknowledged(tx);
+            tracing::info!(lane = %lane, tx.id = %tx, payments, "transaction sent");
         }
         Delivery::Refused(why) | Delivery::Unknown(why) => {
-            tracing::warn!(lane = %lane, tx.id = %tx.id, payments, error = %why, "transaction not acknowledged");
+            tracing::warn!(lane = %lane, tx.id = %tx, payments, error = %why, "transaction not acknowledged");
         }
     }
     track.board.stir();

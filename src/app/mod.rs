@@ -6,6 +6,7 @@
 
 pub mod board;
 pub mod drive;
+pub mod outbid;
 pub mod records;
 pub mod settle;
 pub mod verify;
@@ -92,7 +93,7 @@ impl App {
                 (
                     rail.id().clone(),
                     Track {
-                        board: Arc::new(Board::new(rail.lanes())),
+                        board: Arc::new(Board::new()),
                         rail,
                     },
                 )
@@ -133,9 +134,10 @@ impl App {
     /// Brings a rail's board to what is on record of the settlements in these states.
     async fn reconcile(&self, track: &Track, states: &[State]) -> Result<(), StoreFault> {
         let network = &track.rail.id().network;
+        let unspent = track.board.unspent();
         let open = self.store.settlements_open(network, states).await?;
-        let unmined = self.store.transactions_unmined(network).await?;
-        track.board.reconcile(open, unmined);
+        let carriers = self.store.transactions_open(network, states).await?;
+        track.board.reconcile(open, carriers, &unspent);
         Ok(())
     }
 

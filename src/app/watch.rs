@@ -10,11 +10,12 @@ use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::{Claim, Look};
+use crate::app::outbid::Outbidding;
 use crate::app::{App, Track};
 use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
 use crate::domain::rail::{Delivery, Observation, Pace, Sighting, TxId, Watched};
-use crate::domain::settlement::{Event, State, Step, apply, next_step};
+use crate::domain::settlement::{Event, Settlement, State, Step, apply, next_step};
 use crate::store::{Advance, Record, StoreFault};
 
 /// Where a node did not say that it has them, they are handed over again sooner.
@@ -35,6 +36,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// Watches one rail until told to stop.
 pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
     let mut rhythm = Rhythm::new();
+    let mut outbidding = Outbidding::default();
     loop {
         let pause = rhythm.pause(track);
         tokio::select! {
@@ -47,6 +49,7 @@ pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
             tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look at the chain");
             rhythm.slow_down();
         }
+        outbidding.pass(app, track).await;
         redeliver(track).await;
         track.board.sweep();
     }
@@ -130,6 +133,7 @@ async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
     }
     let watched: Vec<Watched<'_>> = looks.iter().map(watched).collect();
     let sighting = track.rail.observe(&watched, &unmined).await?;
+    track.board.seen(sighting.head);
     let mut advances = Vec::new();
     let mut to_sign = Vec::new();
     for look in &looks {
@@ -166,7 +170,7 @@ fn watched(look: &Look) -> Watched<'_> {
     Watched {
         payment: record.id,
         authorization: &record.authorization,
-        txs: &record.txs,
+        txs: &look.txs,
         landed: record.settlement.landed(),
         since_height: record.since_height,
         seek: look.seek,
@@ -181,6 +185,11 @@ enum Next<'a> {
 /// What the state machine makes of an observation.
 fn follow<'a>(app: &App, look: &'a Look, seen: &Observation) -> Option<Next<'a>> {
     let record: &'a Record = &look.record;
+    // Known from the slots, which no block shows.
+    let seen = match (seen, &record.settlement) {
+        (Observation::Unseen { .. }, Settlement::InFlight { .. }) if look.is_stranded() => &Observation::Stranded,
+        _ => seen,
+    };
     match next_step(&record.settlement, seen, record.authorization.window, app.clock.now()) {
         Step::Sign { alone } => Some(Next::Sign { alone }),
         Step::Record(event) => match apply(record.settlement.clone(), &event) {
@@ -274,7 +283,7 @@ async fn readmit_reversed(app: &App, track: &Track, advances: &[Advance<'_>]) ->
     app.store.transactions_reorganized(network, &txs).await?;
     // Where the next look sees them mined again, that is news: their cost is no longer on record.
     track.board.note_mined(&[], &txs);
-    track.board.readmit(app.store.transactions_unmined(network).await?);
+    track.board.readmit(app.store.transactions_open(network, &[]).await?);
     Ok(())
 }
 
@@ -301,14 +310,14 @@ async fn note_mined(app: &App, track: &Track, looks: &[Look], sighting: &Sightin
     let looked_for: Vec<TxId> = looks
         .iter()
         .filter(|look| look.record.settlement.state() == State::InFlight)
-        .flat_map(|look| look.record.txs.iter().cloned())
+        .flat_map(|look| look.txs.iter().cloned())
         .collect();
     let (fresh, vanished) = track.board.mined_news(&looked_for, &sighting.mined);
-    if !fresh.is_empty() {
-        app.store.transactions_mined(network, &fresh).await?;
-    }
     if !vanished.is_empty() {
         app.store.transactions_reorganized(network, &vanished).await?;
+    }
+    if !fresh.is_empty() {
+        app.store.transactions_mined(network, &fresh).await?;
     }
     track.board.note_mined(&fresh, &vanished);
     Ok(())

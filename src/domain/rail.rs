@@ -81,6 +81,19 @@ pub trait Rail: Send + Sync {
         quote: &Quote,
     ) -> Result<Vec<SignedTx>, RailFault>;
 
+    /// Bytes that take the place of these, an earlier transaction of this lane that is not mined: the same nonce,
+    /// for so much more that nodes take them instead, and at least today's price. None when that would be more than
+    /// may be paid or would still not be enough, and where the chain has no fee market. Pure: the bytes go nowhere.
+    ///
+    /// # Errors
+    /// The lane is not this rail's, or the bytes are not a transaction that this rail signed.
+    fn outbid(&self, lane: &LaneId, raw: &[u8], cargo: Outbid, quote: &Quote)
+    -> Result<Option<Replacement>, RailFault>;
+
+    /// Whether these bytes, signed by this rail, offer less than the chain asks for now, so that no block can hold
+    /// them. Never where the chain has no fee market.
+    fn is_underpriced(&self, raw: &[u8], quote: &Quote) -> bool;
+
     /// Hands the bytes to the chain. Safe to repeat.
     async fn deliver(&self, raw: &[u8]) -> Delivery;
 
@@ -115,6 +128,9 @@ pub struct Pace {
     pub gather: Duration,
     /// How often bytes that are not in a block are handed to the chain again.
     pub redeliver: Duration,
+    /// How long a transaction may be out while blocks go by without it, before it is replaced by one that pays more.
+    /// None where there is no fee market.
+    pub outbid_after: Option<Duration>,
     /// The usual time between blocks.
     pub block_time: Duration,
     /// The pause between two looks at what nobody waits for: confirmed payments until they are final, and those that
@@ -249,10 +265,21 @@ pub enum Simulation {
 /// What a transaction costs now, in the rail's own smallest unit (wei on EVM).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quote {
+    /// The least that a block takes for a unit of work (EVM: the base fee). Above `fee_max` when the chain asks for
+    /// more than may be paid: nothing signed for this quote would be mined.
+    pub floor: u128,
     /// The most to pay for a unit of work.
     pub fee_max: u128,
     /// Of that, the tip to the block's producer.
     pub tip: u128,
+}
+
+impl Quote {
+    /// Whether a transaction signed for it could be mined now.
+    #[must_use]
+    pub const fn is_affordable(&self) -> bool {
+        self.floor <= self.fee_max
+    }
 }
 
 /// A transaction ready to go.
@@ -271,6 +298,38 @@ pub struct SignedTx {
 impl fmt::Debug for SignedTx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignedTx").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What a transaction does that takes another's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outbid {
+    /// The same as the one it replaces.
+    Same,
+    /// Nothing: it only uses the nonce up, so that those behind it can be mined.
+    Nothing,
+}
+
+/// A transaction ready to take the place of an earlier one with the same nonce.
+#[derive(Clone)]
+pub struct Replacement {
+    /// Its name, known before anybody has seen it.
+    pub id: TxId,
+    /// The exact bytes.
+    pub raw: Vec<u8>,
+    /// The most it can cost, in the chain's own coin.
+    pub cost_max: Amount,
+    /// What it does.
+    pub cargo: Outbid,
+}
+
+impl fmt::Debug for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Replacement");
+        shown
+            .field("id", &self.id)
+            .field("cargo", &self.cargo)
+            .finish_non_exhaustive()
     }
 }
 
@@ -294,7 +353,8 @@ pub struct Watched<'a> {
     pub payment: PaymentId,
     /// What was signed.
     pub authorization: &'a Authorization,
-    /// Every transaction of ours that ever carried it.
+    /// The transactions of ours that carry it or have carried it in a block. Of several with one nonce at most one is
+    /// ever mined; once that is known the others are left out.
     pub txs: &'a [TxId],
     /// Where its money was last seen to land.
     pub landed: Option<&'a Landed>,
@@ -307,6 +367,8 @@ pub struct Watched<'a> {
 /// What the chain shows at one look.
 #[derive(Debug, Clone, Default)]
 pub struct Sighting {
+    /// The newest block when the look began.
+    pub head: u64,
     /// One observation for each watched payment.
     pub payments: HashMap<PaymentId, Observation>,
     /// Our transactions that are in a canonical block.
@@ -334,6 +396,9 @@ pub enum Observation {
         /// The newest block looked at.
         head: u64,
     },
+    /// Nothing, and none of our transactions that carried it can be mined any more: others have spent their nonces. No
+    /// rail reports it, since only the lanes' records tell.
+    Stranded,
 }
 
 /// A transaction of ours in a canonical block.

@@ -306,10 +306,15 @@ pub fn next_step(at: &Settlement, seen: &Observation, window: Window, now: Times
             Step::Record(Event::Failed(proof.clone()))
         }
         (Settlement::Reserved, Observation::Unseen { .. }) if is_open => Step::Sign { alone: false },
+        // Its seats are lost and it was never tried in them: it takes another.
+        (Settlement::InFlight { setback: None, .. }, Observation::Stranded) if is_open => Step::Sign { alone: true },
         // A transaction mined without its money, though we have none on record: another's attempt. Not ours to
         // answer for, and no proof.
         (Settlement::Reserved, Observation::Unseen { .. } | Observation::SetBack { .. })
-        | (Settlement::InFlight { .. }, Observation::Unseen { .. }) => Step::Wait,
+        | (Settlement::InFlight { .. }, Observation::Unseen { .. })
+        | (Settlement::Reserved | Settlement::InFlight { .. } | Settlement::Confirmed { .. }, Observation::Stranded) => {
+            Step::Wait
+        }
 
         // A whole batch failed: the payment may be innocent. By itself it gets a second chance.
         (Settlement::InFlight { setback: None, .. }, Observation::SetBack { shared: true, .. }) if is_open => {

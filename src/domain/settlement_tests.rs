@@ -106,6 +106,7 @@ fn what_to_do_next_follows_from_state_and_chain() {
     };
     let behind = Seen::Unseen { head: 9 };
     let unseen = Seen::Unseen { head: 10 };
+    let stranded = Seen::Stranded;
 
     let confirm = || Step::Record(Event::Confirmed(landed(true, false)));
     let confirm_last = || Step::Record(Event::Confirmed(landed(true, true)));
@@ -130,6 +131,7 @@ fn what_to_do_next_follows_from_state_and_chain() {
         (&alone,    [wait(),           note(),           wait(),           reverse(), stop()]),
         (&shared,   [wait(),           again(),          wait(),           reverse(), stop()]),
         (&behind,   [sign(),           wait(),           wait(),           wait(),    stop()]),
+        (&stranded, [wait(),           again(),          wait(),           wait(),    stop()]),
         (&unseen,   [sign(),           wait(),           wait(),           reverse(), stop()]),
     ];
     for (seen, [reserved, flying, back, confirm, over]) in table {
@@ -144,6 +146,10 @@ fn what_to_do_next_follows_from_state_and_chain() {
 fn nothing_is_signed_once_the_window_has_closed_and_nothing_is_failed_for_it_either() {
     let unseen = Observation::Unseen { head: 10 };
     assert_eq!(next_step(&Settlement::Reserved, &unseen, WINDOW, CLOSED), Step::Wait);
+    assert_eq!(
+        next_step(&in_flight(), &Observation::Stranded, WINDOW, CLOSED),
+        Step::Wait
+    );
     let shared = Observation::SetBack {
         setback: reverted(),
         shared: true,
@@ -208,6 +214,7 @@ fn whatever_is_recorded_can_be_applied() {
             shared: false,
         },
         Observation::Unseen { head: 30 },
+        Observation::Stranded,
     ];
     for state in every_state() {
         for seen in &observations {

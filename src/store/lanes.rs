@@ -153,7 +153,11 @@ impl Store {
 }
 
 /// Locks the lane until the transaction ends; its next nonce.
-async fn hold(connection: &mut PgConnection, operation: &'static str, lane: &LaneId) -> Result<i64, StoreFault> {
+pub(super) async fn hold(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    lane: &LaneId,
+) -> Result<i64, StoreFault> {
     let next: Option<i64> = sqlx::query_scalar(HOLD)
         .bind(lane.network.as_str())
         .bind(&lane.signer)

@@ -31,6 +31,7 @@ mod fault;
 mod lanes;
 mod ledger;
 mod payments;
+mod replacements;
 mod reports;
 mod rows;
 mod settlements;
@@ -39,10 +40,11 @@ mod transactions;
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use lanes::{IntendFault, Intent};
 pub use payments::{NewPayment, Reservation};
+pub use replacements::Replaced;
 pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
 pub use settlements::{Advance, Advanced};
-pub use transactions::Unmined;
+pub use transactions::Carrier;
 
 /// Where the database is and how hard to lean on it.
 #[derive(Clone, Deserialize)]
@@ -86,9 +88,10 @@ const SESSION: [(&str, &str); 3] = [
 const SESSION_MIGRATING: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "10s")];
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
+    (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
 ];
 
 statements! {
@@ -204,6 +207,7 @@ impl Store {
             lanes::STATEMENTS,
             ledger::STATEMENTS,
             payments::STATEMENTS,
+            replacements::STATEMENTS,
             reports::STATEMENTS,
             settlements::STATEMENTS,
             transactions::STATEMENTS,

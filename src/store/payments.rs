@@ -53,7 +53,7 @@ statements! {
         order by p.created_at, p.id limit 1");
     BY_TRANSACTION = records!("where p.id in (select a.payment_id from chain_transactions t
             join settlement_attempts a on a.network = t.network and a.signer = t.signer and a.nonce = t.nonce
-            where t.tx = $1
+            where t.tx = $1 and not t.is_empty
             union select e.payment_id from evidence e where e.tx = $1)
         order by p.created_at, p.id");
 }

@@ -36,7 +36,7 @@ pub struct Record {
     pub resource_url: Option<String>,
     /// The caller's names for it, in order of kind and value.
     pub references: Vec<PaymentReference>,
-    /// Every transaction of ours that ever carried it, oldest first.
+    /// Every transaction of ours that was ever signed to carry it, oldest first.
     pub txs: Vec<TxId>,
     /// The block at which its authorization was seen unused before it was reserved.
     pub since_height: u64,
@@ -72,7 +72,8 @@ macro_rules! records {
                     order by r.kind, r.value) as reference_values,
                 array(select t.tx from settlement_attempts a join chain_transactions t
                     on t.network = a.network and t.signer = a.signer and t.nonce = a.nonce
-                    where a.payment_id = p.id order by a.attempt, t.created_at, t.tx) as txs
+                    where a.payment_id = p.id and not t.is_empty
+                    order by a.attempt, t.created_at, t.tx) as txs
             from payments p join settlements s on s.payment_id = p.id ",
             $($tail),+
         )

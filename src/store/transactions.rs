@@ -4,12 +4,25 @@ use super::rows::{OutOfPlace, signed, unsigned};
 use super::{Store, StoreFault};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{LaneId, Mined, TxId};
+use crate::domain::settlement::State;
 
 statements! {
-    UNMINED = "select t.signer, t.nonce, t.tx, t.raw from chain_transactions t
-            join slots o on o.network = t.network and o.signer = t.signer and o.nonce = t.nonce
-        where o.network = $1 and o.consumed_by is null and t.status = 'signed'
-        order by o.nonce, o.signer, t.created_at";
+    CARRIERS = "with places as (
+            select signer, nonce from slots where network = $1 and consumed_by is null
+            union
+            select a.signer, a.nonce from settlements s join settlement_attempts a on a.payment_id = s.payment_id
+            where s.state = any($2::text[]) and s.state <> 'final' and a.network = $1
+        )
+        select t.signer, t.nonce, t.tx, t.raw, t.is_empty, o.consumed_by from places p
+            join slots o on o.network = $1 and o.signer = p.signer and o.nonce = p.nonce
+            join chain_transactions t on t.network = $1 and t.signer = p.signer and t.nonce = p.nonce
+        order by t.nonce, t.signer, t.created_at, t.tx";
+    // What another process knew to be mined, and has been displaced by a reorganization since.
+    DISPLACED = "update chain_transactions t set status = 'signed', block_height = null, block_hash = null,
+            block_time = null, cost = null
+        from chain_transactions n
+        where n.network = $1 and n.tx = any($2::text[]) and t.network = $1 and t.signer = n.signer
+            and t.nonce = n.nonce and t.status = 'mined' and t.tx <> n.tx";
     MINED = "with seen as (
             select * from unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[])
             as m(tx, height, hash, at, cost)
@@ -39,66 +52,100 @@ statements! {
         where o.network = $1 and o.signer = gone.signer and o.nonce = gone.nonce and o.consumed_by is null";
 }
 
-/// A transaction of ours that has yet to be mined.
+/// A transaction of ours, with what is on record of its slot.
 #[derive(Clone)]
-pub struct Unmined {
+pub struct Carrier {
     /// The lane it belongs to.
     pub lane: LaneId,
-    /// Its nonce there.
+    /// Its nonce there. Several transactions may have the same: at most one of them is ever mined.
     pub nonce: u64,
     /// Its name.
     pub tx: TxId,
     /// Its exact bytes.
     pub raw: Vec<u8>,
+    /// It carries no payment and only uses its nonce up.
+    pub is_empty: bool,
+    /// The transaction that the nonce was spent by, once it is known.
+    pub spent_by: Option<TxId>,
 }
 
-impl std::fmt::Debug for Unmined {
+impl std::fmt::Debug for Carrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unmined")
+        f.debug_struct("Carrier")
             .field("lane", &self.lane)
             .field("nonce", &self.nonce)
             .field("tx", &self.tx)
+            .field("spent_by", &self.spent_by)
             .finish_non_exhaustive()
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct CarrierRow {
+    signer: String,
+    nonce: i64,
+    tx: String,
+    raw: Vec<u8>,
+    is_empty: bool,
+    consumed_by: Option<String>,
+}
+
+/// What refuses a second mined transaction for one nonce.
+const ONE_MINED: &str = "chain_transactions_one_mined";
+
 impl Store {
-    /// Our transactions on the network whose nonce is not known to be spent, the lowest nonce first. As many as the
-    /// lanes may have in flight.
+    /// Our transactions on the network whose nonce is not known to be spent, and those with a nonce by which a payment
+    /// was carried that is in one of these states; the lowest nonce first, of those with the same nonce the oldest. As
+    /// many as the lanes may have in flight and the open payments were carried by.
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`].
-    pub async fn transactions_unmined(&self, network: &NetworkId) -> Result<Vec<Unmined>, StoreFault> {
-        let operation = "transactions_unmined";
-        let rows: Vec<(String, i64, String, Vec<u8>)> = sqlx::query_as(UNMINED)
+    pub async fn transactions_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Carrier>, StoreFault> {
+        let operation = "transactions_open";
+        let rows: Vec<CarrierRow> = sqlx::query_as(CARRIERS)
             .bind(network.as_str())
+            .bind(states.iter().map(|state| state.as_str()).collect::<Vec<_>>())
             .fetch_all(&self.pool)
             .await
             .map_err(StoreFault::reading(operation))?;
         rows.into_iter()
-            .map(|(signer, nonce, tx, raw)| {
-                let lane = LaneId {
-                    network: network.clone(),
-                    signer,
-                };
-                let nonce = unsigned("nonce", nonce).map_err(OutOfPlace::during(operation))?;
-                let tx = TxId(tx);
-                Ok(Unmined { lane, nonce, tx, raw })
+            .map(|row| {
+                Ok(Carrier {
+                    lane: LaneId {
+                        network: network.clone(),
+                        signer: row.signer,
+                    },
+                    nonce: unsigned("nonce", row.nonce).map_err(OutOfPlace::during(operation))?,
+                    tx: TxId(row.tx),
+                    raw: row.raw,
+                    is_empty: row.is_empty,
+                    spent_by: row.consumed_by.map(TxId),
+                })
             })
             .collect()
     }
 
     /// Records where our transactions were mined and at what cost, and that their nonces are spent. Passes over
-    /// transactions that are not ours; safe to repeat. Of two transactions with one nonce, the one that a
-    /// reorganization took out must be reported as such first.
+    /// transactions that are not ours; safe to repeat. Of two transactions with one nonce the one reported last counts:
+    /// a reorganization took the other out.
     ///
     /// # Errors
     /// Faults of the store; safe to repeat after any of them.
     pub async fn transactions_mined(&self, network: &NetworkId, mined: &[Mined]) -> Result<(), StoreFault> {
-        let operation = "transactions_mined";
         if mined.is_empty() {
             return Ok(());
         }
+        match self.write_mined(network, mined).await {
+            Err(fault) if fault.constraint() == Some(ONE_MINED) => {
+                self.displace(network, mined).await?;
+                self.write_mined(network, mined).await
+            }
+            done => done,
+        }
+    }
+
+    async fn write_mined(&self, network: &NetworkId, mined: &[Mined]) -> Result<(), StoreFault> {
+        let operation = "transactions_mined";
         let heights: Vec<i64> = mined
             .iter()
             .map(|it| signed("block_height", it.block.height))
@@ -117,6 +164,19 @@ impl Store {
             .bind(mined.iter().map(|it| it.block.hash.as_str()).collect::<Vec<_>>())
             .bind(times)
             .bind(mined.iter().map(|it| it.cost.to_string()).collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(())
+    }
+
+    /// Takes back that others with the same nonces were mined.
+    async fn displace(&self, network: &NetworkId, mined: &[Mined]) -> Result<(), StoreFault> {
+        let operation = "transactions_mined";
+        let mut connection = self.connection(operation).await?;
+        sqlx::query(DISPLACED)
+            .bind(network.as_str())
+            .bind(mined.iter().map(|it| it.tx.0.as_str()).collect::<Vec<_>>())
             .execute(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))?;

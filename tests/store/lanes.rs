@@ -124,7 +124,7 @@ async fn eight_callers_on_one_lane_take_nonces_without_gaps_and_no_payment_twice
         assert_eq!(carried.len(), 60);
         assert_eq!(carried.into_iter().collect::<BTreeSet<_>>(), ids.into_iter().collect());
         assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), count);
-        let unmined = db.store.transactions_unmined(&network()).await.unwrap();
+        let unmined = db.store.transactions_open(&network(), &[]).await.unwrap();
         let in_order: Vec<u64> = unmined.iter().map(|it| it.nonce).collect();
         assert_eq!(in_order, nonces.into_iter().collect::<Vec<_>>());
     })
@@ -197,7 +197,7 @@ async fn a_dead_transaction_is_delivered_no_more_and_gives_its_place_back() {
         for _ in 0..2 {
             let gone = [tx("dead"), tx("mined"), tx("foreign")];
             db.store.transactions_dead(&network(), &gone).await.unwrap();
-            assert!(db.store.transactions_unmined(&network()).await.unwrap().is_empty());
+            assert!(db.store.transactions_open(&network(), &[]).await.unwrap().is_empty());
             assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), 0);
         }
         let statuses = db
@@ -295,7 +295,7 @@ async fn a_transaction_is_unmined_until_mined_and_again_after_a_reorganization()
         intend(&db.store, &[&records[0]], "first").await.unwrap();
         intend(&db.store, &[&records[1]], "second").await.unwrap();
         let unmined = async || -> Vec<String> {
-            let all = db.store.transactions_unmined(&network()).await.unwrap();
+            let all = db.store.transactions_open(&network(), &[]).await.unwrap();
             all.into_iter().map(|it| String::from_utf8(it.raw).unwrap()).collect()
         };
         assert_eq!(unmined().await, ["first", "second"]);

@@ -1,11 +1,12 @@
 //! What the board holds, behind its lock.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::app::board::slots::Slots;
 use crate::app::board::{Cargo, CargoItem, Claim, Look, News};
 use crate::domain::id::PaymentId;
 use crate::domain::rail::{LaneId, TxId};
@@ -17,12 +18,13 @@ pub(super) struct Inner {
     pub(super) open: HashMap<PaymentId, Open>,
     pub(super) queue: VecDeque<PaymentId>,
     pub(super) in_queue: HashSet<PaymentId>,
-    pub(super) flights: HashMap<TxId, Flight>,
-    pub(super) lanes: BTreeMap<LaneId, usize>,
+    pub(super) slots: Slots,
     pub(super) listeners: HashMap<PaymentId, watch::Sender<Option<News>>>,
     pub(super) claims: HashMap<PaymentId, VecDeque<Claim>>,
     pub(super) claims_made: u64,
     pub(super) is_doubtful: bool,
+    /// The newest block at the last look.
+    pub(super) head: u64,
 }
 
 pub(super) struct Open {
@@ -33,15 +35,6 @@ pub(super) struct Open {
     pub(super) admitted: Instant,
     pub(super) looked: Option<Instant>,
     pub(super) sought: Instant,
-}
-
-pub(super) struct Flight {
-    pub(super) lane: LaneId,
-    pub(super) nonce: u64,
-    pub(super) raw: Arc<[u8]>,
-    pub(super) is_mined: bool,
-    pub(super) is_acknowledged: bool,
-    pub(super) sent: Option<Instant>,
 }
 
 pub(super) const fn is_over(settlement: &Settlement) -> bool {
@@ -73,7 +66,7 @@ impl Open {
         }
     }
 
-    pub(super) fn look(&mut self, now: Instant, patience: Duration) -> Look {
+    pub(super) fn look(&mut self, now: Instant, patience: Duration, slots: &Slots) -> Look {
         // After a restart much may have happened that we did not see.
         let is_first_after_restart = self.looked.replace(now).is_none() && self.facts_at.is_none();
         let is_overdue = now.duration_since(self.admitted) >= patience && now.duration_since(self.sought) >= patience;
@@ -83,6 +76,7 @@ impl Open {
         }
         Look {
             record: Arc::clone(&self.record),
+            txs: slots.alive(&self.record.txs),
             seek,
         }
     }
@@ -94,10 +88,6 @@ impl Inner {
         if !is_at_work && self.in_queue.insert(id) {
             self.queue.push_back(id);
         }
-    }
-
-    pub(super) fn in_flight(&self, lane: &LaneId) -> usize {
-        self.lanes.get(lane).copied().unwrap_or_default()
     }
 
     /// How many of the waiting payments the lane may carry.
@@ -143,20 +133,21 @@ impl Inner {
         cargo
     }
 
-    pub(super) fn take_off(&mut self, tx: TxId, lane: LaneId, nonce: u64, raw: Arc<[u8]>, sent: Option<Instant>) {
-        let count = self.lanes.entry(lane.clone()).or_default();
-        *count = count.saturating_add(1);
-        self.flights.insert(
-            tx,
-            Flight {
-                lane,
-                nonce,
-                raw,
-                is_mined: false,
-                is_acknowledged: false,
-                sent,
-            },
-        );
+    /// These payments are in flight by this transaction now.
+    pub(super) fn board(&mut self, tx: &TxId, payments: &[PaymentId]) {
+        for id in payments {
+            if let Some(open) = self.open.get_mut(id) {
+                let record = Arc::make_mut(&mut open.record);
+                record.txs.push(tx.clone());
+                record.settlement = Settlement::InFlight {
+                    tx: tx.clone(),
+                    setback: None,
+                };
+                record.version = record.version.saturating_add(1);
+                open.is_retry = false;
+            }
+            self.publish(*id);
+        }
     }
 
     /// Takes a claim out of the line. False when it stands there no more.
@@ -171,26 +162,6 @@ impl Inner {
             self.claims.remove(&id);
         }
         was_there
-    }
-
-    /// Whether the transaction is known to be mined; none when it is not known at all.
-    pub(super) fn is_mined(&self, tx: &TxId) -> Option<bool> {
-        self.flights.get(tx).map(|flight| flight.is_mined)
-    }
-
-    pub(super) fn set_mined(&mut self, tx: &TxId, is_mined: bool) {
-        let Some(flight) = self.flights.get_mut(tx) else { return };
-        if flight.is_mined == is_mined {
-            return;
-        }
-        flight.is_mined = is_mined;
-        if let Some(count) = self.lanes.get_mut(&flight.lane) {
-            *count = if is_mined {
-                count.saturating_sub(1)
-            } else {
-                count.saturating_add(1)
-            };
-        }
     }
 
     pub(super) fn publish(&self, id: PaymentId) {

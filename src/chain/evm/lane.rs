@@ -17,7 +17,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::eip3009::{Call3, MULTICALL3, Multicall3};
-use crate::chain::rpc::{Call, Rpc, RpcError, bounded};
+use super::words;
+use crate::chain::rpc::{Call, Rpc, RpcError};
 use crate::domain::amount::Amount;
 use crate::domain::rail::{Delivery, Quote, RailFault, SignedTx, TxId};
 
@@ -109,7 +110,7 @@ impl Fees {
     /// since the base fee rises by an eighth a block at most (EIP-1559).
     ///
     /// # Errors
-    /// The node could not be asked, or the cap is below the base fee, so that nothing could be mined.
+    /// The node could not be asked.
     pub(super) async fn quote(&self, rpc: &Rpc) -> Result<Quote, RailFault> {
         const OPERATION: &str = "quote";
         let mut last = self.last.lock().await;
@@ -143,25 +144,21 @@ impl Fees {
             Err(RpcError::Node { .. }) => None,
             Err(RpcError::Fault(fault)) => return Err(fault),
         };
-        let quote = quote_of(self.fee_cap, base_fee, tip).map_err(|cause| rpc.fault(OPERATION, &cause))?;
+        let quote = quote_of(self.fee_cap, base_fee, tip);
         *last = Some((Instant::now(), quote));
         Ok(quote)
     }
 }
 
-fn quote_of(fee_cap: u128, base_fee: u128, tip: Option<u128>) -> Result<Quote, String> {
-    if fee_cap < base_fee {
-        return Err(format!(
-            "the fee cap of {fee_cap} wei is below the chain's base fee of {base_fee} wei"
-        ));
-    }
+fn quote_of(fee_cap: u128, base_fee: u128, tip: Option<u128>) -> Quote {
     // A tip that dwarfs the base fee would be mere waste on a cheap chain.
     let tip = tip.unwrap_or_else(|| TIP_FALLBACK.min(base_fee.max(TIP_FALLBACK_MIN)));
     let fee_max = base_fee.saturating_mul(2).saturating_add(tip).min(fee_cap);
-    Ok(Quote {
+    Quote {
+        floor: base_fee,
         fee_max,
         tip: tip.min(fee_max),
-    })
+    }
 }
 
 /// The account's next nonce as the latest block has it; what is only in a mempool does not count.
@@ -211,16 +208,40 @@ pub(super) fn sign(
         access_list: alloy::eips::eip2930::AccessList::default(),
         input,
     };
+    let Sealed { id, raw, cost_max } = seal(signer, tx)?;
+    Ok(SignedTx {
+        id,
+        raw,
+        cost_max,
+        payments: cargo.len(),
+    })
+}
+
+/// A signed transaction.
+pub(super) struct Sealed {
+    /// Its hash.
+    pub(super) id: TxId,
+    /// Its bytes (EIP-2718).
+    pub(super) raw: Vec<u8>,
+    /// All its gas at its highest price, in wei.
+    pub(super) cost_max: Amount,
+}
+
+/// Signs the transaction, always to the same bytes.
+///
+/// # Errors
+/// The key cannot sign.
+pub(super) fn seal(signer: &Signer, tx: TxEip1559) -> Result<Sealed, String> {
+    let cost_max = Amount::from_units(tx.max_fee_per_gas.saturating_mul(tx.gas_limit.into()));
     let signature = signer
         .0
         .sign_hash_sync(&tx.signature_hash())
         .map_err(|_| "the key cannot sign".to_owned())?;
     let sealed = tx.into_signed(signature);
-    Ok(SignedTx {
+    Ok(Sealed {
         id: TxId(sealed.hash().to_string()),
         raw: sealed.encoded_2718(),
-        cost_max: Amount::from_units(quote.fee_max.saturating_mul(gas_limit.into())),
-        payments: cargo.len(),
+        cost_max,
     })
 }
 
@@ -269,52 +290,8 @@ pub(super) async fn deliver(rpc: &Rpc, raw: &[u8]) -> Delivery {
     let hex = format!("0x{}", hex::encode(raw));
     match rpc.call("deliver", "eth_sendRawTransaction", &[hex]).await {
         Ok(_) => Delivery::Accepted,
-        Err(RpcError::Node { message, .. }) => said(&message),
+        Err(RpcError::Node { message, .. }) => words::said(&message),
         Err(RpcError::Fault(fault)) => Delivery::Unknown(fault.cause),
-    }
-}
-
-/// Words by which nodes say that they have a transaction already: geth and reth, Nethermind and Erigon, anvil,
-/// OP pools.
-const KNOWN: [&str; 5] = [
-    "already known",
-    "known transaction",
-    "transaction already imported",
-    "already in mempool",
-    "alreadyknown",
-];
-
-/// Words by which nodes say that they will not have a transaction as it is.
-const REFUSED: [&str; 17] = [
-    "underpriced",
-    "fee too low",
-    "less than block base fee",
-    "insufficient funds",
-    "insufficient balance",
-    "nonce too low",
-    "nonce too high",
-    "nonce gap",
-    "gapped",
-    "intrinsic gas",
-    "exceeds block gas",
-    "gas limit",
-    "invalid sender",
-    "chain id",
-    "chainid",
-    "oversized",
-    "not supported",
-];
-
-fn said(message: &str) -> Delivery {
-    let text = message.to_ascii_lowercase();
-    // "unknown transaction type" holds the words of a node that has it.
-    let known = text.replace("unknown", "");
-    if KNOWN.iter().any(|words| known.contains(words)) {
-        Delivery::Known
-    } else if REFUSED.iter().any(|words| text.contains(words)) {
-        Delivery::Refused(bounded(message))
-    } else {
-        Delivery::Unknown(bounded(message))
     }
 }
 
@@ -329,6 +306,7 @@ mod tests {
     /// Anvil's second published account.
     const KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
     const QUOTE: Quote = Quote {
+        floor: 1_000_000,
         fee_max: 2_000_000_000,
         tip: 1_000_000,
     };
@@ -412,57 +390,19 @@ mod tests {
         const GWEI: u128 = 1_000_000_000;
         let cases = [
             // cap, base fee, tip -> fee, tip
-            (100 * GWEI, 10 * GWEI, Some(2 * GWEI), Ok((22 * GWEI, 2 * GWEI))),
-            (15 * GWEI, 10 * GWEI, Some(2 * GWEI), Ok((15 * GWEI, 2 * GWEI))),
-            (10 * GWEI, 10 * GWEI, Some(20 * GWEI), Ok((10 * GWEI, 10 * GWEI))),
-            (100 * GWEI, 10 * GWEI, None, Ok((21 * GWEI, GWEI))),
-            (100 * GWEI, 5_000_000, None, Ok((15_000_000, 5_000_000))),
-            (100 * GWEI, 0, None, Ok((1_000_000, 1_000_000))),
-            (9 * GWEI, 10 * GWEI, Some(0), Err(())),
-            (u128::MAX, u128::MAX, Some(1), Ok((u128::MAX, 1))),
+            (100 * GWEI, 10 * GWEI, Some(2 * GWEI), (22 * GWEI, 2 * GWEI)),
+            (15 * GWEI, 10 * GWEI, Some(2 * GWEI), (15 * GWEI, 2 * GWEI)),
+            (10 * GWEI, 10 * GWEI, Some(20 * GWEI), (10 * GWEI, 10 * GWEI)),
+            (100 * GWEI, 10 * GWEI, None, (21 * GWEI, GWEI)),
+            (100 * GWEI, 5_000_000, None, (15_000_000, 5_000_000)),
+            (100 * GWEI, 0, None, (1_000_000, 1_000_000)),
+            (9 * GWEI, 10 * GWEI, Some(0), (9 * GWEI, 0)),
+            (u128::MAX, u128::MAX, Some(1), (u128::MAX, 1)),
         ];
         for (cap, base_fee, tip, expected) in cases {
             let quote = quote_of(cap, base_fee, tip);
-            assert_eq!(quote.map(|q| (q.fee_max, q.tip)).map_err(|_| ()), expected);
-        }
-        assert!(quote_of(1, 2, None).unwrap_err().contains("cap of 1 wei is below"));
-    }
-
-    #[test]
-    fn a_node_that_has_it_refuses_it_or_leaves_it_open() {
-        for known in [
-            "already known",
-            "AlreadyKnown",
-            "known transaction: 0xabc",
-            "transaction already imported",
-            "Already in mempool",
-        ] {
-            assert_eq!(said(known), Delivery::Known, "{known}");
-        }
-        for refused in [
-            "replacement transaction underpriced",
-            "transaction underpriced",
-            "max fee per gas less than block base fee: address 0x1",
-            "Insufficient funds for gas * price + value",
-            "nonce too low: next nonce 5, tx nonce 4",
-            "nonce too high",
-            "intrinsic gas too low",
-            "exceeds block gas limit",
-            "invalid sender",
-            "invalid chain id for signer",
-            "oversized data",
-            "unknown transaction type: not supported",
-        ] {
-            assert_eq!(said(refused), Delivery::Refused(refused.to_owned()), "{refused}");
-        }
-        for open in [
-            "",
-            "internal error",
-            "rate limit exceeded",
-            "unknown transaction",
-            "header not found",
-        ] {
-            assert_eq!(said(open), Delivery::Unknown(open.to_owned()), "{open}");
+            assert_eq!((quote.fee_max, quote.tip), expected);
+            assert_eq!((quote.floor, quote.is_affordable()), (base_fee, cap >= base_fee));
         }
     }
 }

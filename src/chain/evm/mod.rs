@@ -12,6 +12,7 @@ mod lane;
 mod lens;
 mod listing;
 mod node;
+mod outbid;
 mod payload;
 mod probe;
 mod reader;
@@ -22,6 +23,7 @@ mod strangers;
 #[cfg(test)]
 mod trials;
 mod watch;
+mod words;
 
 use std::time::Duration;
 
@@ -40,7 +42,8 @@ use super::rpc::{Rpc, TIMEOUT_DEFAULT};
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId, Watched,
+    Advertised, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting, SignedTx, TxId,
+    Watched,
 };
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
@@ -52,6 +55,9 @@ const GATHER_PER_TRANSACTION: Duration = Duration::from_millis(5);
 
 /// A node keeps what it has accepted, so handing it over again is only for those that lost it.
 const REDELIVER_EVERY: Duration = Duration::from_secs(5);
+
+/// Four blocks of the chains with the usual two seconds: a price that was right when it was signed is mined by then.
+const OUTBID_AFTER: Duration = Duration::from_secs(8);
 
 /// `exact` on one EVM network.
 #[derive(Debug)]
@@ -65,6 +71,7 @@ pub struct EvmRail {
     coalescer: Coalescer<Reader>,
     strangers: Strangers,
     fees: Fees,
+    fee_cap: u128,
     confirmations: u64,
     caps: Caps,
     gas_deployment_max: u64,
@@ -106,6 +113,7 @@ impl EvmRail {
                 in_flight_max: settings.in_flight_max,
                 gather: GATHER_PER_TRANSACTION,
                 redeliver: REDELIVER_EVERY,
+                outbid_after: Some(OUTBID_AFTER),
                 recheck: block_time,
                 patience: block_time.saturating_mul(2),
                 block_time,
@@ -125,6 +133,7 @@ impl EvmRail {
             coalescer: Coalescer::new(reader, tasks.clone()),
             strangers: Strangers::default(),
             fees: Fees::new(settings.fee_max_gwei.0, block_time),
+            fee_cap: settings.fee_max_gwei.0,
             confirmations: settings.confirmations,
             caps,
             gas_deployment_max: settings.gas_deployment_max,
@@ -266,6 +275,22 @@ impl Rail for EvmRail {
         lane::sign(signer, self.listing.chain_id, nonce, &calls, *quote)
             .map(|tx| vec![tx])
             .map_err(|cause| self.rpc().fault(OPERATION, &cause))
+    }
+
+    fn outbid(
+        &self,
+        lane: &LaneId,
+        raw: &[u8],
+        cargo: Outbid,
+        quote: &Quote,
+    ) -> Result<Option<Replacement>, RailFault> {
+        const OPERATION: &str = "outbid";
+        let signer = self.signer(OPERATION, lane)?;
+        outbid::outbid(signer, raw, cargo, *quote, self.fee_cap).map_err(|cause| self.rpc().fault(OPERATION, &cause))
+    }
+
+    fn is_underpriced(&self, raw: &[u8], quote: &Quote) -> bool {
+        outbid::is_underpriced(raw, *quote)
     }
 
     async fn deliver(&self, raw: &[u8]) -> Delivery {

@@ -21,7 +21,7 @@ use crate::chain::rpc::{Rpc, TIMEOUT_DEFAULT};
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey, Window};
 use crate::domain::id::PaymentId;
-use crate::domain::rail::{Delivery, Observation, Quote, Sighting, SignedTx, TxId, Watched};
+use crate::domain::rail::{Delivery, Observation, Sighting, SignedTx, TxId, Watched};
 use crate::domain::settlement::Landed;
 use crate::domain::time::Timestamp;
 

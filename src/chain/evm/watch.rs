@@ -19,7 +19,7 @@ use crate::domain::settlement::{CannotLand, Landed, Setback};
 struct Case<'a> {
     watched: Watched<'a>,
     target: Target,
-    /// Our transactions that carried it, oldest first.
+    /// Our transactions that carried it, oldest first; of those with one nonce only the mined one, once it is known.
     txs: Vec<B256>,
     /// The transaction in which it was last seen to land.
     landed_tx: Option<B256>,
@@ -208,7 +208,8 @@ impl Look<'_> {
     }
 
     /// What to make of our transactions when all were mined for nothing; `idle` are those that were, oldest
-    /// first. While one is still on its way there is nothing to say.
+    /// first. While one is still on its way there is nothing to say; those that can be mined no more, because another
+    /// with their nonce was, are not among them.
     ///
     /// `shared` gives a payment one second chance, so it is said only of the first transaction that failed it.
     fn setback(&self, case: &Case<'_>, idle: &[&Receipt]) -> Option<Finding> {
@@ -363,6 +364,7 @@ impl Look<'_> {
             })
             .collect();
         Sighting {
+            head: self.node.head().height,
             payments,
             mined,
             dead: Vec::new(),

@@ -67,7 +67,8 @@ use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, Delivery, Facts, LaneId, Pace, Quote, Rail, RailFault, Sighting, SignedTx, TxId, Watched,
+    Advertised, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting, SignedTx, TxId,
+    Watched,
 };
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
@@ -151,6 +152,7 @@ impl SolanaRail {
                 in_flight_max: IN_FLIGHT_MAX,
                 gather: Duration::ZERO,
                 redeliver: REDELIVER_EVERY,
+                outbid_after: None,
                 recheck: block_time.saturating_mul(RECHECK_BLOCKS),
                 patience: block_time.saturating_mul(PATIENCE_BLOCKS),
                 block_time,
@@ -254,7 +256,11 @@ impl Rail for SolanaRail {
 
     /// What a transaction costs stands in it, and is bounded before it is accepted.
     async fn quote(&self) -> Result<Quote, RailFault> {
-        Ok(Quote { fee_max: 0, tip: 0 })
+        Ok(Quote {
+            floor: 0,
+            fee_max: 0,
+            tip: 0,
+        })
     }
 
     async fn lane_nonce(&self, _: &LaneId) -> Result<Option<u64>, RailFault> {
@@ -279,6 +285,15 @@ impl Rail for SolanaRail {
             })
         };
         cargo.iter().map(sign).collect()
+    }
+
+    /// The payer's signature is over the fee: no other can be offered.
+    fn outbid(&self, _: &LaneId, _: &[u8], _: Outbid, _: &Quote) -> Result<Option<Replacement>, RailFault> {
+        Ok(None)
+    }
+
+    fn is_underpriced(&self, _: &[u8], _: &Quote) -> bool {
+        false
     }
 
     async fn deliver(&self, raw: &[u8]) -> Delivery {

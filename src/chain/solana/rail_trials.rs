@@ -19,7 +19,11 @@ use crate::domain::verdict::judge_facts;
 use crate::task::Tasks;
 
 const AMOUNT: u64 = 10_000;
-pub(super) const FREE: Quote = Quote { fee_max: 0, tip: 0 };
+pub(super) const FREE: Quote = Quote {
+    floor: 0,
+    fee_max: 0,
+    tip: 0,
+};
 
 /// Settings for this node that accept these mints, each by its name there.
 pub(super) fn settings(node: &Surfpool, mints: &[&str]) -> Value {

@@ -204,6 +204,7 @@ impl Answers {
             block.is_some() && self.is_closed(it)
         });
         Sighting {
+            head: self.head,
             payments: watched.iter().filter_map(observed).collect(),
             mined: self.executed.keys().filter_map(|tx| self.mined(tx)).collect(),
             dead: closed.filter_map(tx_of).cloned().collect(),

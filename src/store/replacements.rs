@@ -1,0 +1,121 @@
+//! Replacing the transaction of a slot by one that pays more: on record before its bytes leave, as every transaction.
+
+use sqlx::postgres::PgConnection;
+use sqlx::types::Uuid;
+
+use super::rows::{OutOfPlace, signed};
+use super::{Store, StoreFault, commit, events, lanes};
+use crate::domain::id::PaymentId;
+use crate::domain::rail::{LaneId, Outbid, Replacement, TxId};
+use crate::domain::settlement::{Event, State};
+
+statements! {
+    SLOT = "select o.consumed_by, t.tx from slots o
+            join chain_transactions t on t.network = o.network and t.signer = o.signer and t.nonce = o.nonce
+        where o.network = $1 and o.signer = $2 and o.nonce = $3
+        order by t.created_at, t.tx";
+    RIDERS = "select s.payment_id from settlement_attempts a join settlements s on s.payment_id = a.payment_id
+        where a.network = $1 and a.signer = $2 and a.nonce = $3 and a.closed_at is null and s.state = $4
+        order by s.payment_id for update of s";
+    // The time is the clock's, not that at which the transaction began: several writers hold the lane one after the
+    // other, and the order of their replacements must be the one they were made in.
+    REPLACE = "with added as (
+            insert into chain_transactions (tx, network, signer, nonce, raw, cost_max, status, is_empty, created_at)
+            values ($4, $1, $2, $3, $5, $6::text::numeric, 'signed', $7, clock_timestamp())
+        ), moved as (
+            update settlements s set version = s.version + 1, tx = $4, setback = null, setback_tx = null
+            from unnest($8::uuid[], $9::text[]) as c(payment_id, body) where s.payment_id = c.payment_id
+            returning s.payment_id, s.version, c.body
+        )
+        insert into events (payment_id, version, kind, body, created_at)
+        select m.payment_id, m.version, $10::text, m.body::jsonb, now() from moved m";
+}
+
+/// How many transactions one slot may have: the first and five that replace one another.
+const SLOT_TRANSACTIONS_MAX: usize = 6;
+
+/// What became of a replacement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replaced {
+    /// It is on record, and these payments are now in flight by it.
+    Done(Vec<PaymentId>),
+    /// The slot is not what it was taken for any more: it is spent, has a newer transaction, or is to be used up while
+    /// a payment of it is still in flight. Nothing was recorded.
+    Moved,
+    /// The slot has had all the transactions it may have. Nothing was recorded.
+    Exhausted,
+}
+
+impl Store {
+    /// Records `with` as the newest transaction of the lane's slot `nonce`, in the place of `over`, and moves the
+    /// payments that are in flight by that slot to it, unless it is empty.
+    ///
+    /// # Errors
+    /// Faults of the store. After [`StoreFault::OutcomeUnknown`] the replacement may be on record, and its bytes must
+    /// not leave until the slot was read again.
+    pub async fn lane_replace(
+        &self,
+        lane: &LaneId,
+        nonce: u64,
+        over: &TxId,
+        with: &Replacement,
+    ) -> Result<Replaced, StoreFault> {
+        let operation = "lane_replace";
+        let nonce = signed("nonce", nonce).map_err(OutOfPlace::during(operation))?;
+        let mut transaction = self.begin(operation).await?;
+        lanes::hold(&mut transaction, operation, lane).await?;
+        let slot: Vec<(Option<String>, String)> = sqlx::query_as(SLOT)
+            .bind(lane.network.as_str())
+            .bind(&lane.signer)
+            .bind(nonce)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        if !matches!(slot.last(), Some((None, newest)) if *newest == over.0) {
+            return Ok(Replaced::Moved);
+        }
+        if slot.len() >= SLOT_TRANSACTIONS_MAX {
+            return Ok(Replaced::Exhausted);
+        }
+        let riders = riders(&mut transaction, operation, lane, nonce).await?;
+        let is_empty = with.cargo == Outbid::Nothing;
+        if is_empty && !riders.is_empty() {
+            return Ok(Replaced::Moved);
+        }
+        let body = |id: &PaymentId| events::body(*id, &lane.network, State::InFlight, Some(&with.id), None);
+        sqlx::query(REPLACE)
+            .bind(lane.network.as_str())
+            .bind(&lane.signer)
+            .bind(nonce)
+            .bind(&with.id.0)
+            .bind(&with.raw)
+            .bind(with.cost_max.to_string())
+            .bind(is_empty)
+            .bind(riders.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .bind(riders.iter().map(body).collect::<Vec<_>>())
+            .bind(Event::Signed(with.id.clone()).as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        commit(transaction, operation).await?;
+        Ok(Replaced::Done(riders))
+    }
+}
+
+/// Locks the payments that are in flight by the slot, and names them.
+async fn riders(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    lane: &LaneId,
+    nonce: i64,
+) -> Result<Vec<PaymentId>, StoreFault> {
+    let riders: Vec<Uuid> = sqlx::query_scalar(RIDERS)
+        .bind(lane.network.as_str())
+        .bind(&lane.signer)
+        .bind(nonce)
+        .bind(State::InFlight.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    Ok(riders.into_iter().map(PaymentId::from_uuid).collect())
+}
