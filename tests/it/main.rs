@@ -28,5 +28,6 @@ mod secrets;
 mod settle;
 mod solana;
 mod startup;
+mod stuck;
 mod verify;
 mod waiting;

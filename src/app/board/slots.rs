@@ -362,3 +362,7 @@ impl Slots {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "slots_tests.rs"]
+mod tests;

@@ -1,0 +1,215 @@
+//! Transactions that do not get mined: each lane goes on at the chain's price, within the cap, and whichever of several
+//! transactions for one nonce is mined is the one on record.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::anvil::Mining;
+use crate::support::books::books_agree;
+use crate::support::contracts::third_party;
+use crate::support::eventually;
+use crate::support::payer::Payment;
+use crate::support::proxy::{Fault, send};
+use crate::support::world::{Setup, World};
+
+const GWEI: u64 = 1_000_000_000;
+
+async fn on_demand() -> World {
+    World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await
+}
+
+/// Makes one block with this base fee.
+async fn mine_at(world: &World, gwei: u64) {
+    let fee = format!("{:#x}", gwei * GWEI);
+    world.node.call("anvil_setNextBlockBaseFeePerGas", json!([fee])).await;
+    world.node.mine(1).await;
+}
+
+/// Makes blocks with this base fee, one after the other, until as many transactions are on record.
+async fn until_signed(world: &World, gwei: u64, transactions: i64) {
+    eventually("what is stuck is replaced", async || {
+        mine_at(world, gwei).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        (world.db.count("chain_transactions").await == transactions).then_some(())
+    })
+    .await;
+}
+
+/// The bytes of the transaction, as they were handed to the node.
+fn raw(world: &World, tx: &str) -> Value {
+    let sent = world.proxy.calls(send).into_iter().map(|call| call.params[0].clone());
+    let hash = |raw: &Value| {
+        let bytes: alloy::primitives::Bytes = raw.as_str().unwrap().parse().unwrap();
+        alloy::primitives::keccak256(bytes).to_string()
+    };
+    sent.into_iter().find(|raw| hash(raw) == tx).unwrap()
+}
+
+async fn landed_tx(world: &World) -> String {
+    world.db.one("select landed_tx from settlements").await
+}
+
+#[tokio::test]
+async fn all_that_the_new_price_shuts_out_is_replaced_at_once_lowest_first() {
+    let world = on_demand().await;
+    let payments: Vec<Payment> = (1..=3).map(Payment::by).collect();
+    for payment in &payments {
+        world.facilitator.settle(&payment.body()).await.pending();
+    }
+    world.is_waiting(3).await;
+    until_signed(&world, 50, 6).await;
+    let sent = world.proxy.transactions();
+    let sql = "select string_agg(tx, ' ' order by created_at) from chain_transactions";
+    assert_eq!(sent.join(" "), world.db.one::<String>(sql).await);
+    mine_at(&world, 50).await;
+    for (payment, tx) in payments.iter().zip(&sent[3..]) {
+        world.reaches(payment, "confirmed").await;
+        assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), *tx);
+        let events = world.events(payment).await;
+        assert_eq!(events[1..], ["payment.signed", "payment.signed", "payment.confirmed"]);
+    }
+    assert_eq!(world.proxy.transactions().len(), 6, "nothing is sent again");
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn a_chain_that_stands_still_is_not_outbid() {
+    let world = on_demand().await;
+    let payment = Payment::by(1);
+    let tx = world.facilitator.settle(&payment.body()).await.pending();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(world.proxy.transactions(), std::slice::from_ref(&tx));
+    world.node.mine(1).await;
+    world.reaches(&payment, "confirmed").await;
+    assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), tx);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn the_older_one_may_be_mined_and_a_reorganization_brings_both_back() {
+    let world = on_demand().await;
+    let payment = Payment::by(1);
+    let first = world.facilitator.settle(&payment.body()).await.pending();
+    world.is_waiting(1).await;
+    // The newer one is lost on its way, the price falls, and somebody has kept the older one.
+    let sending = world.proxy.fault(send, Fault::LoseRequest);
+    until_signed(&world, 50, 2).await;
+    let second = world.facilitator.settle(&payment.body()).await.pending();
+    assert_ne!(first, second);
+    mine_at(&world, 1).await;
+    let bytes = raw(&world, &first);
+    world.node.call("eth_sendRawTransaction", json!([bytes])).await;
+    world.node.mine(1).await;
+    sending.release();
+    world.reaches(&payment, "confirmed").await;
+    assert_eq!(landed_tx(&world).await, first);
+    assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), first);
+    let path = format!("/payments?transaction={second}");
+    let found = world.facilitator.get(&path).await.json();
+    assert_eq!(found["payments"][0]["transactions"], json!([first, second]));
+    assert_eq!(found["payments"][0]["transaction"], json!(first));
+    books_agree(&world).await;
+
+    world.node.reorganize(1).await;
+    world.reaches(&payment, "in_flight").await;
+    world.is_waiting(1).await;
+    mine_at(&world, 1).await;
+    world.reaches(&payment, "confirmed").await;
+    assert_eq!(landed_tx(&world).await, second);
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn a_replacement_on_record_is_sent_by_whoever_comes_next() {
+    let mut world = on_demand().await;
+    let payment = Payment::by(1);
+    world.facilitator.settle(&payment.body()).await.pending();
+    world.is_waiting(1).await;
+    let sending = world.proxy.fault(send, Fault::LoseRequest);
+    until_signed(&world, 50, 2).await;
+    world.facilitator.kill();
+    sending.release();
+    world.facilitator.start().await;
+    eventually("it is paid at today's price", async || {
+        mine_at(&world, 50).await;
+        (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
+    })
+    .await;
+    assert_eq!(world.db.count("chain_transactions").await, 2);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn a_price_above_the_cap_is_waited_out_with_what_was_signed() {
+    let world = on_demand().await;
+    let payment = Payment::by(1);
+    let tx = world.facilitator.settle(&payment.body()).await.pending();
+    world.is_waiting(1).await;
+    eventually("the operator is told", async || {
+        mine_at(&world, 200).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let metrics = world.facilitator.metrics().await;
+        let gauge = metrics
+            .lines()
+            .find(|line| line.starts_with("facilitator_slots_at_fee_cap"));
+        gauge.is_some_and(|line| line.ends_with(" 1")).then_some(())
+    })
+    .await;
+    mine_at(&world, 200).await;
+    world.is_looked_at().await;
+    assert_eq!(
+        world.facilitator.logs().matches("cannot be outbid").count(),
+        1,
+        "said once"
+    );
+    assert_eq!(world.proxy.transactions(), std::slice::from_ref(&tx));
+    mine_at(&world, 1).await;
+    eventually("it lands", async || {
+        world.node.mine(1).await;
+        (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
+    })
+    .await;
+    assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), tx);
+    books_agree(&world).await;
+}
+
+/// Somebody else lands the payment while ours is stuck: its nonce is used up by nothing. Then that landing is undone, and
+/// what was meant for the payment is mined after all.
+#[tokio::test]
+async fn what_was_given_up_may_be_mined_after_all() {
+    let world = on_demand().await;
+    let payment = Payment::by(1);
+    let first = world.facilitator.settle(&payment.body()).await.pending();
+    world.is_waiting(1).await;
+    mine_at(&world, 50).await;
+    let height = world.node.block_number().await;
+    world
+        .node
+        .send_mined(third_party(), payment.asset, &payment.call())
+        .await;
+    world.reaches(&payment, "confirmed").await;
+    let sending = world.proxy.fault(send, Fault::LoseRequest);
+    until_signed(&world, 50, 2).await;
+    assert_eq!(world.db.count("chain_transactions where is_empty").await, 1);
+    let undone = world.node.block_number().await - height;
+    world.node.reorganize(undone).await;
+    let bytes = raw(&world, &first);
+    world.node.call("eth_sendRawTransaction", json!([bytes])).await;
+    mine_at(&world, 1).await;
+    sending.release();
+    eventually("it lands by us", async || {
+        world.node.mine(1).await;
+        let is_there = world.state(&payment).await.as_deref() == Some("confirmed");
+        (is_there && landed_tx(&world).await == first).then_some(())
+    })
+    .await;
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
