@@ -5,22 +5,23 @@
 //! lost at any instant and is rebuilt by [`Board::reconcile`].
 
 mod inner;
+mod lanes;
 mod listen;
 mod slots;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot, watch};
 
 use self::inner::{Inner, Open, is_over};
 pub use self::listen::{Claim, Granted, Subscription};
-pub use self::slots::{Place, Stuck, Waiting};
-use self::slots::{Slots, sift};
+use self::slots::Slots;
+pub use self::slots::{Due, Place, Stuck, Waiting};
 use crate::app::settle::Encode;
 use crate::domain::id::PaymentId;
-use crate::domain::rail::{LaneId, Mined, Outbid, Pace, Replacement, SignedTx, TxId};
+use crate::domain::rail::{LaneId, Outbid, Pace, Replacement, SignedTx, TxId};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Settlement, State};
 use crate::domain::time::Timestamp;
@@ -99,6 +100,7 @@ impl Board {
             claims_made: 0,
             is_doubtful: false,
             head: 0,
+            unfunded: HashSet::new(),
         };
         Self {
             inner: Mutex::new(inner),
@@ -150,11 +152,15 @@ impl Board {
         loop {
             // Listens before it looks, so that nothing queued in between is missed.
             let queued = self.queued.notified();
-            let (waiting, in_flight) = {
+            let (waiting, in_flight, is_paused) = {
                 let inner = self.lock();
-                (inner.waiting_for(lane), inner.slots.in_flight(lane))
+                (
+                    inner.waiting_for(lane),
+                    inner.slots.in_flight(lane),
+                    inner.is_paused(lane),
+                )
             };
-            if waiting == 0 || in_flight >= pace.in_flight_max {
+            if waiting == 0 || in_flight >= pace.in_flight_max || is_paused {
                 queued.await;
                 continue;
             }
@@ -256,12 +262,6 @@ impl Board {
         self.lock().is_doubtful = true;
     }
 
-    /// The slots that are not spent as far as is known here: to be asked before the records are read.
-    #[must_use]
-    pub fn unspent(&self) -> HashSet<Place> {
-        self.lock().slots.unspent()
-    }
-
     /// Takes over what is on record: open settlements that are missing here or have moved on, and transactions. Slots
     /// that were `unspent` here before the records were read and are not among them any more are forgotten.
     pub fn reconcile(&self, records: Vec<Record>, carriers: Vec<Carrier>, unspent: &HashSet<Place>) {
@@ -346,105 +346,6 @@ impl Board {
     pub fn is_idle(&self) -> bool {
         let inner = self.lock();
         inner.open.is_empty() && inner.slots.is_empty() && !inner.is_doubtful
-    }
-
-    /// Which of the mined transactions were not known to be, and which of those looked for are no longer.
-    #[must_use]
-    pub fn mined_news(&self, looked_for: &[TxId], mined: &[Mined]) -> (Vec<Mined>, Vec<TxId>) {
-        let inner = self.lock();
-        let seen: HashSet<&TxId> = mined.iter().map(|it| &it.tx).collect();
-        let missing = looked_for.iter().filter(|tx| !seen.contains(tx));
-        let vanished = missing
-            .filter(|tx| inner.slots.is_mined(tx) == Some(true))
-            .cloned()
-            .collect();
-        let fresh = mined
-            .iter()
-            .filter(|it| inner.slots.is_mined(&it.tx) == Some(false))
-            .cloned()
-            .collect();
-        (fresh, vanished)
-    }
-
-    /// That news is on record.
-    pub fn note_mined(&self, fresh: &[Mined], vanished: &[TxId]) {
-        let mut inner = self.lock();
-        for tx in vanished {
-            inner.slots.set_mined(tx, false);
-        }
-        for it in fresh {
-            inner.slots.set_mined(&it.tx, true);
-        }
-        drop(inner);
-        self.queued.notify_waiters();
-    }
-
-    /// Transactions of ours to look for even though no open payment refers to them: their slots are still open.
-    #[must_use]
-    pub fn unmined(&self) -> Vec<TxId> {
-        self.lock().slots.unmined()
-    }
-
-    /// A node said that it has the transaction.
-    pub fn acknowledged(&self, tx: &TxId) {
-        self.lock().slots.acknowledged(tx);
-    }
-
-    /// The newest transactions of slots that are not spent and were not handed to the chain for `interval`, or `sooner`
-    /// where no node said that it has them; lowest nonce first. They count as handed over from now on.
-    #[must_use]
-    pub fn due_for_delivery(&self, interval: Duration, sooner: Duration) -> Vec<(TxId, Arc<[u8]>)> {
-        self.lock().slots.due(Instant::now(), interval, sooner)
-    }
-
-    /// The chain was looked at, and this was its newest block.
-    pub fn seen(&self, head: u64) {
-        let mut inner = self.lock();
-        inner.head = head;
-        inner.slots.seen(head);
-    }
-
-    /// The slots whose transaction may have to be replaced, each lane's in the order of their nonces: the lowest of
-    /// those that have been out for `patience` while blocks went by, with all that wait behind it, and those that carry
-    /// nothing any more that could still land.
-    #[must_use]
-    pub fn stuck(&self, patience: Duration) -> Vec<Stuck> {
-        let inner = self.lock();
-        let waiting = inner.slots.waiting(Instant::now(), inner.head, patience);
-        if waiting.is_empty() {
-            return Vec::new();
-        }
-        let of_state = |state: State| {
-            let open = inner.open.values().map(|open| &open.record);
-            let txs = open.filter(|record| record.settlement.state() == state);
-            inner.slots.places(txs.flat_map(|record| &record.txs))
-        };
-        sift(waiting, &of_state(State::InFlight), &of_state(State::Confirmed))
-    }
-
-    /// The slot's transaction cannot be outbid. True when that was not said before.
-    #[must_use]
-    pub fn tell(&self, tx: &TxId) -> bool {
-        self.lock().slots.tell(tx)
-    }
-
-    /// These transactions can never be mined, and that is on record.
-    pub fn note_dead(&self, txs: &[TxId]) {
-        let mut inner = self.lock();
-        for tx in txs {
-            // As good as mined: not delivered any more, and its place in the lane is free.
-            inner.slots.set_mined(tx, true);
-        }
-        drop(inner);
-        self.queued.notify_waiters();
-    }
-
-    /// Forgets spent slots that no open payment refers to.
-    pub fn sweep(&self) {
-        let mut inner = self.lock();
-        let Inner { open, slots, .. } = &mut *inner;
-        let referred = slots.places(open.values().flat_map(|open| &open.record.txs));
-        slots.sweep(&referred);
     }
 
     /// Hears of a payment from now on, and stands in line to be told of its success.

@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::{Cargo, CargoItem};
-use crate::app::{App, Track};
+use crate::app::{App, Track, deliver};
 use crate::domain::authorization::Authorization;
 use crate::domain::id::PaymentId;
-use crate::domain::rail::{Delivery, LaneId, Quote, RailFault, SignedTx, TxId};
+use crate::domain::rail::{LaneId, Quote, RailFault, SignedTx};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Event, Setback, Settlement, apply};
 use crate::domain::verdict::{check_window, judge_facts};
@@ -126,7 +126,7 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
             }
             let deliveries = intents
                 .iter()
-                .map(|it| deliver(track, lane, &it.tx.id, &it.tx.raw, it.payments.len()));
+                .map(|it| deliver::first(track, lane, &it.tx.id, &it.tx.raw, it.payments.len()));
             join_all(deliveries).await;
             Ok(())
         }
@@ -156,23 +156,6 @@ fn affordable(lane: &LaneId, quote: Quote) -> Result<Quote, RailFault> {
             quote.fee_max, quote.floor
         ),
     })
-}
-
-/// Lets the bytes out, now that they are on record. Whatever the node says, only the chain decides; bytes that did
-/// not get through are sent again by the watch.
-pub(super) async fn deliver(track: &Track, lane: &LaneId, tx: &TxId, raw: &[u8], payments: usize) {
-    let delivery = track.rail.deliver(raw).await;
-    metrics::counter!("facilitator_transactions_sent_total", "network" => lane.network.to_string()).increment(1);
-    match delivery {
-        Delivery::Accepted | Delivery::Known => {
-            track.board.acknowledged(tx);
-            tracing::info!(lane = %lane, tx.id = %tx, payments, "transaction sent");
-        }
-        Delivery::Refused(why) | Delivery::Unknown(why) => {
-            tracing::warn!(lane = %lane, tx.id = %tx, payments, error = %why, "transaction not acknowledged");
-        }
-    }
-    track.board.stir();
 }
 
 enum Wanted {

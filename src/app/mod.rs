@@ -5,6 +5,7 @@
 //! chain, because a handler's future is dropped when its client goes away.
 
 pub mod board;
+pub mod deliver;
 pub mod drive;
 pub mod outbid;
 pub mod records;

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::app::board::Stuck;
-use crate::app::{App, Track, drive};
+use crate::app::{App, Track, deliver};
 use crate::domain::rail::{LaneId, Outbid, Quote, Replacement};
 use crate::store::Replaced;
 
@@ -86,7 +86,7 @@ async fn replace(app: &App, track: &Track, stuck: &Stuck, quote: &Quote) -> bool
         Ok(Replaced::Done(payments)) => {
             track.board.replaced(&stuck.slot, &with, &payments);
             log(stuck, &with);
-            drive::deliver(track, lane, &with.id, &with.raw, payments.len()).await;
+            deliver::first(track, lane, &with.id, &with.raw, payments.len()).await;
             true
         }
         Ok(Replaced::Moved) => {

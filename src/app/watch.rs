@@ -1,28 +1,20 @@
 //! Eyes on the chain: looks for every open settlement, asks the state machine what follows, and puts that on record.
-//! Also sends bytes again that the chain has not taken.
+//! Also has bytes sent again that the chain has not taken, and replaced where that does not help.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::{Claim, Look};
 use crate::app::outbid::Outbidding;
-use crate::app::{App, Track};
+use crate::app::{App, Track, deliver};
 use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
-use crate::domain::rail::{Delivery, Observation, Pace, Sighting, TxId, Watched};
+use crate::domain::rail::{Observation, Pace, Sighting, TxId, Watched};
 use crate::domain::settlement::{Event, Settlement, State, Step, apply, next_step};
 use crate::store::{Advance, Record, StoreFault};
-
-/// Where a node did not say that it has them, they are handed over again sooner.
-const REDELIVER_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
-
-/// How many transactions are handed over again at the same time.
-const REDELIVERIES_MAX: usize = 16;
 
 /// How often the records are searched for unsettled payments that another process left behind.
 const ADOPT_EVERY: Duration = Duration::from_secs(5);
@@ -50,7 +42,7 @@ pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
             rhythm.slow_down();
         }
         outbidding.pass(app, track).await;
-        redeliver(track).await;
+        deliver::again(track).await;
         track.board.sweep();
     }
 }
@@ -321,20 +313,4 @@ async fn note_mined(app: &App, track: &Track, looks: &[Look], sighting: &Sightin
     }
     track.board.note_mined(&fresh, &vanished);
     Ok(())
-}
-
-/// Sends again what the chain has not taken: the same bytes, always safe.
-async fn redeliver(track: &Track) {
-    let pace = track.rail.pace();
-    let due = track.board.due_for_delivery(pace.redeliver, REDELIVER_UNACKNOWLEDGED);
-    let send = async |(tx, raw): (TxId, Arc<[u8]>)| match track.rail.deliver(&raw).await {
-        Delivery::Accepted | Delivery::Known => {
-            track.board.acknowledged(&tx);
-            tracing::info!(tx.id = %tx, "transaction sent again");
-        }
-        Delivery::Refused(why) | Delivery::Unknown(why) => {
-            tracing::warn!(tx.id = %tx, error = %why, "transaction still not acknowledged");
-        }
-    };
-    stream::iter(due).for_each_concurrent(REDELIVERIES_MAX, send).await;
 }

@@ -340,10 +340,25 @@ pub enum Delivery {
     Accepted,
     /// The node had it already.
     Known,
-    /// The node will not take it, in its own words (bounded, without the endpoint's address).
-    Refused(String),
+    /// The node will not take it: what its words seem to mean, and the words (bounded, without the endpoint's address).
+    Refused(Refusal, String),
     /// No telling: it may or may not be out.
     Unknown(String),
+}
+
+/// Why a node will not take a transaction, as far as its words tell. A hint where to look and what to send, no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its nonce is spent: by itself, by another of ours, or by somebody else's.
+    NonceSpent,
+    /// The node misses transactions with lower nonces.
+    NonceAhead,
+    /// The node has another one with the same nonce that pays as much or nearly so.
+    NotOutbid,
+    /// The signer cannot pay for it.
+    OutOfFunds,
+    /// Something else.
+    Other,
 }
 
 /// A payment to look for on the chain.

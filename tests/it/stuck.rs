@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::anvil::Mining;
 use crate::support::books::books_agree;
-use crate::support::contracts::third_party;
+use crate::support::contracts::{addresses, third_party};
 use crate::support::eventually;
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, send};
@@ -212,4 +212,78 @@ async fn what_was_given_up_may_be_mined_after_all() {
     .await;
     assert_eq!(world.received().await, 10_000);
     books_agree(&world).await;
+}
+
+/// Both lanes run dry. What was signed keeps its place, and each goes on as soon as its signer has money.
+#[tokio::test]
+async fn a_lane_without_money_pauses_and_the_others_go_on() {
+    let world = World::start(Setup {
+        signers: 2,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
+    let signers = [9, 8].map(|i| addresses().accounts[i].address);
+    let fund = async |signer: alloy::primitives::Address, wei: &str| {
+        world.node.call("anvil_setBalance", json!([signer, wei])).await;
+    };
+    let dry = async || {
+        let metrics = world.facilitator.metrics().await;
+        let gauges = metrics
+            .lines()
+            .filter(|line| line.starts_with("facilitator_lane_out_of_funds"));
+        gauges.filter(|line| line.ends_with(" 1")).count()
+    };
+    for signer in signers {
+        fund(signer, "0x0").await;
+    }
+    let payments: Vec<Payment> = (1..=4).map(Payment::by).collect();
+    for payment in &payments {
+        world.facilitator.settle(&payment.body()).await.pending();
+    }
+    assert_eq!(dry().await, 2);
+    assert_eq!(world.db.count("settlements where state = 'in_flight'").await, 2);
+    assert_eq!(world.db.count("settlements where state = 'reserved'").await, 2);
+
+    fund(signers[1], "0xde0b6b3a7640000").await;
+    let sql = "select count(*) from settlements where state = 'confirmed'";
+    eventually("the funded lane does the rest", async || {
+        (world.db.one::<i64>(sql).await == 3).then_some(())
+    })
+    .await;
+    assert_eq!(dry().await, 1);
+    fund(signers[0], "0xde0b6b3a7640000").await;
+    for payment in &payments {
+        world.reaches(payment, "confirmed").await;
+    }
+    assert_eq!(dry().await, 0);
+    assert_eq!(world.facilitator.logs().matches("lane paused: its signer").count(), 2);
+    books_agree(&world).await;
+}
+
+/// A node's refusals say nothing about the money: whatever it says, what was signed is looked for and sent again.
+#[tokio::test]
+async fn whatever_a_node_says_of_a_transaction_it_is_paid_and_not_sent_in_a_loop() {
+    for (words, at_most) in [
+        ("nonce too low: next nonce 5, tx nonce 4", 2),
+        ("replacement transaction underpriced", 2),
+        ("nonce too high", 5),
+        ("insufficient funds for gas * price + value", 5),
+        ("intrinsic gas too low", 5),
+    ] {
+        let world = on_demand().await;
+        let payment = Payment::by(1);
+        let refusing = world.proxy.fault(send, Fault::Error(-32_000, words));
+        let tx = world.facilitator.settle(&payment.body()).await.pending();
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let sent = world.proxy.calls(send).len();
+        assert!(sent <= at_most, "{words}: sent {sent} times");
+        refusing.release();
+        world.is_waiting(1).await;
+        world.node.mine(1).await;
+        world.reaches(&payment, "confirmed").await;
+        assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), tx);
+        assert_eq!(world.db.count("chain_transactions").await, 1);
+        books_agree(&world).await;
+    }
 }

@@ -1,6 +1,7 @@
 //! Slots with several transactions: one at most is mined, and the payments are where the newest is until then.
 
 use facilitator::domain::amount::Amount;
+use facilitator::domain::id::PaymentId;
 use facilitator::domain::rail::{Outbid, Replacement, TxId};
 use facilitator::domain::settlement::{CannotLand, Event, Settlement, State};
 use facilitator::store::{Record, Replaced, Store};
@@ -49,7 +50,7 @@ async fn a_replacement_takes_the_payments_in_flight_with_it() {
         let records = aboard(&db, 2).await;
         let done = replace(&db.store, "first", "second", Outbid::Same).await;
         let mut moved = vec![records[0].id, records[1].id];
-        moved.sort_by_key(|id| id.as_uuid());
+        moved.sort_by_key(PaymentId::as_uuid);
         assert_eq!(done, Replaced::Done(moved));
         for record in &records {
             let now = again(&db.store, record).await;

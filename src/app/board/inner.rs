@@ -25,6 +25,8 @@ pub(super) struct Inner {
     pub(super) is_doubtful: bool,
     /// The newest block at the last look.
     pub(super) head: u64,
+    /// Lanes whose signer could not pay for what was sent last.
+    pub(super) unfunded: HashSet<LaneId>,
 }
 
 pub(super) struct Open {
@@ -88,6 +90,11 @@ impl Inner {
         if !is_at_work && self.in_queue.insert(id) {
             self.queue.push_back(id);
         }
+    }
+
+    /// The lane takes no payments now. One that has nothing out finds out by sending whether it can pay again.
+    pub(super) fn is_paused(&self, lane: &LaneId) -> bool {
+        self.unfunded.contains(lane) && self.slots.in_flight(lane) > 0
     }
 
     /// How many of the waiting payments the lane may carry.

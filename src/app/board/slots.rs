@@ -109,6 +109,16 @@ pub(super) fn sift(waits: Vec<Waiting>, carrying: &HashSet<Place>, landed: &Hash
     stuck
 }
 
+/// Bytes to hand to the chain again.
+pub struct Due {
+    /// The lane.
+    pub lane: LaneId,
+    /// The transaction.
+    pub tx: TxId,
+    /// Its bytes.
+    pub raw: Arc<[u8]>,
+}
+
 /// Whether a transaction has waited long enough to be replaced. A chain that makes no blocks takes nobody's, however
 /// much it pays.
 const fn is_overdue(waited: Duration, patience: Duration, blocks: u64) -> bool {
@@ -303,17 +313,32 @@ impl Slots {
 
     /// The newest transaction of each slot that is not spent and was not handed over for `interval`, or `sooner` where
     /// no node said that it has it; lowest nonce first. They count as handed over from now on.
-    pub(super) fn due(&mut self, now: Instant, interval: Duration, sooner: Duration) -> Vec<(TxId, Arc<[u8]>)> {
+    pub(super) fn due(&mut self, now: Instant, interval: Duration, sooner: Duration) -> Vec<Due> {
         let mut due = Vec::new();
-        for slot in self.by_place.values_mut().filter(|slot| slot.spent_by.is_none()) {
+        let unspent = self.by_place.iter_mut().filter(|(_, slot)| slot.spent_by.is_none());
+        for ((lane, _), slot) in unspent {
             let interval = if slot.is_acknowledged { interval } else { sooner };
             let is_due = slot.handed_over.is_none_or(|at| now.duration_since(at) >= interval);
             if is_due {
                 slot.handed_over(now);
-                due.extend(slot.txs.last().map(|it| (it.tx.clone(), Arc::clone(&it.raw))));
+                due.extend(slot.txs.last().map(|it| Due {
+                    lane: lane.clone(),
+                    tx: it.tx.clone(),
+                    raw: Arc::clone(&it.raw),
+                }));
             }
         }
         due
+    }
+
+    /// Whatever comes before this transaction in its lane is due at once.
+    pub(super) fn resend_below(&mut self, tx: &TxId) {
+        let Some((lane, nonce)) = self.places.get(tx).cloned() else {
+            return;
+        };
+        for (_, slot) in self.by_place.range_mut((lane.clone(), 0)..(lane, nonce)) {
+            slot.handed_over = None;
+        }
     }
 
     /// The chain was looked at, and this was its newest block.

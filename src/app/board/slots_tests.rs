@@ -115,7 +115,7 @@ fn places_are_counted_by_slot_and_one_mined_transaction_ends_its_siblings() {
         slots
             .due(now + PATIENCE, PATIENCE, PATIENCE)
             .iter()
-            .all(|(it, _)| *it == tx("other"))
+            .all(|it| it.tx == tx("other"))
     );
     // What never was mined cannot be taken back.
     slots.set_mined(&tx("second"), false);
@@ -125,10 +125,33 @@ fn places_are_counted_by_slot_and_one_mined_transaction_ends_its_siblings() {
     assert_eq!((lanes(&slots), slots.alive(&both)), ((1, 1), both.to_vec()));
     let due = slots.due(now, PATIENCE, PATIENCE);
     assert_eq!(
-        due.into_iter().map(|(it, _)| it).collect::<Vec<_>>(),
+        due.into_iter().map(|it| it.tx).collect::<Vec<_>>(),
         [tx("second")],
         "the newest, at once"
     );
+}
+
+#[test]
+fn what_comes_before_is_sent_again_at_once_lowest_first() {
+    let (mut slots, now) = (Slots::default(), Instant::now());
+    for (signer, nonce, name) in [
+        ("a", 7, "c"),
+        ("a", 5, "a"),
+        ("a", 6, "b"),
+        ("a", 8, "d"),
+        ("b", 1, "e"),
+    ] {
+        take_off(&mut slots, signer, nonce, name, now);
+    }
+    slots.set_mined(&tx("a"), true);
+    let due = |slots: &mut Slots| -> Vec<TxId> {
+        let due = slots.due(now, PATIENCE, PATIENCE);
+        due.into_iter().map(|it| it.tx).collect()
+    };
+    assert_eq!(due(&mut slots), []);
+    slots.resend_below(&tx("d"));
+    assert_eq!(due(&mut slots), [tx("b"), tx("c")]);
+    assert_eq!(due(&mut slots), []);
 }
 
 #[test]

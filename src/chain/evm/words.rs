@@ -2,7 +2,7 @@
 //! what they say of a transaction says nothing of what another node has done with it.
 
 use crate::chain::rpc::bounded;
-use crate::domain::rail::Delivery;
+use crate::domain::rail::{Delivery, Refusal};
 
 /// Words by which nodes say that they have a transaction already: geth and reth, Nethermind and Erigon, anvil,
 /// OP pools.
@@ -14,25 +14,33 @@ const KNOWN: [&str; 5] = [
     "alreadyknown",
 ];
 
-/// Words by which nodes say that they will not have a transaction as it is.
-const REFUSED: [&str; 17] = [
-    "underpriced",
-    "fee too low",
-    "less than block base fee",
-    "insufficient funds",
-    "insufficient balance",
-    "nonce too low",
-    "nonce too high",
-    "nonce gap",
-    "gapped",
-    "intrinsic gas",
-    "exceeds block gas",
-    "gas limit",
-    "invalid sender",
-    "chain id",
-    "chainid",
-    "oversized",
-    "not supported",
+/// Words by which nodes say that they will not have a transaction as it is, and what they mean by them: geth and reth,
+/// Nethermind (`OldNonce`, `ReplacementNotAllowed`), Erigon ("could not replace existing tx"), anvil. The first that is
+/// found counts.
+const REFUSED: [(&str, Refusal); 23] = [
+    ("replacement", Refusal::NotOutbid),
+    ("could not replace", Refusal::NotOutbid),
+    ("insufficient funds", Refusal::OutOfFunds),
+    ("insufficient balance", Refusal::OutOfFunds),
+    ("insufficientfunds", Refusal::OutOfFunds),
+    ("nonce too low", Refusal::NonceSpent),
+    ("oldnonce", Refusal::NonceSpent),
+    ("nonce too high", Refusal::NonceAhead),
+    ("nonce gap", Refusal::NonceAhead),
+    ("noncegap", Refusal::NonceAhead),
+    ("gapped", Refusal::NonceAhead),
+    ("underpriced", Refusal::Other),
+    ("fee too low", Refusal::Other),
+    ("feetoolow", Refusal::Other),
+    ("less than block base fee", Refusal::Other),
+    ("intrinsic gas", Refusal::Other),
+    ("exceeds block gas", Refusal::Other),
+    ("gas limit", Refusal::Other),
+    ("invalid sender", Refusal::Other),
+    ("chain id", Refusal::Other),
+    ("chainid", Refusal::Other),
+    ("oversized", Refusal::Other),
+    ("not supported", Refusal::Other),
 ];
 
 /// What the node said, as far as its words are known.
@@ -41,11 +49,12 @@ pub(super) fn said(message: &str) -> Delivery {
     // "unknown transaction type" holds the words of a node that has it.
     let known = text.replace("unknown", "");
     if KNOWN.iter().any(|words| known.contains(words)) {
-        Delivery::Known
-    } else if REFUSED.iter().any(|words| text.contains(words)) {
-        Delivery::Refused(bounded(message))
-    } else {
-        Delivery::Unknown(bounded(message))
+        return Delivery::Known;
+    }
+    let refused = REFUSED.iter().find(|(words, _)| text.contains(words));
+    match refused {
+        Some((_, refusal)) => Delivery::Refused(*refusal, bounded(message)),
+        None => Delivery::Unknown(bounded(message)),
     }
 }
 
@@ -64,21 +73,32 @@ mod tests {
         ] {
             assert_eq!(said(known), Delivery::Known, "{known}");
         }
-        for refused in [
-            "replacement transaction underpriced",
-            "transaction underpriced",
-            "max fee per gas less than block base fee: address 0x1",
-            "Insufficient funds for gas * price + value",
-            "nonce too low: next nonce 5, tx nonce 4",
-            "nonce too high",
-            "intrinsic gas too low",
-            "exceeds block gas limit",
-            "invalid sender",
-            "invalid chain id for signer",
-            "oversized data",
-            "unknown transaction type: not supported",
+        for (refused, refusal) in [
+            ("replacement transaction underpriced", Refusal::NotOutbid),
+            ("ReplacementNotAllowed", Refusal::NotOutbid),
+            ("could not replace existing tx", Refusal::NotOutbid),
+            ("transaction underpriced", Refusal::Other),
+            ("max fee per gas less than block base fee: address 0x1", Refusal::Other),
+            ("Insufficient funds for gas * price + value", Refusal::OutOfFunds),
+            ("nonce too low: next nonce 5, tx nonce 4", Refusal::NonceSpent),
+            (
+                "OldNonce, Current nonce: 5, nonce of rejected tx: 4",
+                Refusal::NonceSpent,
+            ),
+            ("nonce too high", Refusal::NonceAhead),
+            ("gapped-nonce tx from delegated accounts", Refusal::NonceAhead),
+            ("intrinsic gas too low", Refusal::Other),
+            ("exceeds block gas limit", Refusal::Other),
+            ("invalid sender", Refusal::Other),
+            ("invalid chain id for signer", Refusal::Other),
+            ("oversized data", Refusal::Other),
+            ("unknown transaction type: not supported", Refusal::Other),
         ] {
-            assert_eq!(said(refused), Delivery::Refused(refused.to_owned()), "{refused}");
+            assert_eq!(
+                said(refused),
+                Delivery::Refused(refusal, refused.to_owned()),
+                "{refused}"
+            );
         }
         for open in [
             "",

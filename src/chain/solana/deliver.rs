@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::node::{AsOf, Node};
 use crate::chain::rpc::RpcError;
-use crate::domain::rail::Delivery;
+use crate::domain::rail::{Delivery, Refusal};
 
 /// Words by which nodes say that they have processed a transaction: agave's `TransactionError::AlreadyProcessed`,
 /// spelt out and by its name.
@@ -37,7 +37,7 @@ fn said(message: String) -> Delivery {
     if KNOWN.iter().any(|words| text.contains(words)) {
         Delivery::Known
     } else {
-        Delivery::Refused(message)
+        Delivery::Refused(Refusal::Other, message)
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
             "Transaction signature verification failure",
             "Too many requests for a specific RPC call",
         ] {
-            assert_eq!(said(words.into()), Delivery::Refused(words.into()));
+            assert_eq!(said(words.into()), Delivery::Refused(Refusal::Other, words.into()));
         }
     }
 }

@@ -35,7 +35,7 @@ async fn a_payment_lands_deepens_and_becomes_final() {
     assert_eq!(others.mined, sighting.mined);
     assert!(matches!(
         deliver(&anvil.rpc, &tx.raw).await,
-        Delivery::Refused(_) | Delivery::Known
+        Delivery::Refused(..) | Delivery::Known
     ));
 
     anvil.mine(1).await;

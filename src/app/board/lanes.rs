@@ -1,0 +1,139 @@
+//! What the board says of lanes and of our transactions in them: what to look for, what to send again, what is stuck.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use crate::app::board::Board;
+use crate::app::board::inner::Inner;
+use crate::app::board::slots::{Due, Place, Stuck, sift};
+use crate::domain::rail::{LaneId, Mined, TxId};
+use crate::domain::settlement::State;
+
+impl Board {
+    /// The slots that are not spent as far as is known here: to be asked before the records are read.
+    #[must_use]
+    pub fn unspent(&self) -> HashSet<Place> {
+        self.lock().slots.unspent()
+    }
+
+    /// Which of the mined transactions were not known to be, and which of those looked for are no longer.
+    #[must_use]
+    pub fn mined_news(&self, looked_for: &[TxId], mined: &[Mined]) -> (Vec<Mined>, Vec<TxId>) {
+        let inner = self.lock();
+        let seen: HashSet<&TxId> = mined.iter().map(|it| &it.tx).collect();
+        let missing = looked_for.iter().filter(|tx| !seen.contains(tx));
+        let vanished = missing
+            .filter(|tx| inner.slots.is_mined(tx) == Some(true))
+            .cloned()
+            .collect();
+        let fresh = mined
+            .iter()
+            .filter(|it| inner.slots.is_mined(&it.tx) == Some(false))
+            .cloned()
+            .collect();
+        (fresh, vanished)
+    }
+
+    /// That news is on record.
+    pub fn note_mined(&self, fresh: &[Mined], vanished: &[TxId]) {
+        let mut inner = self.lock();
+        for tx in vanished {
+            inner.slots.set_mined(tx, false);
+        }
+        for it in fresh {
+            inner.slots.set_mined(&it.tx, true);
+        }
+        drop(inner);
+        self.queued.notify_waiters();
+    }
+
+    /// Transactions of ours to look for even though no open payment refers to them: their slots are still open.
+    #[must_use]
+    pub fn unmined(&self) -> Vec<TxId> {
+        self.lock().slots.unmined()
+    }
+
+    /// A node said that it has the transaction.
+    pub fn acknowledged(&self, tx: &TxId) {
+        self.lock().slots.acknowledged(tx);
+    }
+
+    /// The newest transactions of slots that are not spent and were not handed to the chain for `interval`, or `sooner`
+    /// where no node said that it has them; lowest nonce first. They count as handed over from now on.
+    #[must_use]
+    pub fn due_for_delivery(&self, interval: Duration, sooner: Duration) -> Vec<Due> {
+        self.lock().slots.due(Instant::now(), interval, sooner)
+    }
+
+    /// What comes before this transaction in its lane is to be handed over again at once.
+    pub fn resend_below(&self, tx: &TxId) {
+        self.lock().slots.resend_below(tx);
+    }
+
+    /// The lane's signer can pay for what is sent, or cannot: then the lane takes no more payments until it can. True
+    /// when that is news.
+    #[must_use]
+    pub fn set_funded(&self, lane: &LaneId, is_funded: bool) -> bool {
+        let mut inner = self.lock();
+        let is_news = if is_funded {
+            inner.unfunded.remove(lane)
+        } else {
+            inner.unfunded.insert(lane.clone())
+        };
+        drop(inner);
+        if is_news {
+            self.queued.notify_waiters();
+        }
+        is_news
+    }
+
+    /// The chain was looked at, and this was its newest block.
+    pub fn seen(&self, head: u64) {
+        let mut inner = self.lock();
+        inner.head = head;
+        inner.slots.seen(head);
+    }
+
+    /// The slots whose transaction may have to be replaced, each lane's in the order of their nonces: the lowest of
+    /// those that have been out for `patience` while blocks went by, with all that wait behind it, and those that carry
+    /// nothing any more that could still land.
+    #[must_use]
+    pub fn stuck(&self, patience: Duration) -> Vec<Stuck> {
+        let inner = self.lock();
+        let waiting = inner.slots.waiting(Instant::now(), inner.head, patience);
+        if waiting.is_empty() {
+            return Vec::new();
+        }
+        let of_state = |state: State| {
+            let open = inner.open.values().map(|open| &open.record);
+            let txs = open.filter(|record| record.settlement.state() == state);
+            inner.slots.places(txs.flat_map(|record| &record.txs))
+        };
+        sift(waiting, &of_state(State::InFlight), &of_state(State::Confirmed))
+    }
+
+    /// The slot's transaction cannot be outbid. True when that was not said before.
+    #[must_use]
+    pub fn tell(&self, tx: &TxId) -> bool {
+        self.lock().slots.tell(tx)
+    }
+
+    /// These transactions can never be mined, and that is on record.
+    pub fn note_dead(&self, txs: &[TxId]) {
+        let mut inner = self.lock();
+        for tx in txs {
+            // As good as mined: not delivered any more, and its place in the lane is free.
+            inner.slots.set_mined(tx, true);
+        }
+        drop(inner);
+        self.queued.notify_waiters();
+    }
+
+    /// Forgets spent slots that no open payment refers to.
+    pub fn sweep(&self) {
+        let mut inner = self.lock();
+        let Inner { open, slots, .. } = &mut *inner;
+        let referred = slots.places(open.values().flat_map(|open| &open.record.txs));
+        slots.sweep(&referred);
+    }
+}
