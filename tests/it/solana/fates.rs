@@ -92,6 +92,25 @@ async fn a_status_that_is_forgotten_is_no_proof() {
     books_agree(&world).await;
 }
 
+/// A node that has thrown away the blocks in which it would be cannot say that it was in none of them.
+#[tokio::test]
+async fn a_history_that_does_not_reach_back_is_no_proof() {
+    let world = impatient().start().await;
+    let payment = world.payment(0).await;
+    let lost = world.proxy.fault(send, Fault::LoseRequest);
+    let first_block = |call: &Call| call.method == "getFirstAvailableBlock";
+    let pruned = world.proxy.fault(first_block, Fault::Result("150"));
+    world.facilitator.settle(&payment.body()).await.pending();
+    long_enough(&world).await;
+    pruned.met(2).await;
+    assert_eq!(world.state(&payment).await.as_deref(), Some("in_flight"));
+    pruned.release();
+    world.reaches(&payment, "failed").await;
+    lost.release();
+    assert_eq!((world.received().await, world.lamports_spent().await), (0, 0));
+    books_agree(&world).await;
+}
+
 fn never_final(call: &Call, answer: &mut Value) {
     let is_finalized = call.params[0]["commitment"] == "finalized";
     match call.method.as_str() {
