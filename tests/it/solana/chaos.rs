@@ -2,6 +2,7 @@
 //! agree once they have passed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -94,8 +95,17 @@ async fn a_node_of_which_every_third_answer_is_bad() {
         ] {
             let part = crowd(&world, 6).await;
             let bad = world.proxy.fault(every_third, fault);
-            send_all(&world, &part);
-            bad.met(8).await;
+            // Who is told that the chain did not answer asks again.
+            let insisting = async {
+                loop {
+                    send_all(&world, &part);
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+            };
+            tokio::select! {
+                () = bad.met(8) => {}
+                () = insisting => {}
+            }
             bad.release();
             bodies.extend(part);
         }

@@ -24,31 +24,33 @@ async fn long_enough(world: &SolanaWorld) {
     world.node.blocks_pass(152, Sureness::Finalized).await;
 }
 
+async fn expires_unsent(envelope: Envelope, batches: bool) {
+    let world = Setup { batches, ..impatient() }.start().await;
+    let payment = world.payment(0).await;
+    let body = payment.body_in(envelope);
+    let lost = world.proxy.fault(send, Fault::LoseRequest);
+    let tx = world.facilitator.settle(&body).await.pending();
+    // Nothing is known before the last block in which it could land is final.
+    world.node.blocks_pass(100, Sureness::Confirmed).await;
+    assert_eq!(world.state(&payment).await.as_deref(), Some("in_flight"));
+    world.reaches(&payment, "failed").await;
+    lost.release();
+    let (reason, named) = world.facilitator.settle(&body).await.unsettled();
+    assert_eq!(reason, words(envelope, "transaction_failed"));
+    assert!(named.is_empty() || named == tx);
+    let proof: String = world.db.one("select proof from settlements").await;
+    assert_eq!(proof, "window_closed");
+    let status: String = world.db.one("select status from chain_transactions").await;
+    assert_eq!(status, "dead");
+    assert_eq!((world.received().await, world.lamports_spent().await), (0, 0));
+    // And the lane goes on.
+    world.facilitator.settle(&world.payment(1).await.body()).await.settled();
+    books_agree(&world).await;
+}
+
 #[tokio::test]
 async fn a_blockhash_that_expires_before_the_bytes_get_out() {
-    for (envelope, batches) in [(Envelope::V1, true), (Envelope::V2, false)] {
-        let world = Setup { batches, ..impatient() }.start().await;
-        let payment = world.payment(0).await;
-        let body = payment.body_in(envelope);
-        let lost = world.proxy.fault(send, Fault::LoseRequest);
-        let tx = world.facilitator.settle(&body).await.pending();
-        // Nothing is known before the last block in which it could land is final.
-        world.node.blocks_pass(100, Sureness::Confirmed).await;
-        assert_eq!(world.state(&payment).await.as_deref(), Some("in_flight"));
-        world.reaches(&payment, "failed").await;
-        lost.release();
-        let (reason, named) = world.facilitator.settle(&body).await.unsettled();
-        assert_eq!(reason, words(envelope, "transaction_failed"));
-        assert!(named.is_empty() || named == tx);
-        let proof: String = world.db.one("select proof from settlements").await;
-        assert_eq!(proof, "window_closed");
-        let status: String = world.db.one("select status from chain_transactions").await;
-        assert_eq!(status, "dead");
-        assert_eq!((world.received().await, world.lamports_spent().await), (0, 0));
-        // And the lane goes on.
-        world.facilitator.settle(&world.payment(1).await.body()).await.settled();
-        books_agree(&world).await;
-    }
+    futures_util::join!(expires_unsent(Envelope::V1, true), expires_unsent(Envelope::V2, false));
 }
 
 /// It landed, and nobody here saw it: the history is searched before anything is called failed.
@@ -87,6 +89,25 @@ async fn a_status_that_is_forgotten_is_no_proof() {
     forgetting.release();
     let events = world.events(&payment).await;
     assert!(!events.contains(&"payment.failed".to_owned()), "{events:?}");
+    books_agree(&world).await;
+}
+
+/// A node that has thrown away the blocks in which it would be cannot say that it was in none of them.
+#[tokio::test]
+async fn a_history_that_does_not_reach_back_is_no_proof() {
+    let world = impatient().start().await;
+    let payment = world.payment(0).await;
+    let lost = world.proxy.fault(send, Fault::LoseRequest);
+    let first_block = |call: &Call| call.method == "getFirstAvailableBlock";
+    let pruned = world.proxy.fault(first_block, Fault::Result("150"));
+    world.facilitator.settle(&payment.body()).await.pending();
+    long_enough(&world).await;
+    pruned.met(2).await;
+    assert_eq!(world.state(&payment).await.as_deref(), Some("in_flight"));
+    pruned.release();
+    world.reaches(&payment, "failed").await;
+    lost.release();
+    assert_eq!((world.received().await, world.lamports_spent().await), (0, 0));
     books_agree(&world).await;
 }
 

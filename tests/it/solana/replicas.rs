@@ -7,7 +7,7 @@ use crate::support::payer::Envelope;
 use crate::support::proxy::{Fault, send};
 use crate::support::solana::books::books_agree;
 use crate::support::solana::transaction::with_slot_0;
-use crate::support::solana::world::{Setup, hasty};
+use crate::support::solana::world::Setup;
 
 #[tokio::test]
 async fn case_71_the_same_payment_at_two_processes_buys_once() {
@@ -73,18 +73,6 @@ async fn a_payment_that_another_process_signed_and_left_is_settled() {
     sending.discard();
     let tx = successor.caller().settle_until_known(&payment.body()).await.settled();
     assert_eq!(world.proxy.transactions(), [tx]);
-    books_agree(&world).await;
-}
-
-#[tokio::test]
-async fn a_payment_that_another_process_confirmed_becomes_final() {
-    let mut world = hasty().start().await;
-    let _successor = world.replica().await;
-    let payment = world.payment(0).await;
-    world.facilitator.settle(&payment.body()).await.settled();
-    world.facilitator.terminate();
-    assert!(world.facilitator.ended().await.success());
-    world.reaches(&payment, "final").await;
     books_agree(&world).await;
 }
 

@@ -197,32 +197,34 @@ async fn money_that_is_gone_between_verification_and_settlement() {
     assert_eq!(world.db.count("payments").await, 0);
 }
 
+async fn fails(envelope: Envelope) {
+    let world = hasty().start().await;
+    let payment = world.payment(0).await;
+    let body = payment.body_in(envelope);
+    let sending = world.proxy.fault(send, Fault::HoldRequest);
+    let settling = world.facilitator.caller().settling(body.clone());
+    sending.met(1).await;
+    world.node.set_tokens(payment.transfer.source, 0).await;
+    sending.release();
+    let (reason, tx) = settling.await.unwrap().unsettled();
+    assert_eq!(reason, words(envelope, "transaction_failed"));
+    assert!(!world.node.transaction(&tx).await.unwrap()["meta"]["err"].is_null());
+    world.reaches(&payment, "failed").await;
+    // Whatever the payer has by then.
+    world.node.set_tokens(payment.transfer.source, 10_000).await;
+    let again = world.facilitator.settle(&body).await.unsettled();
+    assert_eq!(again, (words(envelope, "transaction_failed"), tx));
+    let proof: String = world.db.one("select proof from settlements").await;
+    assert_eq!(proof, "failed_on_chain");
+    assert_eq!(world.received().await, 0);
+    assert!(world.lamports_spent().await > 0);
+    books_agree(&world).await;
+}
+
 /// The money goes after we have signed: the transaction fails on the chain, at our expense, and can never land again.
 #[tokio::test]
 async fn a_transaction_that_fails_on_the_chain() {
-    for envelope in Envelope::BOTH {
-        let world = hasty().start().await;
-        let payment = world.payment(0).await;
-        let body = payment.body_in(envelope);
-        let sending = world.proxy.fault(send, Fault::HoldRequest);
-        let settling = world.facilitator.caller().settling(body.clone());
-        sending.met(1).await;
-        world.node.set_tokens(payment.transfer.source, 0).await;
-        sending.release();
-        let (reason, tx) = settling.await.unwrap().unsettled();
-        assert_eq!(reason, words(envelope, "transaction_failed"));
-        assert!(!world.node.transaction(&tx).await.unwrap()["meta"]["err"].is_null());
-        world.reaches(&payment, "failed").await;
-        // Whatever the payer has by then.
-        world.node.set_tokens(payment.transfer.source, 10_000).await;
-        let again = world.facilitator.settle(&body).await.unsettled();
-        assert_eq!(again, (words(envelope, "transaction_failed"), tx));
-        let proof: String = world.db.one("select proof from settlements").await;
-        assert_eq!(proof, "failed_on_chain");
-        assert_eq!(world.received().await, 0);
-        assert!(world.lamports_spent().await > 0);
-        books_agree(&world).await;
-    }
+    futures_util::join!(fails(Envelope::V1), fails(Envelope::V2));
 }
 
 /// The node says that it succeeded, and shows no such movement: that is no success.

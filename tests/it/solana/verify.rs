@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::support::payer::{Envelope, with};
 use crate::support::proxy::{Fault, anything};
-use crate::support::solana::lab::{refused, refused_body, shorter_in_v1, valid, without_a_trace, word};
+use crate::support::solana::lab::{refused, refused_body, shorter_in_v1, shown, valid, without_a_trace, word};
 use crate::support::solana::payer::{NETWORK, Payment};
 use crate::support::solana::programs::memo;
 use crate::support::solana::surfpool::Sureness;
-use crate::support::solana::transaction::wire_in;
+use crate::support::solana::transaction::{wire_in, with_slot_0};
 use crate::support::solana::world::{Setup, SolanaWorld};
 use crate::support::solana::{simulation, statuses};
 
@@ -59,7 +59,11 @@ async fn a_node_that_takes_no_batches_is_asked_one_by_one() {
 fn verification_signs_nothing() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
-        valid(world, "good", &payment, &payment.wire()).await;
+        // Not even what the payer left in the fee payer's place goes out.
+        for slot_0 in [[0; 64], [7; 64]] {
+            valid(world, "good", &payment, &with_slot_0(payment.wire(), slot_0)).await;
+        }
+        assert_eq!(shown(world, &payment.wire()), 4);
         for call in world.proxy.calls(simulation) {
             assert_eq!(wire_in(&call.params[0])[1..65], [0; 64]);
             assert_eq!(call.params[1]["sigVerify"], false);
