@@ -22,6 +22,9 @@ const AMOUNT_AT: usize = 64;
 /// has, and one that says that it is a mint.
 const EXTENSIONS_AT: usize = 166;
 
+/// The height of the first block that this node says it has.
+const FIRST_KEPT: u64 = 2;
+
 /// The node.
 pub(crate) struct Surfpool {
     _process: Process,
@@ -138,11 +141,17 @@ impl Surfpool {
         let mut process = Process::spawn("the Solana node", &mut command);
         let line = process.says("{\"rpcUrl\"", 1).await;
         let at: Box<Placed> = serde_json::from_str(&line).unwrap();
-        Self {
+        let node = Self {
             _process: process,
             rpc: Rpc::new(at.rpc_url.clone()),
             at,
-        }
+        };
+        // What names an older block than the first that the node keeps can never be proven absent from all of them.
+        eventually("the node has made blocks", async || {
+            (node.block_height(Sureness::Confirmed).await >= FIRST_KEPT).then_some(())
+        })
+        .await;
+        node
     }
 
     /// Where it listens.
