@@ -9,11 +9,11 @@ mod lanes;
 mod listen;
 mod slots;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
 use self::inner::{Inner, Open, is_over};
 pub use self::listen::{Claim, Granted, Subscription};
@@ -91,7 +91,7 @@ impl Board {
     #[must_use]
     pub fn new() -> Self {
         let inner = Inner {
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             queue: VecDeque::new(),
             in_queue: HashSet::new(),
             slots: Slots::default(),

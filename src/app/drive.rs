@@ -33,6 +33,7 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
     }
     loop {
         let cargo = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             cargo = track.board.next_cargo(lane, track.rail.pace()) => cargo,
         };
@@ -41,6 +42,7 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
         if let Err(fault) = carry(app, track, lane, cargo).await {
             tracing::warn!(lane = %lane, payments = ids.len(), error = %fault, "lane paused");
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
             }
@@ -72,6 +74,7 @@ async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationTok
             Err(fault) => tracing::warn!(lane = %lane, error = %fault, "lane not ready"),
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return None,
             () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
         }
@@ -114,7 +117,7 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
             .collect();
         track.rail.sign(lane, nonce, &aboard, &quote)
     };
-    match app.store.lane_intend(lane, &ids, is_retry, sign).await {
+    match app.store.lane_intend(lane, &ids, is_retry, &sign).await {
         // Somebody else moved them: the record tells.
         Ok(intents) if intents.is_empty() => {
             track.board.doubt();
@@ -212,8 +215,8 @@ async fn give_up(app: &App, track: &Track, item: &CargoItem, rejection: &Rejecti
         event,
         next: next.clone(),
     };
-    match app.store.settlements_advance(&[advance]).await {
-        Ok(moved) if moved.contains(&record.id) => {
+    match app.store.settlements_advance_granting(&[advance], &[]).await {
+        Ok(done) if done.moved.contains(&record.id) => {
             tracing::info!(payment.id = %record.id, reason = %rejection, "payment given up");
             match next {
                 Settlement::Withdrawn => track.board.withdrawn(record.id, rejection),
