@@ -10,6 +10,8 @@ pub mod drive;
 pub mod outbid;
 pub mod records;
 pub mod settle;
+pub mod share;
+pub mod tenure;
 pub mod verify;
 pub mod watch;
 
@@ -20,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::app::board::Board;
+use crate::domain::lease::ProcessId;
 use crate::domain::network::{NetworkId, RailId};
 use crate::domain::rail::{Rail, RailFault};
 use crate::domain::rejection::{Malformed, Rejection};
@@ -50,6 +53,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     settings: Settings,
     tasks: Tasks,
+    process: ProcessId,
 }
 
 /// A rail with what is under way on it.
@@ -106,6 +110,7 @@ impl App {
             clock,
             settings,
             tasks,
+            process: ProcessId::mint(),
         }
     }
 
@@ -124,10 +129,13 @@ impl App {
             }
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
-                .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
+                .spawn("tenure", async move { tenure::run(&app, &kept, &stop).await });
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
-                .spawn("adopt", async move { watch::adopt(&app, &kept, &stop).await });
+                .spawn("share", async move { share::run(&app, &kept, &stop).await });
+            let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
+            self.tasks
+                .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
         }
         Ok(())
     }

@@ -84,7 +84,10 @@ async fn replace(app: &App, track: &Track, stuck: &Stuck, quote: &Quote) -> bool
     let Some(with) = bid else {
         return tell(track, stuck);
     };
-    match app.store.lane_replace(lane, nonce, &stuck.slot.tx, &with).await {
+    let Some(lease) = track.board.lease(lane) else {
+        return true;
+    };
+    match app.store.lane_replace(&lease, nonce, &stuck.slot.tx, &with).await {
         Ok(Replaced::Done(payments)) => {
             track.board.replaced(&stuck.slot, &with, &payments);
             log(stuck, &with);
@@ -93,6 +96,10 @@ async fn replace(app: &App, track: &Track, stuck: &Stuck, quote: &Quote) -> bool
         }
         Ok(Replaced::Moved) => {
             track.board.doubt();
+            true
+        }
+        Ok(Replaced::Lost) => {
+            track.board.lost(lane);
             true
         }
         Ok(Replaced::Exhausted) => tell(track, stuck),

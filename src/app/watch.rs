@@ -15,12 +15,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::rail::{Observation, Pace, Sighting, TxId, Watched};
 use crate::domain::settlement::{Event, Settlement, State, Step, apply, next_step};
 use crate::store::{Advance, Record, StoreFault};
-
-/// How often the records are searched for unsettled payments that another process left behind.
-const ADOPT_EVERY: Duration = Duration::from_secs(5);
-
-/// Every how many of those searches payments that only wait for finality are looked for too.
-const ADOPT_ALL_EVERY: u32 = 6;
+use crate::task::guarded;
 
 /// The first pause after a transaction was sent: chains that mine at once are seen at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -38,34 +33,20 @@ pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
             () = track.rail.hint() => rhythm.quicken(),
             () = pause => {}
         }
-        if let Err(fault) = look(app, track).await {
-            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look at the chain");
-            rhythm.slow_down();
+        match guarded(look(app, track)).await {
+            Some(Ok(())) => {}
+            Some(Err(fault)) => {
+                tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look at the chain");
+                rhythm.slow_down();
+            }
+            None => rhythm.slow_down(),
         }
-        outbidding.pass(app, track).await;
-        deliver::again(track).await;
-        track.board.sweep();
-    }
-}
-
-/// Takes over, until told to stop, what other processes on the same records leave behind when they end.
-pub async fn adopt(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
-    let mut round: u32 = 0;
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(ADOPT_EVERY) => {}
-        }
-        round = round.wrapping_add(1);
-        let states: &[State] = if round.is_multiple_of(ADOPT_ALL_EVERY) {
-            &State::OPEN
-        } else {
-            &State::UNSETTLED
-        };
-        if let Err(fault) = app.reconcile(track, states).await {
-            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look for what others left");
-        }
+        guarded(async {
+            outbidding.pass(app, track).await;
+            deliver::again(track).await;
+            track.board.sweep();
+        })
+        .await;
     }
 }
 

@@ -68,6 +68,13 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked.
     async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault>;
 
+    /// The lane's next nonce as the newest finalized block has it: those below are spent for good. None where the chain
+    /// counts no nonces or does not say what is final.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn lane_spent(&self, lane: &LaneId) -> Result<Option<u64>, RailFault>;
+
     /// Signed transactions that carry these payments, in their order: the first carries the first of them, with
     /// `nonce`, the next what follows, with the next nonce, until none is left. Pure: the bytes go nowhere.
     ///

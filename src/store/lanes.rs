@@ -9,6 +9,7 @@ use sqlx::types::Uuid;
 use super::rows::{OutOfPlace, signed, unsigned};
 use super::{Store, StoreFault, commit, events};
 use crate::domain::id::PaymentId;
+use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, RailFault, SignedTx};
 use crate::domain::settlement::{Event, State};
 
@@ -16,7 +17,8 @@ statements! {
     PREPARE = "insert into lanes (network, signer, first_nonce, next_nonce, created_at) values ($1, $2, $3, $3, now())
         on conflict (network, signer) do update set next_nonce = lanes.next_nonce
         returning next_nonce";
-    HOLD = "select next_nonce from lanes where network = $1 and signer = $2 for update";
+    HOLD = "select next_nonce, quarantined_at is not null from lanes
+        where network = $1 and signer = $2 and lease_holder = $3 and fence = $4 and lease_until > now() for update";
     CLAIM = "select s.payment_id from settlements s join payments p on p.id = s.payment_id
         where s.payment_id = any($1::uuid[]) and s.state = $2 and p.network = $3
         order by s.payment_id for update of s";
@@ -76,6 +78,9 @@ pub enum IntendFault {
     /// The signer's fault; nothing was recorded and the nonce is still free.
     #[error(transparent)]
     Sign(RailFault),
+    /// The lane is somebody else's by now, or nothing new may be signed in it. Nothing was recorded.
+    #[error("the lane may not be signed in any more")]
+    Lost,
 }
 
 impl Store {
@@ -109,11 +114,12 @@ impl Store {
     /// them in that order. It runs while the lane is held: it must be quick and must not touch the network.
     ///
     /// # Errors
-    /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded. After [`StoreFault::OutcomeUnknown`] the
-    /// intent may be on record, and its bytes must not leave until the payments were read again.
+    /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded, as after [`IntendFault::Lost`]. After
+    /// [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not leave until the payments were
+    /// read again.
     pub async fn lane_intend<F>(
         &self,
-        lane: &LaneId,
+        lease: &Lease,
         payments: &[PaymentId],
         alone_retry: bool,
         sign: F,
@@ -122,8 +128,11 @@ impl Store {
         F: FnOnce(u64, &[PaymentId]) -> Result<Vec<SignedTx>, RailFault> + Send,
     {
         let operation = "lane_intend";
+        let lane = &lease.lane;
         let mut transaction = self.begin(operation).await?;
-        let stored_nonce = hold(&mut transaction, operation, lane).await?;
+        let Some((stored_nonce, false)) = hold(&mut transaction, operation, lease).await? else {
+            return Err(IntendFault::Lost);
+        };
         let claimed = claim(&mut transaction, operation, lane, payments, alone_retry).await?;
         if claimed.is_empty() {
             return Ok(Vec::new());
@@ -152,20 +161,20 @@ impl Store {
     }
 }
 
-/// Locks the lane until the transaction ends; its next nonce.
+/// Locks the lane until the transaction ends: its next nonce, and whether it is quarantined. None when the lease is over.
 pub(super) async fn hold(
     connection: &mut PgConnection,
     operation: &'static str,
-    lane: &LaneId,
-) -> Result<i64, StoreFault> {
-    let next: Option<i64> = sqlx::query_scalar(HOLD)
-        .bind(lane.network.as_str())
-        .bind(&lane.signer)
+    lease: &Lease,
+) -> Result<Option<(i64, bool)>, StoreFault> {
+    sqlx::query_as(HOLD)
+        .bind(lease.lane.network.as_str())
+        .bind(&lease.lane.signer)
+        .bind(lease.holder.0)
+        .bind(signed("fence", lease.fence).map_err(OutOfPlace::during(operation))?)
         .fetch_optional(connection)
         .await
-        .map_err(StoreFault::reading(operation))?;
-    let what = "a lane that was never prepared";
-    next.ok_or(StoreFault::Corrupt { operation, what })
+        .map_err(StoreFault::reading(operation))
 }
 
 /// Locks those of the payments that may be signed for now, and names them in the order given, each once.

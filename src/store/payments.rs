@@ -46,6 +46,7 @@ statements! {
         join unnest($2::text[], $3::text[]) as asked(kind, value) on asked.kind = r.kind and asked.value = r.value
         where r.payment_id <> $1 order by r.kind, r.value limit 1";
     BY_ID = records!("where p.id = $1");
+    BY_IDS = records!("where p.id = any($1::uuid[]) order by p.created_at, p.id");
     BY_KEY = records!("where p.key = $1");
     BY_REFERENCE = records!("where p.id in (select r.payment_id from payment_references r
             join unnest($1::text[], $2::text[]) as asked(kind, value)
@@ -290,6 +291,20 @@ impl Store {
         record_by_id(&mut connection, operation, id).await
     }
 
+    /// Those of these payments that are on record, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn payments_get(&self, ids: &[PaymentId]) -> Result<Vec<Record>, StoreFault> {
+        let operation = "payments_get";
+        let rows: Vec<RecordRow> = sqlx::query_as(BY_IDS)
+            .bind(ids.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        read_all(operation, rows)
+    }
+
     /// The payment that any of these names belongs to; the oldest, should they belong to several.
     ///
     /// # Errors
@@ -401,6 +416,7 @@ fn reserved(new: &NewPayment, references: &References<'_>, created_at: DateTime<
         txs: Vec::new(),
         since_height: new.verified.facts().height,
         must_go_alone: new.verified.facts().must_go_alone,
+        tries: 0,
         granted_at: None,
         answer: None,
         created_at,

@@ -1,12 +1,15 @@
 //! What the use cases need of the store, apart from how it is kept: [`Store`] keeps it in Postgres. What each method
 //! promises stands at the store's method of the same name.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{Advance, Advanced, Carrier, Cursor, Filter, IntendFault, Intent, NewPayment, Page, Record, Replaced};
-use super::{Reservation, Store, StoreFault};
+use super::{Reservation, Roll, Store, StoreFault};
 use crate::domain::authorization::PaymentKey;
 use crate::domain::id::PaymentId;
+use crate::domain::lease::{Lease, ProcessId};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{LaneId, Mined, RailFault, Replacement, SignedTx, TxId};
 use crate::domain::request::PaymentReference;
@@ -35,6 +38,12 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// As of it.
     async fn payment_get(&self, id: PaymentId) -> Result<Option<Record>, StoreFault>;
+
+    /// [`Store::payments_get`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn payments_get(&self, ids: &[PaymentId]) -> Result<Vec<Record>, StoreFault>;
 
     /// [`Store::payment_find`].
     ///
@@ -66,6 +75,24 @@ pub trait Records: Send + Sync {
     /// As of it.
     async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault>;
 
+    /// [`Store::settlements_waiting`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn settlements_waiting(&self, network: &NetworkId, limit: u32) -> Result<Vec<PaymentId>, StoreFault>;
+
+    /// [`Store::settlement_versions`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn settlement_versions(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, i64)>, StoreFault>;
+
+    /// [`Store::settlements_try`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn settlements_try(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, u64)>, StoreFault>;
+
     /// [`Store::settlements_advance_granting`].
     ///
     /// # Errors
@@ -82,6 +109,36 @@ pub trait Records: Send + Sync {
     /// As of it.
     async fn settlement_grant(&self, payment: PaymentId, answer: &[u8]) -> Result<bool, StoreFault>;
 
+    /// [`Store::leases_beat`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn leases_beat(
+        &self,
+        network: &NetworkId,
+        me: ProcessId,
+        lanes: &[LaneId],
+        term: Duration,
+    ) -> Result<Roll, StoreFault>;
+
+    /// [`Store::lease_take`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn lease_take(&self, lane: &LaneId, me: ProcessId, term: Duration) -> Result<Option<Lease>, StoreFault>;
+
+    /// [`Store::leases_give`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn leases_give(&self, network: &NetworkId, me: ProcessId, lanes: &[LaneId]) -> Result<(), StoreFault>;
+
+    /// [`Store::replica_leave`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn replica_leave(&self, network: &NetworkId, me: ProcessId) -> Result<(), StoreFault>;
+
     /// [`Store::lane_prepare`].
     ///
     /// # Errors
@@ -94,7 +151,7 @@ pub trait Records: Send + Sync {
     /// As of it.
     async fn lane_intend(
         &self,
-        lane: &LaneId,
+        lease: &Lease,
         payments: &[PaymentId],
         alone_retry: bool,
         sign: Sign<'_>,
@@ -106,11 +163,23 @@ pub trait Records: Send + Sync {
     /// As of it.
     async fn lane_replace(
         &self,
-        lane: &LaneId,
+        lease: &Lease,
         nonce: u64,
         over: &TxId,
         with: &Replacement,
     ) -> Result<Replaced, StoreFault>;
+
+    /// [`Store::lane_quarantine`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn lane_quarantine(&self, lane: &LaneId) -> Result<bool, StoreFault>;
+
+    /// [`Store::slots_usurped`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn slots_usurped(&self, lane: &LaneId, nonces: &[u64]) -> Result<(), StoreFault>;
 
     /// [`Store::transactions_open`].
     ///
@@ -151,6 +220,10 @@ impl Records for Store {
         self.payment_get(id).await
     }
 
+    async fn payments_get(&self, ids: &[PaymentId]) -> Result<Vec<Record>, StoreFault> {
+        self.payments_get(ids).await
+    }
+
     async fn payment_find(&self, key: &PaymentKey) -> Result<Option<Record>, StoreFault> {
         self.payment_find(key).await
     }
@@ -171,6 +244,18 @@ impl Records for Store {
         self.settlements_open(network, states).await
     }
 
+    async fn settlements_waiting(&self, network: &NetworkId, limit: u32) -> Result<Vec<PaymentId>, StoreFault> {
+        self.settlements_waiting(network, limit).await
+    }
+
+    async fn settlement_versions(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, i64)>, StoreFault> {
+        self.settlement_versions(payments).await
+    }
+
+    async fn settlements_try(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, u64)>, StoreFault> {
+        self.settlements_try(payments).await
+    }
+
     async fn settlements_advance_granting(
         &self,
         advances: &[Advance<'_>],
@@ -183,28 +268,58 @@ impl Records for Store {
         self.settlement_grant(payment, answer).await
     }
 
+    async fn leases_beat(
+        &self,
+        network: &NetworkId,
+        me: ProcessId,
+        lanes: &[LaneId],
+        term: Duration,
+    ) -> Result<Roll, StoreFault> {
+        self.leases_beat(network, me, lanes, term).await
+    }
+
+    async fn lease_take(&self, lane: &LaneId, me: ProcessId, term: Duration) -> Result<Option<Lease>, StoreFault> {
+        self.lease_take(lane, me, term).await
+    }
+
+    async fn leases_give(&self, network: &NetworkId, me: ProcessId, lanes: &[LaneId]) -> Result<(), StoreFault> {
+        self.leases_give(network, me, lanes).await
+    }
+
+    async fn replica_leave(&self, network: &NetworkId, me: ProcessId) -> Result<(), StoreFault> {
+        self.replica_leave(network, me).await
+    }
+
     async fn lane_prepare(&self, lane: &LaneId, chain_nonce: u64) -> Result<u64, StoreFault> {
         self.lane_prepare(lane, chain_nonce).await
     }
 
     async fn lane_intend(
         &self,
-        lane: &LaneId,
+        lease: &Lease,
         payments: &[PaymentId],
         alone_retry: bool,
         sign: Sign<'_>,
     ) -> Result<Vec<Intent>, IntendFault> {
-        self.lane_intend(lane, payments, alone_retry, sign).await
+        self.lane_intend(lease, payments, alone_retry, sign).await
     }
 
     async fn lane_replace(
         &self,
-        lane: &LaneId,
+        lease: &Lease,
         nonce: u64,
         over: &TxId,
         with: &Replacement,
     ) -> Result<Replaced, StoreFault> {
-        self.lane_replace(lane, nonce, over, with).await
+        self.lane_replace(lease, nonce, over, with).await
+    }
+
+    async fn lane_quarantine(&self, lane: &LaneId) -> Result<bool, StoreFault> {
+        self.lane_quarantine(lane).await
+    }
+
+    async fn slots_usurped(&self, lane: &LaneId, nonces: &[u64]) -> Result<(), StoreFault> {
+        self.slots_usurped(lane, nonces).await
     }
 
     async fn transactions_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Carrier>, StoreFault> {

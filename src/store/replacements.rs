@@ -6,6 +6,7 @@ use sqlx::types::Uuid;
 use super::rows::{OutOfPlace, signed};
 use super::{Store, StoreFault, commit, events, lanes};
 use crate::domain::id::PaymentId;
+use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, Outbid, Replacement, TxId};
 use crate::domain::settlement::{Event, State};
 
@@ -44,6 +45,8 @@ pub enum Replaced {
     Moved,
     /// The slot has had all the transactions it may have. Nothing was recorded.
     Exhausted,
+    /// The lane is somebody else's by now. Nothing was recorded.
+    Lost,
 }
 
 impl Store {
@@ -55,15 +58,18 @@ impl Store {
     /// not leave until the slot was read again.
     pub async fn lane_replace(
         &self,
-        lane: &LaneId,
+        lease: &Lease,
         nonce: u64,
         over: &TxId,
         with: &Replacement,
     ) -> Result<Replaced, StoreFault> {
         let operation = "lane_replace";
         let nonce = signed("nonce", nonce).map_err(OutOfPlace::during(operation))?;
+        let lane = &lease.lane;
         let mut transaction = self.begin(operation).await?;
-        lanes::hold(&mut transaction, operation, lane).await?;
+        if lanes::hold(&mut transaction, operation, lease).await?.is_none() {
+            return Ok(Replaced::Lost);
+        }
         let slot: Vec<(Option<String>, String)> = sqlx::query_as(SLOT)
             .bind(lane.network.as_str())
             .bind(&lane.signer)

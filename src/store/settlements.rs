@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::events::{self, EventRow};
-use super::rows::{OutOfPlace, RecordRow, SettlementRow, read_all, records, setback_words, signed};
+use super::rows::{OutOfPlace, RecordRow, SettlementRow, read_all, records, setback_words, signed, unsigned};
 use super::{Cause, Record, Store, StoreFault, commit, ledger};
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
@@ -22,6 +22,11 @@ statements! {
         returning s.payment_id";
     OPEN = records!("where p.network = $1 and s.state = any($2::text[]) and s.state <> 'final'
         order by p.valid_before nulls first, p.id");
+    WAITING = "select s.payment_id from settlements s join payments p on p.id = s.payment_id
+        where p.network = $1 and s.state = 'reserved'
+        order by s.created_at, s.payment_id limit $2";
+    VERSIONS = "select payment_id, version from settlements where payment_id = any($1::uuid[])";
+    TRY = "update settlements set tries = tries + 1 where payment_id = any($1::uuid[]) returning payment_id, tries";
     // Rows are locked in the order of their ids, as everywhere, so that two writers never wait for each other in a
     // ring. What is over waits until the cost of our transaction that ended it is on record: its share is posted in
     // the same breath.
@@ -178,6 +183,52 @@ impl Store {
             .await
             .map_err(StoreFault::reading(operation))?;
         read_all(operation, rows)
+    }
+
+    /// The network's payments that wait to be signed for, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn settlements_waiting(&self, network: &NetworkId, limit: u32) -> Result<Vec<PaymentId>, StoreFault> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(WAITING)
+            .bind(network.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading("settlements_waiting"))?;
+        Ok(ids.into_iter().map(PaymentId::from_uuid).collect())
+    }
+
+    /// How often the settlements of these payments have changed, as [`Record::version`] counts.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn settlement_versions(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, i64)>, StoreFault> {
+        let rows: Vec<(Uuid, i64)> = sqlx::query_as(VERSIONS)
+            .bind(payments.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading("settlement_versions"))?;
+        let read = |(id, version)| (PaymentId::from_uuid(id), version);
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// Counts one more try to sign for each of these payments, before it is made, and names how many each has had.
+    ///
+    /// # Errors
+    /// Faults of the store; a try may have been counted that is not made.
+    pub async fn settlements_try(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, u64)>, StoreFault> {
+        let operation = "settlements_try";
+        let mut connection = self.connection(operation).await?;
+        let rows: Vec<(Uuid, i64)> = sqlx::query_as(TRY)
+            .bind(payments.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        rows.into_iter()
+            .map(|(id, tries)| Ok((PaymentId::from_uuid(id), unsigned("tries", tries)?)))
+            .collect::<Result<_, _>>()
+            .map_err(OutOfPlace::during(operation))
     }
 
     /// Records what happened to these payments, with all that belongs to it (evidence, ledger, events), in one

@@ -255,6 +255,12 @@ impl Rail for EvmRail {
         lane::lane_nonce(self.rpc(), signer.address()).await.map(Some)
     }
 
+    async fn lane_spent(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
+        const OPERATION: &str = "lane nonce";
+        let signer = self.signer(OPERATION, lane)?;
+        lane::lane_spent(self.rpc(), signer.address()).await
+    }
+
     fn sign(
         &self,
         lane: &LaneId,

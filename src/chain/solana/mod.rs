@@ -267,6 +267,10 @@ impl Rail for SolanaRail {
         Ok(None)
     }
 
+    async fn lane_spent(&self, _: &LaneId) -> Result<Option<u64>, RailFault> {
+        Ok(None)
+    }
+
     fn sign(&self, lane: &LaneId, _: u64, cargo: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, RailFault> {
         const OPERATION: &str = "sign";
         let ours = self.lanes.iter().zip(&self.fee_payers).find(|(ours, _)| *ours == lane);
