@@ -40,6 +40,7 @@ pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
             tracing::warn!(rail.id = %track.rail.id(), error = %fault, "the leases of the lanes were not renewed");
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             () = tokio::time::sleep(BEAT) => {}
         }
