@@ -41,7 +41,7 @@ mod transactions;
 
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use lanes::{IntendFault, Intent};
-pub use leases::{FOREIGN, Roll};
+pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
 pub use records::{Records, Sign};
 pub use replacements::Replaced;
