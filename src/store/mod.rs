@@ -92,11 +92,12 @@ const SESSION: [(&str, &str); 3] = [
 const SESSION_MIGRATING: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "10s")];
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
     (4, "leases", include_str!("../../migrations/0004_leases.sql")),
+    (5, "event_chain", include_str!("../../migrations/0005_event_chain.sql")),
 ];
 
 statements! {
