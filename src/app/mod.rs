@@ -4,6 +4,7 @@
 //! [`verify`], [`settle`] and [`records`]; [`drive`] and [`watch`] run in the background and own every effect on a
 //! chain, because a handler's future is dropped when its client goes away.
 
+pub mod audit;
 pub mod board;
 pub mod deliver;
 pub mod drive;

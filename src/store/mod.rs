@@ -26,6 +26,7 @@ macro_rules! statements {
     };
 }
 
+mod audit;
 mod events;
 mod fault;
 mod lanes;
@@ -39,6 +40,7 @@ mod rows;
 mod settlements;
 mod transactions;
 
+pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use lanes::{IntendFault, Intent};
 pub use leases::{FOREIGN, LaneRecord, Roll};
@@ -227,6 +229,7 @@ impl Store {
     pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         [
             STATEMENTS,
+            audit::STATEMENTS,
             events::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,

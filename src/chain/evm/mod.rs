@@ -261,6 +261,14 @@ impl Rail for EvmRail {
         lane::lane_spent(self.rpc(), signer.address()).await
     }
 
+    async fn lane_strangers(
+        &self,
+        _: &LaneId,
+        _: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
+    ) -> Result<Vec<TxId>, RailFault> {
+        Ok(Vec::new())
+    }
+
     fn sign(
         &self,
         lane: &LaneId,
