@@ -6,6 +6,7 @@ pub mod command;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod seeded;
 pub mod store;
 pub mod task;
 pub mod telemetry;

@@ -11,6 +11,7 @@ use futures_util::stream;
 use crate::app::Track;
 use crate::app::board::Due;
 use crate::domain::rail::{Delivery, LaneId, Refusal, TxId};
+use crate::seeded::Bug;
 
 /// Where a node did not say that it has them, bytes are handed over again sooner.
 const REDELIVER_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
@@ -30,6 +31,9 @@ pub async fn first(track: &Track, lane: &LaneId, tx: &TxId, raw: &[u8], payments
 
 /// Sends again what the chain has not taken: the same bytes, always safe.
 pub async fn again(track: &Track) {
+    if Bug::SentOnce.is_on() {
+        return;
+    }
     let due = track
         .board
         .due_for_delivery(track.rail.pace().redeliver, REDELIVER_UNACKNOWLEDGED);
@@ -58,6 +62,9 @@ async fn deliver(track: &Track, lane: &LaneId, tx: &TxId, raw: &[u8]) -> bool {
         Delivery::Refused(Refusal::NonceSpent, why) => {
             track.board.acknowledged(tx);
             track.board.stir();
+            if Bug::NonceTooLowGivesUp.is_on() {
+                track.board.note_dead(std::slice::from_ref(tx));
+            }
             tracing::info!(lane = %lane, tx.id = %tx, error = %why, "the node knows a transaction with this nonce in a block");
         }
         Delivery::Refused(Refusal::NonceAhead, why) => {
@@ -74,6 +81,9 @@ async fn deliver(track: &Track, lane: &LaneId, tx: &TxId, raw: &[u8]) -> bool {
         }
         Delivery::Refused(Refusal::Other, why) | Delivery::Unknown(why) => {
             tracing::warn!(lane = %lane, tx.id = %tx, error = %why, "transaction not acknowledged");
+            if Bug::UnknownGivesUp.is_on() {
+                track.board.note_dead(std::slice::from_ref(tx));
+            }
         }
     }
     false

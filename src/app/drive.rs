@@ -4,7 +4,7 @@
 //! One effect per step (one database transaction or one call to the chain), so that a crash anywhere is nothing
 //! but a stop: whatever is on record is picked up again from there.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,6 +19,7 @@ use crate::domain::rail::{LaneId, Quote, RailFault, SignedTx};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Event, Setback, Settlement, apply};
 use crate::domain::verdict::{check_window, judge_facts};
+use crate::seeded::Bug;
 use crate::store::{Advance, IntendFault};
 use crate::task::guarded;
 
@@ -93,13 +94,21 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<
     let barred = count_tries(app, track, lane, &wanted).await?;
     wanted.retain(|item| !barred.contains(&item.record.id));
     let ids: Vec<PaymentId> = wanted.iter().map(|item| item.record.id).collect();
+    let unrecorded_txs: Mutex<Vec<SignedTx>> = Mutex::default();
     let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, RailFault> {
         let aboard: Vec<&Authorization> = wanted
             .iter()
             .filter(|it| claimed.contains(&it.record.id))
             .map(|it| &it.record.authorization)
             .collect();
-        track.rail.sign(lane, nonce, &aboard, &quote)
+        let signed = track.rail.sign(lane, nonce, &aboard, &quote)?;
+        if Bug::SentWithoutRecord.is_on() {
+            unrecorded_txs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(signed.clone());
+        }
+        Ok(signed)
     };
     match app.store.lane_intend(lease, &ids, is_retry, &sign).await {
         // Somebody else moved them: the record tells.
@@ -124,6 +133,9 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<
         }
         // They may have moved.
         Err(IntendFault::Store(fault)) => {
+            for tx in unrecorded_txs.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                deliver::first(track, lane, &tx.id, &tx.raw, tx.payments).await;
+            }
             track.board.doubt();
             Err(unrecorded(lane, &fault.to_string()).into())
         }
@@ -163,7 +175,7 @@ async fn count_tries(
 
 /// The quote, unless nothing signed for it could be mined now.
 fn affordable(lane: &LaneId, quote: Quote) -> Result<Quote, RailFault> {
-    if quote.is_affordable() {
+    if quote.is_affordable() || Bug::UnaffordableSigned.is_on() {
         return Ok(quote);
     }
     Err(RailFault {
@@ -192,7 +204,7 @@ async fn still_wanted(app: &App, track: &Track, item: &CargoItem) -> Wanted {
         return Wanted::No(rejection);
     }
     let good_for = pace.block_time.saturating_mul(FACTS_GOOD_FOR_BLOCKS).as_secs().max(1);
-    if item.facts_at.is_some_and(|at| now.since(at) <= good_for) {
+    if item.facts_at.is_some_and(|at| now.since(at) <= good_for) || Bug::OldFactsTrusted.is_on() {
         return Wanted::Yes;
     }
     let facts = match track.rail.inspect(authorization).await {

@@ -29,6 +29,7 @@ use crate::domain::rail::{Rail, RailFault};
 use crate::domain::rejection::{Malformed, Rejection};
 use crate::domain::settlement::State;
 use crate::domain::time::{Clock, Timestamp};
+use crate::seeded::Bug;
 use crate::store::{Records, StoreFault};
 use crate::task::Tasks;
 
@@ -145,7 +146,10 @@ impl App {
     async fn reconcile(&self, track: &Track, states: &[State]) -> Result<(), StoreFault> {
         let network = &track.rail.id().network;
         let unspent = track.board.unspent();
-        let open = self.store.settlements_open(network, states).await?;
+        let mut open = self.store.settlements_open(network, states).await?;
+        if Bug::RecoverySkipsInFlight.is_on() {
+            open.retain(|record| record.settlement.state() != State::InFlight);
+        }
         let carriers = self.store.transactions_open(network, states).await?;
         track.board.reconcile(open, carriers, &unspent);
         Ok(())

@@ -13,6 +13,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::rejection::Rejection;
 use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
 use crate::domain::settlement::{Landed, Settlement};
+use crate::seeded::Bug;
 use crate::store::{NewPayment, Record, Reservation, StoreFault};
 
 /// Puts an outcome into the words of the caller's dialect. What it returns for a success is what is recorded and
@@ -46,6 +47,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
     if !request.references.is_empty()
         && let Some(taken) = app.store.reference_find(&request.references).await?
         && taken.digest != ask.digest
+        && !Bug::KeyTakenTwice.is_on()
     {
         return Err(conflict(&taken, &request.references));
     }
@@ -140,9 +142,13 @@ impl Ask {
             .references
             .iter()
             .any(|reference| record.references.contains(reference));
-        let is_same = record.digest == self.digest && (is_keyed || self.is_unkeyed_twin(&record));
+        let is_for_same = record.digest == self.digest || Bug::OtherRequestJoins.is_on();
+        let is_same = is_for_same && (is_keyed || self.is_unkeyed_twin(&record));
         match (&record.answer, is_keyed && is_same) {
             (Some(answer), true) => return Ok(SettleAnswer::Replayed(answer.clone())),
+            (Some(answer), false) if Bug::SuccessReplayedToAll.is_on() => {
+                return Ok(SettleAnswer::Replayed(answer.clone()));
+            }
             (Some(_), false) => return Ok(self.duplicate(&record)),
             (None, _) if !is_same => return Ok(self.duplicate(&record)),
             (None, _) => {}
@@ -240,6 +246,7 @@ impl Ask {
         let body = (self.encode)(&settled);
         match self.app.store.settlement_grant(record.id, &body).await {
             Ok(true) => SettleAnswer::Fresh(settled, body),
+            Ok(false) if Bug::GrantWithoutClaim.is_on() => SettleAnswer::Fresh(settled, body),
             // It may be this very caller's grant that nobody heard of: then it is not somebody else's payment.
             Ok(false) if self.references.is_empty() && matches!(claim, Granted::Unknown) => self.fresh(pending(record)),
             Ok(false) if self.references.is_empty() => self.duplicate(record),

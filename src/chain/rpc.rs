@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::network::NetworkId;
 use crate::domain::rail::RailFault;
+use crate::seeded::Bug;
 
 /// The most bytes of one response that are read: a block's worth of our own logs many times over.
 const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -406,7 +407,7 @@ impl Rpc {
     fn cleaned(&self, text: &str) -> String {
         // A page of HTML is cut before it is searched.
         let mut text: String = text.chars().take(4 * TEXT_CHARS_MAX).collect();
-        for secret in &self.secrets {
+        for secret in self.secrets.iter().filter(|_| !Bug::EndpointTold.is_on()) {
             text = text.replace(secret, "(endpoint)");
         }
         bounded(&text)

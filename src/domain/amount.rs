@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::seeded::Bug;
+
 /// Atomic units of one asset (10^-6 USDC for USDC). 0 ..= 2^128-1, `NUMERIC(39,0)` in SQL, a canonical
 /// decimal string on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,7 +40,11 @@ impl Amount {
         let (Some(each), Some(rest)) = (self.0.checked_div(parts), self.0.checked_rem(parts)) else {
             return Self::ZERO;
         };
-        Self(if index == 0 { each.saturating_add(rest) } else { each })
+        Self(if index == 0 && !Bug::SharesLoseTheRest.is_on() {
+            each.saturating_add(rest)
+        } else {
+            each
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
 use crate::domain::settlement::Event;
+use crate::seeded::Bug;
 
 /// Which way a movement stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub fn posting(authorization: &Authorization, event: &Event) -> Option<Posting> 
     let stage = match event {
         Event::Confirmed(_) => Stage::Pending,
         Event::Finalized(_) => Stage::Posted,
+        Event::Reversed if Bug::ReversalNotVoided.is_on() => return None,
         Event::Reversed => Stage::Voided,
         Event::Signed(_) | Event::SetBack(_) | Event::Failed(_) | Event::Withdrawn | Event::Reopened => return None,
     };

@@ -15,6 +15,7 @@
 use crate::domain::authorization::Window;
 use crate::domain::rail::{ChainPoint, Observation, TxId};
 use crate::domain::time::Timestamp;
+use crate::seeded::Bug;
 
 /// Where a payment's money is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -324,12 +325,17 @@ pub fn next_step(at: &Settlement, seen: &Observation, window: Window, now: Times
             if known.as_ref() == Some(setback) {
                 Step::Wait
             } else {
-                Step::Record(Event::SetBack(setback.clone()))
+                Step::Record(if Bug::RevertIsFailure.is_on() {
+                    revert_is_failure(setback)
+                } else {
+                    Event::SetBack(setback.clone())
+                })
             }
         }
 
         (Settlement::Confirmed { landed: known, .. }, Observation::Landed(landed)) => {
-            if known.block.hash != landed.block.hash || known.tx != landed.tx {
+            let is_elsewhere = known.block.hash != landed.block.hash || known.tx != landed.tx;
+            if is_elsewhere && !Bug::ReorganizationIgnored.is_on() {
                 Step::Record(Event::Reversed)
             } else if landed.is_final {
                 Step::Record(Event::Finalized(landed.clone()))
@@ -339,7 +345,7 @@ pub fn next_step(at: &Settlement, seen: &Observation, window: Window, now: Times
         }
         // Gone from the chain, and not because a lagging node has yet to see the block.
         (Settlement::Confirmed { landed, .. }, Observation::Unseen { head }) => {
-            if *head >= landed.block.height {
+            if *head >= landed.block.height || Bug::LaggingNodeReverses.is_on() {
                 Step::Record(Event::Reversed)
             } else {
                 Step::Wait
@@ -377,17 +383,35 @@ pub fn apply(at: Settlement, event: &Event) -> Result<Settlement, IllegalTransit
             landed: landed.clone(),
             tx: Some(tx),
         }),
-        (Settlement::Confirmed { tx: Some(tx), .. }, Event::Reversed) => Ok(Settlement::InFlight { tx, setback: None }),
-        (Settlement::Confirmed { tx: None, .. }, Event::Reversed) | (Settlement::Withdrawn, Event::Reopened) => {
+        (Settlement::Confirmed { tx: Some(tx), .. }, Event::Reversed) if !Bug::ReversalForgetsTransaction.is_on() => {
+            Ok(Settlement::InFlight { tx, setback: None })
+        }
+        (Settlement::Confirmed { .. }, Event::Reversed) | (Settlement::Withdrawn, Event::Reopened) => {
             Ok(Settlement::Reserved)
         }
         (Settlement::Confirmed { .. }, Event::Finalized(landed)) => Ok(Settlement::Final { landed: landed.clone() }),
         (Settlement::Reserved | Settlement::InFlight { .. }, Event::Failed(proof)) => {
             Ok(Settlement::Failed { proof: proof.clone() })
         }
+        (Settlement::InFlight { .. }, Event::Withdrawn) if Bug::WithdrawnAfterSigning.is_on() => {
+            Ok(Settlement::Withdrawn)
+        }
         (Settlement::Reserved, Event::Withdrawn) => Ok(Settlement::Withdrawn),
         _ => Err(illegal),
     }
+}
+
+/// [`Bug::RevertIsFailure`].
+fn revert_is_failure(setback: &Setback) -> Event {
+    let (Setback::Reverted { tx } | Setback::TransferMissing { tx }) = setback;
+    Event::Failed(CannotLand::FailedOnChain {
+        tx: tx.clone(),
+        block: ChainPoint {
+            height: 0,
+            hash: String::new(),
+            time: Timestamp(0),
+        },
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::domain::rail::{AuthorizationState, Facts, Misnamed, Simulation};
 use crate::domain::rejection::Rejection;
 use crate::domain::request::PaymentRequest;
 use crate::domain::time::Timestamp;
+use crate::seeded::Bug;
 
 /// A payment that passed every rule at an instant.
 #[derive(Debug, Clone)]
@@ -52,14 +53,15 @@ pub fn precheck(
     canonical: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Rejection> {
     let terms = &request.terms;
-    if canonical(&terms.pay_to).as_deref() != Some(&*authorization.pay_to) {
+    if canonical(&terms.pay_to).as_deref() != Some(&*authorization.pay_to) && !Bug::AnyRecipient.is_on() {
         return Err(Rejection::RecipientMismatch {
             expected: terms.pay_to.clone(),
             found: authorization.pay_to.clone(),
         });
     }
     check_window(authorization, now, lifetime_min_seconds)?;
-    if authorization.amount != terms.amount {
+    let is_more = authorization.amount > terms.amount && Bug::MoreIsEnough.is_on();
+    if authorization.amount != terms.amount && !is_more {
         return Err(Rejection::AmountMismatch {
             expected: terms.amount,
             found: authorization.amount,
@@ -76,7 +78,14 @@ pub fn check_window(authorization: &Authorization, now: Timestamp, lifetime_min_
     let Window::Time { after, before } = authorization.window else {
         return Ok(());
     };
-    if before < now.plus(lifetime_min_seconds) {
+    let is_late = if Bug::WindowEndsLate.is_on() {
+        before.plus(1) < now.plus(lifetime_min_seconds)
+    } else if Bug::LifetimeIgnored.is_on() {
+        before <= now
+    } else {
+        before < now.plus(lifetime_min_seconds)
+    };
+    if is_late {
         return Err(Rejection::Expired {
             before,
             now,

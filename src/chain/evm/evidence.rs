@@ -12,6 +12,7 @@ use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
 use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::time::Timestamp;
+use crate::seeded::Bug;
 
 /// `AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)` (EIP-3009).
 pub(super) const AUTHORIZATION_USED: B256 = b256!("98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5");
@@ -51,7 +52,8 @@ impl Target {
     }
 
     fn is_used_by(&self, log: &Log) -> bool {
-        log.address == self.asset && log.topics == [AUTHORIZATION_USED, self.payer.into_word(), self.nonce]
+        (log.address == self.asset || Bug::AnyTokenLands.is_on())
+            && log.topics == [AUTHORIZATION_USED, self.payer.into_word(), self.nonce]
     }
 
     /// Whether the log says that the payer cancelled this authorization.
@@ -66,7 +68,7 @@ impl Target {
 
     fn is_paid_by(&self, log: &Log) -> bool {
         log.topics == [TRANSFER, self.payer.into_word(), self.pay_to.into_word()]
-            && log.data.as_ref() == self.value.to_be_bytes::<32>()
+            && (log.data.as_ref() == self.value.to_be_bytes::<32>() || Bug::AnyAmountLands.is_on())
     }
 }
 
@@ -132,9 +134,13 @@ impl Receipt {
     /// Everything the transaction cost, in wei. An OP chain's operator fee is not in receipts as an amount and
     /// not counted; it is zero on Base and OP Mainnet.
     pub(super) fn cost(&self) -> Amount {
+        if Bug::CostIsZero.is_on() {
+            return Amount::ZERO;
+        }
         let gas = u128::from(self.gas_used.to::<u64>());
         let price = self.effective_gas_price.to::<u128>();
-        let l1_fee = self.l1_fee.unwrap_or_default().to::<u128>();
+        let l1_fee = self.l1_fee.filter(|_| !Bug::DataFeeLeftOut.is_on());
+        let l1_fee = l1_fee.unwrap_or_default().to::<u128>();
         Amount::from_units(gas.saturating_mul(price).saturating_add(l1_fee))
     }
 
@@ -183,10 +189,13 @@ pub(super) fn use_in(receipt: &Receipt, target: &Target) -> Use {
     if !receipt.is_success() {
         return Use::None;
     }
+    if Bug::SuccessOnStatus.is_on() {
+        return Use::Paid { log_index: 0 };
+    }
     let mut rest = receipt
         .logs
         .iter()
-        .filter(|log| !log.removed && log.address == target.asset);
+        .filter(|log| !log.removed && (log.address == target.asset || Bug::AnyTokenLands.is_on()));
     if !rest.any(|log| target.is_used_by(log)) {
         return Use::None;
     }

@@ -7,6 +7,7 @@ use alloy::primitives::{Bytes, TxKind, U256};
 
 use super::lane::{Sealed, Signer, seal};
 use crate::domain::rail::{Outbid, Quote, Replacement};
+use crate::seeded::Bug;
 
 /// A transaction with the nonce of `raw` that nodes take in its place. None when that would cost more than `fee_cap`
 /// wei for a unit of gas, or would still be below the chain's base fee.
@@ -26,6 +27,7 @@ pub(super) fn outbid(
     };
     (tx.max_fee_per_gas, tx.max_priority_fee_per_gas) = fees;
     match cargo {
+        Outbid::Same if Bug::ReplacementChangesCalls.is_on() => tx.input = Bytes::new(),
         Outbid::Same => {}
         // With the gas of the one it replaces: what is not used is not paid for, and what even an empty transaction
         // takes differs between chains.
@@ -58,12 +60,15 @@ fn decoded(raw: &[u8]) -> Option<TxEip1559> {
 fn higher(tx: &TxEip1559, quote: Quote, fee_cap: u128) -> Option<(u128, u128)> {
     let fee = raised(tx.max_fee_per_gas)?.max(quote.fee_max);
     let tip = raised(tx.max_priority_fee_per_gas)?.max(quote.tip);
-    (fee <= fee_cap && fee >= quote.floor).then_some((fee, tip))
+    ((fee <= fee_cap || Bug::CapIgnored.is_on()) && fee >= quote.floor).then_some((fee, tip))
 }
 
 /// An eighth more, rounded up: nodes ask for a tenth more of both fields (geth `txpool.pricebump`, reth
 /// `DEFAULT_PRICE_BUMP`), some for an eighth.
 fn raised(fee: u128) -> Option<u128> {
+    if Bug::RaisedTooLittle.is_on() {
+        return fee.checked_add(1);
+    }
     fee.checked_add(fee.div_ceil(8).max(1))
 }
 

@@ -18,6 +18,7 @@ use crate::domain::authorization::{Authorization, PaymentKey, Window};
 use crate::domain::rejection::{Malformed, Refused, Rejection};
 use crate::domain::request::PaymentRequest;
 use crate::domain::time::Timestamp;
+use crate::seeded::Bug;
 
 /// The longest signature, wrapper included: room for every known wallet, and for two copies of it within the
 /// 48 KiB of one question to the chain.
@@ -187,7 +188,16 @@ fn authorization(listing: &Listing, body: &Body) -> Authorization {
         },
         signer: None,
         memo: None,
-        key: eip3009::payment_key(&listing.network, body.token, body.from, body.nonce),
+        key: if Bug::KeyNamesSignature.is_on() {
+            eip3009::payment_key(
+                &listing.network,
+                body.token,
+                body.from,
+                alloy::primitives::keccak256(&body.signature),
+            )
+        } else {
+            eip3009::payment_key(&listing.network, body.token, body.from, body.nonce)
+        },
         body: body.encode(),
     }
 }

@@ -14,6 +14,7 @@ use super::search::{Seeker, search};
 use crate::chain::rpc::Rpc;
 use crate::domain::rail::{ChainPoint, Mined, Observation, RailFault, Sighting, TxId, Watched};
 use crate::domain::settlement::{CannotLand, Landed, Setback};
+use crate::seeded::Bug;
 
 /// A watched payment in the chain's own types.
 struct Case<'a> {
@@ -228,7 +229,7 @@ impl Look<'_> {
         };
         Some(Finding::SetBack {
             setback,
-            shared: innocent && idle.len() == 1,
+            shared: innocent && idle.len() == 1 && !Bug::NeighboursBlamed.is_on(),
         })
     }
 
@@ -275,7 +276,11 @@ impl Look<'_> {
                         .watched
                         .authorization
                         .window
-                        .may_be_open(self.node.finalized().time)
+                        .may_be_open(if Bug::WindowClosedAtHead.is_on() {
+                            self.node.head().time
+                        } else {
+                            self.node.finalized().time
+                        })
             })
             .map(|(at, (case, _))| (at, &case.target))
             .collect();
@@ -330,7 +335,7 @@ impl Look<'_> {
                 continue;
             };
             if case.target.is_canceled_by(&log) {
-                if self.node.is_final(block) {
+                if self.node.is_final(block) || Bug::CancelledBeforeFinal.is_on() {
                     *finding = Finding::Cancelled {
                         tx: TxId(log.transaction_hash.to_string()),
                         block: block.clone(),
@@ -374,7 +379,9 @@ impl Look<'_> {
     fn observation(&self, finding: &Finding) -> Option<Observation> {
         Some(match finding.clone() {
             Finding::Landed(landed) => Observation::Landed(landed),
-            Finding::UsedOtherwise { tx, block } if self.node.is_final(&block) => {
+            Finding::UsedOtherwise { tx, block }
+                if self.node.is_final(&block) || Bug::UsedOtherwiseBeforeFinal.is_on() =>
+            {
                 Observation::CannotLand(CannotLand::UsedOtherwise { tx, block })
             }
             Finding::UsedOtherwise { tx, .. } => Observation::SetBack {

@@ -16,6 +16,7 @@ use super::settings::Commitment;
 use crate::domain::amount::Amount;
 use crate::domain::rail::{ChainPoint, Mined, Observation, Sighting, TxId, Watched};
 use crate::domain::settlement::{CannotLand, Landed, Setback};
+use crate::seeded::Bug;
 
 /// How firmly a block stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -193,7 +194,8 @@ impl Answers {
     /// It was searched for in vain, by a node that still has the blocks in which it would be.
     fn is_absent(&self, tx: &TxId, reaches_back: impl FnOnce(&Search) -> bool) -> bool {
         let search = self.searched().filter(|it| it.txs.contains(tx));
-        !self.statuses.contains_key(tx) && search.is_some_and(reaches_back)
+        let is_searched = search.is_some_and(reaches_back) || Bug::AbsenceNeedsNoSearch.is_on();
+        !self.statuses.contains_key(tx) && is_searched
     }
 
     /// What this look shows. `others` are transactions of ours to report when they are in a block.
@@ -286,9 +288,11 @@ impl Answers {
             (End::Succeeded(Arrival::Otherwise), true) => {
                 Observation::CannotLand(CannotLand::UsedOtherwise { tx, block: block_ })
             }
-            (End::Failed, true) => Observation::CannotLand(CannotLand::FailedOnChain { tx, block: block_ }),
+            (End::Failed, is_final) if is_final || Bug::FailedBeforeFinal.is_on() => {
+                Observation::CannotLand(CannotLand::FailedOnChain { tx, block: block_ })
+            }
             (End::Succeeded(Arrival::Otherwise), false) => set_back(Setback::TransferMissing { tx }),
-            (End::Failed, false) => set_back(Setback::Reverted { tx }),
+            (End::Failed, _) => set_back(Setback::Reverted { tx }),
         })
     }
 }

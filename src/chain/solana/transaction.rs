@@ -16,6 +16,8 @@ use solana_pubkey::Pubkey;
 
 use super::programs::SYSTEM;
 
+use crate::seeded::Bug;
+
 /// The longest transaction that the network carries (agave, `PACKET_DATA_SIZE`).
 pub(super) const BYTES_MAX: usize = 1232;
 
@@ -62,8 +64,7 @@ impl Transaction {
         };
         let message_bytes = wire.get(message_at(count)..).ok_or("it ends within its signatures")?;
         // Compact lengths are read strictly, so that what is read has these bytes as its only encoding.
-        let message: VersionedMessage =
-            wincode::deserialize_exact(message_bytes).map_err(|_| "its message is not well-formed")?;
+        let message: VersionedMessage = read_message(message_bytes).map_err(|_| "its message is not well-formed")?;
         if !matches!(message, VersionedMessage::Legacy(_) | VersionedMessage::V0(_)) {
             return Err("it is neither a legacy nor a version 0 transaction");
         }
@@ -149,6 +150,9 @@ impl Transaction {
         let (signatures, _) = self.wire.get(1..).unwrap_or_default().as_chunks::<SIGNATURE_BYTES>();
         let required = self.static_keys().iter().take(self.required_signatures());
         for (account, signature) in required.zip(signatures).skip(1) {
+            if Bug::SignatureLeftToChain.is_on() {
+                continue;
+            }
             VerifyingKey::from_bytes(account.as_array())
                 .and_then(|key| key.verify_strict(message, &Signature::from_bytes(signature)))
                 .map_err(|_| *account)?;
@@ -165,6 +169,13 @@ impl Transaction {
     pub(super) fn sealed(&self, signature: [u8; SIGNATURE_BYTES]) -> Vec<u8> {
         with_slot_0(self.wire.clone(), signature)
     }
+}
+
+fn read_message(bytes: &[u8]) -> wincode::ReadResult<VersionedMessage> {
+    if Bug::TrailingBytesTaken.is_on() {
+        return wincode::deserialize(bytes);
+    }
+    wincode::deserialize_exact(bytes)
 }
 
 fn with_slot_0(mut wire: Vec<u8>, signature: [u8; SIGNATURE_BYTES]) -> Vec<u8> {
