@@ -284,7 +284,7 @@ mod tests {
             .collect();
         assert_eq!(pauses, [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
         assert!(health.is_away(now + Duration::from_secs(59)));
-        assert!(!health.is_away(now + Duration::from_secs(60)));
+        assert!(!health.is_away(now + PAUSE_MAX));
         health.answered(Duration::ZERO);
         assert!(!health.is_away(now));
         health.failed(now);
@@ -299,7 +299,7 @@ mod tests {
         assert!(!health.is_proven(now));
         health.proven(now);
         assert!(health.is_proven(now + Duration::from_mins(59)));
-        assert!(!health.is_proven(now + Duration::from_mins(60)));
+        assert!(!health.is_proven(now + PROOF_HOLDS));
         health.failed(now);
         assert!(!health.is_proven(now));
         health.proven(now);

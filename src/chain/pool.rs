@@ -169,7 +169,10 @@ impl Pool {
     /// The endpoint of a view, or any.
     fn main(&self) -> &Endpoint {
         let place = self.only.unwrap_or_default();
-        #[expect(clippy::indexing_slicing, reason = "there is at least one, and a view is of one that there is")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there is at least one, and a view is of one that there is"
+        )]
         &self.shared.endpoints[place]
     }
 
@@ -439,9 +442,7 @@ impl Shared {
         let mut places: Vec<usize> = (0..self.endpoints.len()).collect();
         places.sort_by_cached_key(|place| {
             self.endpoints.get(*place).map(|it| {
-                let is_behind = it
-                    .head()
-                    .is_some_and(|head| best.saturating_sub(head) > self.lag_max);
+                let is_behind = it.head().is_some_and(|head| best.saturating_sub(head) > self.lag_max);
                 let (is_fit, is_current) = (it.is_fit(), *place == current);
                 let away = it.away_until().filter(|_| !is_fit);
                 (!is_fit, away, is_behind, !is_current, Reverse(it.head()), it.latency())
@@ -451,7 +452,11 @@ impl Shared {
     }
 
     fn best_head(&self) -> u64 {
-        self.endpoints.iter().filter_map(|it| it.head()).max().unwrap_or_default()
+        self.endpoints
+            .iter()
+            .filter_map(|it| it.head())
+            .max()
+            .unwrap_or_default()
     }
 
     /// Sees how far every endpoint is that is not passed over; one whose pause is over is tried by this.
@@ -467,12 +472,7 @@ impl Shared {
     }
 }
 
-async fn hand_over(
-    endpoint: &Endpoint,
-    method: &'static str,
-    params: &Value,
-    said: fn(&str) -> Delivery,
-) -> Delivery {
+async fn hand_over(endpoint: &Endpoint, method: &'static str, params: &Value, said: fn(&str) -> Delivery) -> Delivery {
     match endpoint.noted(endpoint.rpc().call("deliver", method, params)).await {
         Ok(_) => Delivery::Accepted,
         Err(RpcError::Node { message, .. }) => said(&message),

@@ -88,12 +88,16 @@ impl<'a> Claim<'a> {
 /// Whether one endpoint's word is not enough where others can be asked: it may not know, or it says that something is
 /// not there, or is otherwise than before, from which something final or wrong could follow.
 pub(super) fn is_doubtful(sighting: &Sighting, watched: &[Watched<'_>]) -> bool {
-    watched.iter().any(|it| match (sighting.payments.get(&it.payment), it.landed) {
-        (Some(Observation::Landed(now)), Some(before)) => now.block.hash != before.block.hash || now.tx != before.tx,
-        (Some(Observation::Landed(_)), None) => false,
-        (Some(Observation::Unseen { .. }), before) => it.seek || before.is_some(),
-        (Some(Observation::CannotLand(_) | Observation::SetBack { .. } | Observation::Stranded) | None, _) => true,
-    })
+    watched
+        .iter()
+        .any(|it| match (sighting.payments.get(&it.payment), it.landed) {
+            (Some(Observation::Landed(now)), Some(before)) => {
+                now.block.hash != before.block.hash || now.tx != before.tx
+            }
+            (Some(Observation::Landed(_)), None) => false,
+            (Some(Observation::Unseen { .. }), before) => it.seek || before.is_some(),
+            (Some(Observation::CannotLand(_) | Observation::SetBack { .. } | Observation::Stranded) | None, _) => true,
+        })
 }
 
 /// What at least `quorum` of these endpoints show alike.

@@ -90,7 +90,11 @@ mod tests {
         for (value, quorum, complaint) in [
             (json!([]), 1, "rpc_url: expected one"),
             (json!(nine), 1, "rpc_url: expected one"),
-            (json!(["http://a/secret", "http://a/secret"]), 2, "rpc_url: expected each"),
+            (
+                json!(["http://a/secret", "http://a/secret"]),
+                2,
+                "rpc_url: expected each",
+            ),
             (json!("http://a/secret"), 0, "quorum: "),
             (json!("http://a/secret"), 2, "quorum: "),
             (json!(["http://a/secret", "http://b"]), 3, "quorum: "),

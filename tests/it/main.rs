@@ -16,6 +16,7 @@ mod chain;
 mod chaos;
 mod clients;
 mod crash;
+mod endpoints;
 mod envelope;
 mod faults;
 mod harness;

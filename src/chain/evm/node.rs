@@ -294,7 +294,12 @@ async fn assumed_final(rpc: &Pool, head: u64) -> Result<ChainPoint, RailFault> {
         .map_err(|e| rpc.refused(OPERATION, e))
 }
 
-fn keep(rpc: &Pool, receipts: &mut HashMap<B256, Receipt>, tx: B256, receipt: Option<Receipt>) -> Result<(), RailFault> {
+fn keep(
+    rpc: &Pool,
+    receipts: &mut HashMap<B256, Receipt>,
+    tx: B256,
+    receipt: Option<Receipt>,
+) -> Result<(), RailFault> {
     if let Some(receipt) = receipt {
         if receipt.transaction_hash != tx {
             return Err(rpc.fault(OPERATION, "the receipt is another transaction's"));

@@ -61,11 +61,7 @@ impl Dialect for Cluster {
 ///
 /// # Errors
 /// What was expected and what was found; without the endpoint's address.
-pub(super) async fn prove(
-    rpc: Pool,
-    listing: &Listing,
-    fee_payers: &[Pubkey],
-) -> Result<(Node, Blockhashes), String> {
+pub(super) async fn prove(rpc: Pool, listing: &Listing, fee_payers: &[Pubkey]) -> Result<(Node, Blockhashes), String> {
     // A node that is behind says so by an error.
     let healthy: Result<String, RpcError> = rpc.call_as(OPERATION, "getHealth", &json!([])).await;
     healthy.map_err(|error| match error {

@@ -73,7 +73,11 @@ fn batch(first: u64, answers: &[Value]) -> (u16, String) {
 fn reader(script: Vec<(u16, String)>, block_time: Duration) -> Reader {
     let mut blockhashes = Blockhashes::default();
     blockhashes.learn(latest(NEWEST), &sysvar(NEWEST)).unwrap();
-    Reader::new(Arc::new(Node::new(Pool::alone(node(script)), true)), blockhashes, block_time)
+    Reader::new(
+        Arc::new(Node::new(Pool::alone(node(script)), true)),
+        blockhashes,
+        block_time,
+    )
 }
 
 const LONG: Duration = Duration::from_mins(10);
