@@ -137,6 +137,11 @@ impl Endpoint {
         !self.rpc.is_resting() && !self.health().is_away(Instant::now())
     }
 
+    /// Whether its last request was answered.
+    pub(super) fn is_answering(&self) -> bool {
+        self.health().faults == 0
+    }
+
     /// Until when it is passed over, if it is.
     pub(super) fn away_until(&self) -> Option<Instant> {
         self.health().away

@@ -3,6 +3,8 @@
 //!
 //! Only reads are asked again, and what is asked in one look goes to one endpoint, so that it is one picture.
 
+mod broadcast;
+
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,16 +14,14 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 
 use super::endpoint::{Dialect, Endpoint, Unproven};
 use super::quorum::{self, Seen};
 use super::rpc::{Call, Rpc, RpcError, TIMEOUT_DEFAULT};
 use super::urls::Urls;
 use crate::domain::network::NetworkId;
-use crate::domain::rail::{Delivery, RailFault, Refusal, Sighting, Watched};
+use crate::domain::rail::{RailFault, Sighting, Watched};
 use crate::task::Tasks;
 
 /// At how many endpoints a read is tried: each may take a whole timeout.
@@ -176,12 +176,11 @@ impl Pool {
         &self.shared.endpoints[place]
     }
 
-    /// A view of each single endpoint, the one that is asked at the moment first.
+    /// A view of each single endpoint whose last request was answered.
     pub(super) fn each(&self) -> Vec<Self> {
-        let current = self.shared.current.load(Ordering::Relaxed);
-        let mut places: Vec<usize> = (0..self.shared.endpoints.len()).collect();
-        places.sort_by_key(|place| *place != current);
-        places.into_iter().map(|place| self.view(place)).collect()
+        let endpoints = self.shared.endpoints.iter().enumerate();
+        let answering = endpoints.filter(|(_, it)| it.is_answering());
+        answering.map(|(place, _)| self.view(place)).collect()
     }
 
     fn view(&self, place: usize) -> Self {
@@ -307,44 +306,6 @@ impl Pool {
         }
     }
 
-    /// Hands signed bytes to every endpoint at once, and gives what the first says that takes them; where none does,
-    /// the most telling of what they say. What the others say is still heard, in the background. `said` reads a node's
-    /// words; `params` are the method's.
-    pub(super) async fn deliver(&self, method: &'static str, params: Value, said: fn(&str) -> Delivery) -> Delivery {
-        let fit: Vec<_> = self.shared.endpoints.iter().filter(|it| it.is_fit()).collect();
-        let takers = if fit.is_empty() {
-            self.shared.endpoints.iter().collect()
-        } else {
-            fit
-        };
-        if let [only] = takers.as_slice() {
-            return hand_over(only, method, &params, said).await;
-        }
-        let (tell, mut told) = mpsc::channel(takers.len());
-        let params = Arc::new(params);
-        for taker in takers {
-            let (taker, tell, params) = (Arc::clone(taker), tell.clone(), Arc::clone(&params));
-            self.shared.tasks.spawn("deliver", async move {
-                let delivery = hand_over(&taker, method, &params, said).await;
-                // Nobody listens any more once one has taken them.
-                drop(tell.send(delivery).await);
-            });
-        }
-        drop(tell);
-        let mut best = Delivery::Unknown("no endpoint was asked".to_owned());
-        let mut best_rank = u8::MAX;
-        while let Some(delivery) = told.recv().await {
-            let rank = rank(&delivery);
-            if rank < best_rank {
-                (best, best_rank) = (delivery, rank);
-            }
-            if best_rank == 0 {
-                break;
-            }
-        }
-        best
-    }
-
     /// What the chain shows of these payments: what enough endpoints show alike. `look` looks at it through one of
     /// them.
     ///
@@ -364,6 +325,11 @@ impl Pool {
         let shared = &self.shared;
         let mut places = shared.places();
         if shared.quorum > 1 {
+            let fit = places.iter().filter(|place| shared.is_fit(**place)).count();
+            if fit >= shared.quorum {
+                // Those that are fit come first.
+                places.truncate(fit);
+            }
             let seen = self.looks(&places, shared.quorum, &look).await?;
             return Ok(self.agreed(&seen, watched));
         }
@@ -373,7 +339,7 @@ impl Pool {
         }
         let mut seen = outcome?;
         let is_doubtful = seen.iter().any(|it| quorum::is_doubtful(&it.sighting, watched));
-        places.retain(|place| shared.endpoints.get(*place).is_some_and(|it| it.is_fit()));
+        places.retain(|place| shared.is_fit(*place));
         if is_doubtful && !places.is_empty() {
             // Whoever cannot be asked has no say.
             seen.extend(self.looks(&places, 1, &look).await.unwrap_or_default());
@@ -451,6 +417,10 @@ impl Shared {
         places
     }
 
+    fn is_fit(&self, place: usize) -> bool {
+        self.endpoints.get(place).is_some_and(|it| it.is_fit())
+    }
+
     fn best_head(&self) -> u64 {
         self.endpoints
             .iter()
@@ -469,28 +439,6 @@ impl Shared {
                 endpoint.show_lag(best.saturating_sub(head));
             }
         }
-    }
-}
-
-async fn hand_over(endpoint: &Endpoint, method: &'static str, params: &Value, said: fn(&str) -> Delivery) -> Delivery {
-    match endpoint.noted(endpoint.rpc().call("deliver", method, params)).await {
-        Ok(_) => Delivery::Accepted,
-        Err(RpcError::Node { message, .. }) => said(&message),
-        Err(RpcError::Fault(fault)) => Delivery::Unknown(fault.cause),
-    }
-}
-
-/// How much what one endpoint says counts when none has taken the bytes, the most first: what says that one of ours is
-/// out, then what can be acted on; that the signer has no money only when nobody knows better.
-const fn rank(delivery: &Delivery) -> u8 {
-    match delivery {
-        Delivery::Accepted | Delivery::Known => 0,
-        Delivery::Refused(Refusal::NotOutbid, _) => 1,
-        Delivery::Refused(Refusal::NonceSpent, _) => 2,
-        Delivery::Refused(Refusal::NonceAhead, _) => 3,
-        Delivery::Unknown(_) => 4,
-        Delivery::Refused(Refusal::Other, _) => 5,
-        Delivery::Refused(Refusal::OutOfFunds, _) => 6,
     }
 }
 

@@ -102,14 +102,11 @@ pub(super) fn is_doubtful(sighting: &Sighting, watched: &[Watched<'_>]) -> bool 
 
 /// What at least `quorum` of these endpoints show alike.
 pub(super) fn agreed(seen: &[Seen], quorum: usize, watched: &[Watched<'_>]) -> Agreed {
-    let mut heads: Vec<u64> = seen.iter().map(|it| it.sighting.head).collect();
-    heads.sort_unstable_by_key(|head| std::cmp::Reverse(*head));
-    // As many as have to agree have come that far.
-    let head = heads.get(quorum.saturating_sub(1)).copied().unwrap_or_default();
+    let head = reached(seen.iter().map(|it| it.sighting.head), quorum);
     let (mut payments, mut disputes, mut dissenters) = (HashMap::new(), Vec::new(), BTreeSet::new());
     for payment in watched.iter().map(|it| it.payment) {
         let shown = Shown::of(payment, seen);
-        let observation = shown.agreed(quorum, head);
+        let observation = shown.agreed(quorum);
         if shown.is_disputed() {
             disputes.push(payment);
             dissenters.extend(shown.against(observation.as_ref()));
@@ -118,7 +115,7 @@ pub(super) fn agreed(seen: &[Seen], quorum: usize, watched: &[Watched<'_>]) -> A
     }
     Agreed {
         sighting: Sighting {
-            head,
+            head: head.unwrap_or_default(),
             payments,
             mined: mined(seen, quorum),
             dead: dead(seen, quorum),
@@ -126,6 +123,13 @@ pub(super) fn agreed(seen: &[Seen], quorum: usize, watched: &[Watched<'_>]) -> A
         disputes,
         dissenters,
     }
+}
+
+/// The most that as many as have to agree have reached; none when there are fewer.
+fn reached<T: Ord + Copy>(said: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
+    let mut said: Vec<T> = said.collect();
+    said.sort_unstable_by_key(|it| std::cmp::Reverse(*it));
+    said.get(quorum.saturating_sub(1)).copied()
 }
 
 /// What the endpoints show of one payment, each with its place. One that would not say is not among them.
@@ -142,7 +146,7 @@ impl<'a> Shown<'a> {
     }
 
     /// What counts of it: the one thing that enough of them show. What is not a landing does not count against one.
-    fn agreed(&self, quorum: usize, head: u64) -> Option<Observation> {
+    fn agreed(&self, quorum: usize) -> Option<Observation> {
         let mut counting: Vec<(Claim<'_>, &Observation)> = Vec::new();
         for (_, observation) in &self.0 {
             let claim = Claim::of(observation);
@@ -161,7 +165,14 @@ impl<'a> Shown<'a> {
         }
         let is_shown = self.0.iter().any(|(_, it)| Claim::of(it) != Claim::Nothing);
         if !is_shown {
-            return (self.0.len() >= quorum).then_some(Observation::Unseen { head });
+            let heads = self.0.iter().filter_map(|(_, it)| match it {
+                Observation::Unseen { head } => Some(*head),
+                Observation::Landed(_)
+                | Observation::CannotLand(_)
+                | Observation::SetBack { .. }
+                | Observation::Stranded => None,
+            });
+            return reached(heads, quorum).map(|head| Observation::Unseen { head });
         }
         counting.retain(|(claim, _)| *claim != Claim::Nothing);
         match counting.as_slice() {
@@ -215,12 +226,18 @@ impl<'a> Shown<'a> {
     }
 }
 
+/// Those that enough show in the same block. Of what they say that one cost counts as much as enough of them say, or
+/// more: endpoints differ in which fees they name.
 fn mined(seen: &[Seen], quorum: usize) -> Vec<Mined> {
     let mut mined: Vec<Mined> = Vec::new();
     for one in seen.iter().flat_map(|it| &it.sighting.mined) {
-        let alike = seen.iter().filter(|it| it.sighting.mined.contains(one)).count();
-        if alike >= quorum && !mined.iter().any(|it| it.tx == one.tx) {
-            mined.push(one.clone());
+        let all = seen.iter().flat_map(|it| &it.sighting.mined);
+        let alike = all.filter(|it| it.tx == one.tx && it.block.hash == one.block.hash);
+        let cost = reached(alike.map(|it| it.cost), quorum);
+        if let Some(cost) = cost
+            && !mined.iter().any(|it| it.tx == one.tx)
+        {
+            mined.push(Mined { cost, ..one.clone() });
         }
     }
     mined

@@ -120,7 +120,7 @@ fn two_that_must_agree_do_or_nothing_follows() {
         (used_otherwise(), used_otherwise(), Some(used_otherwise()), false),
         (set_back(), set_back(), Some(set_back()), false),
         (set_back(), unseen(HEAD), None, false),
-        (unseen(HEAD), unseen(89), Some(unseen(HEAD)), false),
+        (unseen(HEAD), unseen(89), Some(unseen(89)), false),
     ] {
         for shown in [[&one, &other], [&other, &one]] {
             let shown = shown.map(|it| Some(it.clone()));
@@ -185,7 +185,11 @@ fn mined_and_dead_transactions_need_as_many() {
         let Sighting { head, mined, dead, .. } = agreed(seen, 2, &[]).sighting;
         (head, mined, dead)
     };
-    let same = [seen(0, 7, Some(&a), &["old"]), seen(1, 9, Some(&a), &["old"])];
+    let dearer = Mined {
+        cost: Amount::from_units(5),
+        ..a.clone()
+    };
+    let same = [seen(0, 7, Some(&a), &["old"]), seen(1, 9, Some(&dearer), &["old"])];
     assert_eq!(agree(&same), (7, vec![a.clone()], vec![TxId("old".into())]));
     let other = [seen(0, 7, Some(&a), &["old"]), seen(1, 9, Some(&b), &["tx"])];
     assert_eq!(agree(&other), (7, Vec::new(), Vec::new()));
@@ -221,5 +225,13 @@ fn one_endpoints_word_is_doubted_only_where_something_final_or_wrong_could_follo
             is_doubted,
             "{shown:?} {before:?} {seek}"
         );
+    }
+}
+
+#[test]
+fn nothing_is_there_as_of_the_block_that_enough_have_come_to() {
+    let shown = [Some(unseen(70)), Some(unseen(90)), Some(unseen(80))];
+    for (quorum, head) in [(1, 90), (2, 80), (3, 70)] {
+        assert_eq!(judged(quorum, &shown).0, Some(unseen(head)));
     }
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::chain::rpc::tests::node;
+use crate::domain::rail::{Delivery, Refusal};
 
 /// Any chain is the right one.
 #[derive(Debug)]
