@@ -36,6 +36,21 @@ enum Command {
         #[command(flatten)]
         config: ConfigPath,
     },
+    /// Hold the records against the chains and print what disagrees; exits with 1 when something does, with 2 when it
+    /// could not be told.
+    Audit {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(flatten)]
+        audit: command::audit::AuditArgs,
+    },
+    /// List the signers' lanes as CSV, or let a closed one be signed in again.
+    Lanes {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(flatten)]
+        lanes: command::lanes::LanesArgs,
+    },
     /// Print recorded payments as CSV, oldest first.
     Report {
         #[command(flatten)]
@@ -54,27 +69,40 @@ struct ConfigPath {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let failure = if matches!(cli.command, Command::Audit { .. }) {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    };
     match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("facilitator: {}", chain(&*error));
-            ExitCode::FAILURE
+            failure
         }
     }
 }
 
-fn run(command: Command) -> Result<(), Box<dyn Error>> {
+fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
         Command::Serve { config, no_migrate } => {
-            runtime.block_on(command::serve::serve(Config::load(&config.config)?, !no_migrate))
+            runtime.block_on(command::serve::serve(Config::load(&config.config)?, !no_migrate))?;
         }
-        Command::Migrate { config } => runtime.block_on(command::serve::migrate(Config::load(&config.config)?)),
-        Command::Check { config } => runtime.block_on(command::serve::check(Config::load(&config.config)?)),
+        Command::Migrate { config } => runtime.block_on(command::serve::migrate(Config::load(&config.config)?))?,
+        Command::Check { config } => runtime.block_on(command::serve::check(Config::load(&config.config)?))?,
+        Command::Audit { config, audit } => {
+            let found = runtime.block_on(command::audit::audit(Config::load(&config.config)?, audit))?;
+            return Ok(ExitCode::from(u8::from(found > 0)));
+        }
+        Command::Lanes { config, lanes } => {
+            runtime.block_on(command::lanes::lanes(Config::load(&config.config)?, lanes))?;
+        }
         Command::Report { config, filter } => {
-            runtime.block_on(command::report::report(Config::load(&config.config)?, filter))
+            runtime.block_on(command::report::report(Config::load(&config.config)?, filter))?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The error and everything beneath it, on one line.

@@ -3,12 +3,24 @@
 //! Work that must survive a caller who hangs up runs here, and nothing runs here that cannot be told to stop.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+
+/// One step of a task that must outlive its steps. None when it panicked: a bug of ours, told and counted.
+pub async fn guarded<T>(step: impl Future<Output = T>) -> Option<T> {
+    let done = AssertUnwindSafe(step).catch_unwind().await;
+    if done.is_err() {
+        metrics::counter!("facilitator_panics_total").increment(1);
+        tracing::error!("a step panicked; the task goes on with the next");
+    }
+    done.ok()
+}
 
 /// A group of tasks with one stop signal.
 #[derive(Debug, Clone, Default)]

@@ -9,18 +9,19 @@ mod lanes;
 mod listen;
 mod slots;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
-use self::inner::{Inner, Open, is_over};
+use self::inner::{Inner, Open, Standing, TRIES_MAX, is_over};
 pub use self::listen::{Claim, Granted, Subscription};
 use self::slots::Slots;
 pub use self::slots::{Due, Place, Stuck, Waiting};
 use crate::app::settle::Encode;
 use crate::domain::id::PaymentId;
+use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, Outbid, Pace, Replacement, SignedTx, TxId};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Settlement, State};
@@ -60,6 +61,8 @@ pub struct CargoItem {
     pub record: Arc<Record>,
     /// When the chain was last asked about it; never, after a restart.
     pub facts_at: Option<Timestamp>,
+    /// An earlier try to sign for it may have failed.
+    pub is_suspect: bool,
 }
 
 /// A payment to look for on the chain.
@@ -91,16 +94,19 @@ impl Board {
     #[must_use]
     pub fn new() -> Self {
         let inner = Inner {
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             queue: VecDeque::new(),
             in_queue: HashSet::new(),
             slots: Slots::default(),
-            listeners: HashMap::new(),
+            listeners: BTreeMap::new(),
             claims: HashMap::new(),
             claims_made: 0,
             is_doubtful: false,
             head: 0,
             unfunded: HashSet::new(),
+            held: BTreeMap::new(),
+            elsewhere: HashSet::new(),
+            has_company: false,
         };
         Self {
             inner: Mutex::new(inner),
@@ -117,7 +123,9 @@ impl Board {
     pub fn admit(&self, record: Record, facts_at: Timestamp) {
         let mut inner = self.lock();
         let id = record.id;
-        inner.open.insert(id, Open::new(record, Some(facts_at)));
+        // Seen already by whoever looks for what other processes reserve.
+        let open = inner.open.entry(id).or_insert_with(|| Open::new(record, None));
+        open.facts_at = Some(facts_at);
         inner.enqueue(id);
         drop(inner);
         self.queued.notify_waiters();
@@ -146,9 +154,9 @@ impl Board {
         }
     }
 
-    /// The payments for the lane to sign next. Waits while there are none, or the lane is full; gathers a little
-    /// longer the more the lane has in flight.
-    pub async fn next_cargo(&self, lane: &LaneId, pace: &Pace) -> Cargo {
+    /// The payments for the lane to sign next, and the right to. Waits while there are none, while the lane is full or
+    /// another process's; gathers a little longer the more the lane has in flight.
+    pub async fn next_cargo(&self, lane: &LaneId, pace: &Pace) -> (Lease, Cargo) {
         loop {
             // Listens before it looks, so that nothing queued in between is missed.
             let queued = self.queued.notified();
@@ -168,10 +176,40 @@ impl Board {
                 let flights = u32::try_from(in_flight).unwrap_or(u32::MAX);
                 tokio::time::sleep(pace.gather.saturating_mul(flights)).await;
             }
-            if let Some(cargo) = self.lock().take(lane, pace.batch_max) {
-                return cargo;
+            let mut inner = self.lock();
+            // The lane may have been lost meanwhile.
+            if inner.is_paused(lane) {
+                continue;
+            }
+            if let (Some(lease), Some(cargo)) = (inner.lease(lane), inner.take(lane, pace.batch_max)) {
+                return (lease, cargo);
             }
         }
+    }
+
+    /// It was tried to sign for these payments, and that failed for a reason of their own: each is tried again by
+    /// itself, so many times at most.
+    pub fn isolate(&self, payments: &[PaymentId]) {
+        let mut inner = self.lock();
+        for id in payments {
+            if let Some(open) = inner.open.get_mut(id) {
+                open.standing = Standing::Isolated;
+            }
+        }
+    }
+
+    /// How often it was tried to sign for these payments, now that it is on record. Names those that have had all the
+    /// tries they may have.
+    #[must_use]
+    pub fn tried(&self, tries: &[(PaymentId, u64)]) -> Vec<PaymentId> {
+        let mut inner = self.lock();
+        for (id, count) in tries {
+            if let Some(open) = inner.open.get_mut(id) {
+                Arc::make_mut(&mut open.record).tries = *count;
+            }
+        }
+        let exhausted = tries.iter().filter(|(_, count)| *count > TRIES_MAX);
+        exhausted.map(|(id, _)| *id).collect()
     }
 
     /// Payments were signed into a transaction and that is on record.
@@ -266,30 +304,17 @@ impl Board {
     /// that were `unspent` here before the records were read and are not among them any more are forgotten.
     pub fn reconcile(&self, records: Vec<Record>, carriers: Vec<Carrier>, unspent: &HashSet<Place>) {
         let mut inner = self.lock();
-        for record in records {
-            let id = record.id;
-            match inner.open.get_mut(&id) {
-                Some(open) if open.record.version >= record.version => {}
-                Some(open) => {
-                    open.record = Arc::new(record);
-                    inner.publish(id);
-                }
-                None => {
-                    inner.open.insert(id, Open::new(record, None));
-                }
-            }
-            if inner
-                .open
-                .get(&id)
-                .is_some_and(|open| open.record.settlement == Settlement::Reserved)
-            {
-                inner.enqueue(id);
-            }
-        }
+        inner.learn(records, true);
         inner.slots.take_over(carriers, unspent);
         drop(inner);
         self.queued.notify_waiters();
         self.stirred.notify_one();
+    }
+
+    /// Takes over what another process has put on record of these payments.
+    pub fn learn(&self, records: Vec<Record>) {
+        self.lock().learn(records, false);
+        self.queued.notify_waiters();
     }
 
     /// Takes over transactions that are on record and not known here.

@@ -14,11 +14,13 @@ use crate::app::board::{Cargo, CargoItem};
 use crate::app::{App, Track, deliver};
 use crate::domain::authorization::Authorization;
 use crate::domain::id::PaymentId;
+use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, Quote, RailFault, SignedTx};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Event, Setback, Settlement, apply};
 use crate::domain::verdict::{check_window, judge_facts};
 use crate::store::{Advance, IntendFault};
+use crate::task::guarded;
 
 /// The pause after a dependency failed, before the lane tries again.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
@@ -26,77 +28,60 @@ const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
 /// How many block times the chain's word about a payment is good for; after that it is asked again before we sign.
 const FACTS_GOOD_FOR_BLOCKS: u32 = 2;
 
-/// Works for one lane until told to stop. Ends between two steps, never within one.
+/// Works for one lane whenever this process drives it, until told to stop. Ends between two steps, never within one.
 pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &CancellationToken) {
-    if prepare(app, track, lane, stop).await.is_none() {
-        return;
-    }
     loop {
-        let cargo = tokio::select! {
+        let (lease, cargo) = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
-            cargo = track.board.next_cargo(lane, track.rail.pace()) => cargo,
+            next = track.board.next_cargo(lane, track.rail.pace()) => next,
         };
         let ids: Vec<PaymentId> = cargo.items.iter().map(|item| item.record.id).collect();
         let is_retry = cargo.is_retry;
-        if let Err(fault) = carry(app, track, lane, cargo).await {
-            tracing::warn!(lane = %lane, payments = ids.len(), error = %fault, "lane paused");
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
+        let carried = guarded(carry(app, track, &lease, cargo)).await;
+        let halt = match carried {
+            Some(Ok(())) => {
+                track.board.release(&ids);
+                continue;
             }
-            track.board.release(&ids);
-            for id in ids {
-                track.board.enqueue(id, is_retry);
-            }
-        } else {
-            track.board.release(&ids);
-        }
-    }
-}
-
-/// Makes sure that the lane is on record, starting at the chain's nonce when it is new. None when it must not be
-/// used, or when told to stop.
-async fn prepare(app: &App, track: &Track, lane: &LaneId, stop: &CancellationToken) -> Option<()> {
-    loop {
-        match nonces(app, track, lane).await {
-            Ok((ours, Some(chains))) if ours < chains => {
-                let message = "lane closed: the chain has seen transactions of this signer that are not on record, so \
-                    somebody else signs with its key or the database was restored from an old copy";
-                tracing::error!(lane = %lane, lane.next_nonce = ours, chain.next_nonce = chains, message);
-                return None;
-            }
-            Ok((ours, _)) => {
-                tracing::info!(lane = %lane, lane.next_nonce = ours, "lane ready");
-                return Some(());
-            }
-            Err(fault) => tracing::warn!(lane = %lane, error = %fault, "lane not ready"),
+            Some(Err(halt)) => halt,
+            None => Halt::Poison("a panic".to_owned()),
+        };
+        tracing::warn!(lane = %lane, payments = ids.len(), error = %halt, "lane paused");
+        if matches!(halt, Halt::Poison(_)) {
+            track.board.isolate(&ids);
         }
         tokio::select! {
-            () = stop.cancelled() => return None,
+            biased;
+            () = stop.cancelled() => return,
             () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
+        }
+        track.board.release(&ids);
+        for id in ids {
+            track.board.enqueue(id, is_retry);
         }
     }
 }
 
-/// The lane's next nonce on record and, where the chain counts nonces, on the chain.
-async fn nonces(app: &App, track: &Track, lane: &LaneId) -> Result<(u64, Option<u64>), String> {
-    let chains = track.rail.lane_nonce(lane).await.map_err(|fault| fault.to_string())?;
-    let ours = app
-        .store
-        .lane_prepare(lane, chains.unwrap_or_default())
-        .await
-        .map_err(|fault| fault.to_string())?;
-    Ok((ours, chains))
+/// Why a cargo was not carried.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    /// What we depend on could not be asked: it is tried again for as long as it takes.
+    #[error(transparent)]
+    Fault(#[from] RailFault),
+    /// Something about the payments themselves: each is tried again by itself, and not for ever.
+    #[error("cannot be signed for: {0}")]
+    Poison(String),
 }
 
 /// Takes one cargo from the queue to the chain.
-async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<(), RailFault> {
-    let is_retry = cargo.is_retry;
+async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<(), Halt> {
+    let (lane, is_retry) = (&lease.lane, cargo.is_retry);
     let asked = join_all(cargo.items.iter().map(|item| still_wanted(app, track, item))).await;
     let mut wanted = Vec::with_capacity(cargo.items.len());
     for (item, answer) in cargo.items.into_iter().zip(asked) {
         match answer {
-            Wanted::Yes => wanted.push(item.record),
+            Wanted::Yes => wanted.push(item),
             Wanted::Later => {}
             Wanted::No(rejection) => give_up(app, track, &item, &rejection).await,
         }
@@ -105,16 +90,18 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
         return Ok(());
     }
     let quote = affordable(lane, track.rail.quote().await?)?;
-    let ids: Vec<PaymentId> = wanted.iter().map(|record| record.id).collect();
+    let barred = count_tries(app, track, lane, &wanted).await?;
+    wanted.retain(|item| !barred.contains(&item.record.id));
+    let ids: Vec<PaymentId> = wanted.iter().map(|item| item.record.id).collect();
     let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, RailFault> {
         let aboard: Vec<&Authorization> = wanted
             .iter()
-            .filter(|it| claimed.contains(&it.id))
-            .map(|it| &it.authorization)
+            .filter(|it| claimed.contains(&it.record.id))
+            .map(|it| &it.record.authorization)
             .collect();
         track.rail.sign(lane, nonce, &aboard, &quote)
     };
-    match app.store.lane_intend(lane, &ids, is_retry, sign).await {
+    match app.store.lane_intend(lease, &ids, is_retry, &sign).await {
         // Somebody else moved them: the record tells.
         Ok(intents) if intents.is_empty() => {
             track.board.doubt();
@@ -130,17 +117,48 @@ async fn carry(app: &App, track: &Track, lane: &LaneId, cargo: Cargo) -> Result<
             join_all(deliveries).await;
             Ok(())
         }
-        Err(IntendFault::Sign(fault)) => Err(fault),
+        Err(IntendFault::Sign(fault)) => Err(Halt::Poison(fault.to_string())),
+        Err(IntendFault::Lost) => {
+            track.board.lost(lane);
+            Err(unrecorded(lane, "the lane is another process's, or closed").into())
+        }
         // They may have moved.
         Err(IntendFault::Store(fault)) => {
             track.board.doubt();
-            Err(RailFault {
-                operation: "intend",
-                network: lane.network.clone(),
-                cause: fault.to_string(),
-            })
+            Err(unrecorded(lane, &fault.to_string()).into())
         }
     }
+}
+
+fn unrecorded(lane: &LaneId, cause: &str) -> RailFault {
+    RailFault {
+        operation: "intend",
+        network: lane.network.clone(),
+        cause: cause.to_owned(),
+    }
+}
+
+/// Counts, before it is made, another try for those whose last may have failed. Names those that have had all of theirs:
+/// they are signed for no more, and end when their window does.
+async fn count_tries(
+    app: &App,
+    track: &Track,
+    lane: &LaneId,
+    wanted: &[CargoItem],
+) -> Result<Vec<PaymentId>, RailFault> {
+    let suspects = wanted.iter().filter(|item| item.is_suspect).map(|item| item.record.id);
+    let suspects: Vec<PaymentId> = suspects.collect();
+    if suspects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tries = app.store.settlements_try(&suspects).await;
+    let tries = tries.map_err(|fault| unrecorded(lane, &fault.to_string()))?;
+    let barred = track.board.tried(&tries);
+    for id in &barred {
+        metrics::counter!("facilitator_payments_quarantined_total", "network" => lane.network.to_string()).increment(1);
+        tracing::error!(payment.id = %id, "payment quarantined: it could not be signed for, again and again");
+    }
+    Ok(barred)
 }
 
 /// The quote, unless nothing signed for it could be mined now.
@@ -212,8 +230,8 @@ async fn give_up(app: &App, track: &Track, item: &CargoItem, rejection: &Rejecti
         event,
         next: next.clone(),
     };
-    match app.store.settlements_advance(&[advance]).await {
-        Ok(moved) if moved.contains(&record.id) => {
+    match app.store.settlements_advance_granting(&[advance], &[]).await {
+        Ok(done) if done.moved.contains(&record.id) => {
             tracing::info!(payment.id = %record.id, reason = %rejection, "payment given up");
             match next {
                 Settlement::Withdrawn => track.board.withdrawn(record.id, rejection),

@@ -4,12 +4,15 @@
 //! [`verify`], [`settle`] and [`records`]; [`drive`] and [`watch`] run in the background and own every effect on a
 //! chain, because a handler's future is dropped when its client goes away.
 
+pub mod audit;
 pub mod board;
 pub mod deliver;
 pub mod drive;
 pub mod outbid;
 pub mod records;
 pub mod settle;
+pub mod share;
+pub mod tenure;
 pub mod verify;
 pub mod watch;
 
@@ -20,12 +23,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::app::board::Board;
+use crate::domain::lease::ProcessId;
 use crate::domain::network::{NetworkId, RailId};
 use crate::domain::rail::{Rail, RailFault};
 use crate::domain::rejection::{Malformed, Rejection};
 use crate::domain::settlement::State;
 use crate::domain::time::{Clock, Timestamp};
-use crate::store::{Store, StoreFault};
+use crate::store::{Records, StoreFault};
 use crate::task::Tasks;
 
 /// How the use cases behave.
@@ -45,11 +49,12 @@ impl Default for Settings {
 
 /// The facilitator: its rails, its records and its clock.
 pub struct App {
-    store: Store,
+    store: Arc<dyn Records>,
     rails: BTreeMap<RailId, Track>,
     clock: Arc<dyn Clock>,
     settings: Settings,
     tasks: Tasks,
+    process: ProcessId,
 }
 
 /// A rail with what is under way on it.
@@ -82,7 +87,7 @@ impl App {
     /// A facilitator over these rails. Its background work runs in `tasks`; nothing runs until [`App::start`].
     #[must_use]
     pub fn new(
-        store: Store,
+        store: Arc<dyn Records>,
         rails: Vec<Arc<dyn Rail>>,
         clock: Arc<dyn Clock>,
         settings: Settings,
@@ -106,6 +111,7 @@ impl App {
             clock,
             settings,
             tasks,
+            process: ProcessId::mint(),
         }
     }
 
@@ -124,10 +130,13 @@ impl App {
             }
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
-                .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
+                .spawn("tenure", async move { tenure::run(&app, &kept, &stop).await });
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
-                .spawn("adopt", async move { watch::adopt(&app, &kept, &stop).await });
+                .spawn("share", async move { share::run(&app, &kept, &stop).await });
+            let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
+            self.tasks
+                .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
         }
         Ok(())
     }

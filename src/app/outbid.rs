@@ -4,7 +4,9 @@
 //! A nonce holds up all that come after it, so the lowest is what matters. Whatever is replaced stays watched: which
 //! transaction of a slot is mined is the chain's to say.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::app::board::Stuck;
 use crate::app::{App, Track, deliver};
@@ -82,7 +84,10 @@ async fn replace(app: &App, track: &Track, stuck: &Stuck, quote: &Quote) -> bool
     let Some(with) = bid else {
         return tell(track, stuck);
     };
-    match app.store.lane_replace(lane, nonce, &stuck.slot.tx, &with).await {
+    let Some(lease) = track.board.lease(lane) else {
+        return true;
+    };
+    match app.store.lane_replace(&lease, nonce, &stuck.slot.tx, &with).await {
         Ok(Replaced::Done(payments)) => {
             track.board.replaced(&stuck.slot, &with, &payments);
             log(stuck, &with);
@@ -91,6 +96,10 @@ async fn replace(app: &App, track: &Track, stuck: &Stuck, quote: &Quote) -> bool
         }
         Ok(Replaced::Moved) => {
             track.board.doubt();
+            true
+        }
+        Ok(Replaced::Lost) => {
+            track.board.lost(lane);
             true
         }
         Ok(Replaced::Exhausted) => tell(track, stuck),

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use crate::app::board::{Granted, News, Subscription};
 use crate::app::{App, Track, Trouble, verify};
 use crate::domain::authorization::Authorization;
-use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
 use crate::domain::rejection::Rejection;
 use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
@@ -62,7 +61,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Err(rejection) => return fresh(Outcome::Refused { payer, rejection }),
     };
     let new = NewPayment {
-        id: PaymentId::mint(),
+        id: app.clock.mint(),
         verified,
         digest: ask.digest,
     };

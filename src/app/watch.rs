@@ -1,7 +1,7 @@
 //! Eyes on the chain: looks for every open settlement, asks the state machine what follows, and puts that on record.
 //! Also has bytes sent again that the chain has not taken, and replaced where that does not help.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::rail::{Observation, Pace, Sighting, TxId, Watched};
 use crate::domain::settlement::{Event, Settlement, State, Step, apply, next_step};
 use crate::store::{Advance, Record, StoreFault};
-
-/// How often the records are searched for unsettled payments that another process left behind.
-const ADOPT_EVERY: Duration = Duration::from_secs(5);
-
-/// Every how many of those searches payments that only wait for finality are looked for too.
-const ADOPT_ALL_EVERY: u32 = 6;
+use crate::task::guarded;
 
 /// The first pause after a transaction was sent: chains that mine at once are seen at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -32,38 +27,26 @@ pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
     loop {
         let pause = rhythm.pause(track);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = track.board.stirred() => rhythm.quicken(),
             () = track.rail.hint() => rhythm.quicken(),
             () = pause => {}
         }
-        if let Err(fault) = look(app, track).await {
-            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look at the chain");
-            rhythm.slow_down();
+        match guarded(look(app, track)).await {
+            Some(Ok(())) => {}
+            Some(Err(fault)) => {
+                tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look at the chain");
+                rhythm.slow_down();
+            }
+            None => rhythm.slow_down(),
         }
-        outbidding.pass(app, track).await;
-        deliver::again(track).await;
-        track.board.sweep();
-    }
-}
-
-/// Takes over, until told to stop, what other processes on the same records leave behind when they end.
-pub async fn adopt(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
-    let mut round: u32 = 0;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(ADOPT_EVERY) => {}
-        }
-        round = round.wrapping_add(1);
-        let states: &[State] = if round.is_multiple_of(ADOPT_ALL_EVERY) {
-            &State::OPEN
-        } else {
-            &State::UNSETTLED
-        };
-        if let Err(fault) = app.reconcile(track, states).await {
-            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not look for what others left");
-        }
+        guarded(async {
+            outbidding.pass(app, track).await;
+            deliver::again(track).await;
+            track.board.sweep();
+        })
+        .await;
     }
 }
 
@@ -210,7 +193,7 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
     for it in waiting.into_iter().filter(|it| done.granted.contains(&it.payment)) {
         it.claim.grant(it.settled, it.answer);
     }
-    let mut next: HashMap<PaymentId, &Advance<'_>> = advances.iter().map(|it| (it.record.id, it)).collect();
+    let mut next: BTreeMap<PaymentId, &Advance<'_>> = advances.iter().map(|it| (it.record.id, it)).collect();
     for id in done.moved {
         if let Some(advance) = next.remove(&id) {
             log(advance);

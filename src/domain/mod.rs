@@ -8,6 +8,7 @@ pub mod amount;
 pub mod authorization;
 pub mod flaw;
 pub mod id;
+pub mod lease;
 pub mod network;
 pub mod outcome;
 pub mod posting;

@@ -68,6 +68,24 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked.
     async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault>;
 
+    /// The lane's next nonce as the newest finalized block has it: those below are spent for good. None where the chain
+    /// counts no nonces or does not say what is final.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn lane_spent(&self, lane: &LaneId) -> Result<Option<u64>, RailFault>;
+
+    /// Transactions that the lane's signer has paid for and that are not known, where the chain lists them by signer; none
+    /// where it counts nonces instead. For an audit: it reads the signer's whole history.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn lane_strangers(
+        &self,
+        lane: &LaneId,
+        is_known: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
+    ) -> Result<Vec<TxId>, RailFault>;
+
     /// Signed transactions that carry these payments, in their order: the first carries the first of them, with
     /// `nonce`, the next what follows, with the next nonce, until none is left. Pure: the bytes go nowhere.
     ///

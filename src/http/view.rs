@@ -245,6 +245,7 @@ mod tests {
             txs: vec![TxId(TX.to_owned())],
             since_height: 1,
             must_go_alone: false,
+            tries: 0,
             granted_at: None,
             answer: None,
             created_at: time(1_795_255_200),

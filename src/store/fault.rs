@@ -62,8 +62,8 @@ pub enum SchemaMismatch {
     /// A migration that this program needs was not applied.
     #[error("migration {0} is missing, run `facilitator migrate`")]
     Behind(i64),
-    /// A migration was applied that this program does not know: it is older than the database.
-    #[error("migration {0} is not known to this program, which is older than the database")]
+    /// A migration was applied that this program does not know, and what it needs has been taken away since.
+    #[error("migration {0} is not known to this program, which is older than the database allows")]
     Ahead(i64),
     /// A migration was applied in another wording.
     #[error("migration {0} was applied in another wording")]
@@ -107,7 +107,9 @@ impl Cause {
         self.constraint.as_deref()
     }
 
-    pub(super) const fn named(what: &'static str) -> Self {
+    /// A cause in these words, which hold no value, address or statement.
+    #[must_use]
+    pub const fn named(what: &'static str) -> Self {
         Self {
             what,
             sqlstate: None,

@@ -6,9 +6,11 @@
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
+use super::events::{Seal, Told};
 use super::rows::{OutOfPlace, signed, unsigned};
-use super::{Store, StoreFault, commit, events};
+use super::{Store, StoreFault, commit};
 use crate::domain::id::PaymentId;
+use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, RailFault, SignedTx};
 use crate::domain::settlement::{Event, State};
 
@@ -16,8 +18,11 @@ statements! {
     PREPARE = "insert into lanes (network, signer, first_nonce, next_nonce, created_at) values ($1, $2, $3, $3, now())
         on conflict (network, signer) do update set next_nonce = lanes.next_nonce
         returning next_nonce";
-    HOLD = "select next_nonce from lanes where network = $1 and signer = $2 for update";
-    CLAIM = "select s.payment_id from settlements s join payments p on p.id = s.payment_id
+    HOLD = "select next_nonce, quarantined_at is not null from lanes
+        where network = $1 and signer = $2 and lease_holder = $3 and fence = $4 and lease_until > now() for update";
+    CLAIM = "select s.payment_id, s.version, (select e.seal from events e
+                where e.payment_id = s.payment_id and e.version = s.version) as seal
+            from settlements s join payments p on p.id = s.payment_id
         where s.payment_id = any($1::uuid[]) and s.state = $2 and p.network = $3
         order by s.payment_id for update of s";
     SEATS_FREE = "update settlement_attempts a set closed_at = now() from slots o
@@ -33,8 +38,9 @@ statements! {
             insert into chain_transactions (tx, network, signer, nonce, raw, cost_max, status, created_at)
             select c.tx, $1, $2, c.nonce, c.raw, c.cost_max::numeric, 'signed', now() from carriers c
         ), cargo as (
-            select p.payment_id, p.body, p.nonce, p.seat, c.tx
-            from unnest($7::uuid[], $8::text[], $9::bigint[], $10::bigint[]) as p(payment_id, body, nonce, seat)
+            select p.payment_id, p.body, p.nonce, p.seat, p.seal, c.tx
+            from unnest($7::uuid[], $8::text[], $9::bigint[], $10::bigint[], $12::bytea[])
+                as p(payment_id, body, nonce, seat, seal)
                 join carriers c on c.nonce = p.nonce
         ), seats as (
             insert into settlement_attempts (payment_id, attempt, network, signer, nonce, seat, created_at)
@@ -46,10 +52,10 @@ statements! {
             update settlements s set state = 'in_flight', version = s.version + 1, tx = c.tx, setback = null,
                 setback_tx = null
             from cargo c where s.payment_id = c.payment_id
-            returning s.payment_id, s.version, c.body
+            returning s.payment_id, s.version, c.body, c.seal
         ), told as (
-            insert into events (payment_id, version, kind, body, created_at)
-            select m.payment_id, m.version, $11::text, m.body::jsonb, now() from moved m
+            insert into events (payment_id, version, kind, body, seal, created_at)
+            select m.payment_id, m.version, $11::text, m.body::jsonb, m.seal, now() from moved m
         )
         update lanes set next_nonce = next_nonce + (select count(*) from carriers)
         where network = $1 and signer = $2 and next_nonce = $3";
@@ -76,6 +82,9 @@ pub enum IntendFault {
     /// The signer's fault; nothing was recorded and the nonce is still free.
     #[error(transparent)]
     Sign(RailFault),
+    /// The lane is somebody else's by now, or nothing new may be signed in it. Nothing was recorded.
+    #[error("the lane may not be signed in any more")]
+    Lost,
 }
 
 impl Store {
@@ -109,11 +118,12 @@ impl Store {
     /// them in that order. It runs while the lane is held: it must be quick and must not touch the network.
     ///
     /// # Errors
-    /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded. After [`StoreFault::OutcomeUnknown`] the
-    /// intent may be on record, and its bytes must not leave until the payments were read again.
+    /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded, as after [`IntendFault::Lost`]. After
+    /// [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not leave until the payments were
+    /// read again.
     pub async fn lane_intend<F>(
         &self,
-        lane: &LaneId,
+        lease: &Lease,
         payments: &[PaymentId],
         alone_retry: bool,
         sign: F,
@@ -122,16 +132,20 @@ impl Store {
         F: FnOnce(u64, &[PaymentId]) -> Result<Vec<SignedTx>, RailFault> + Send,
     {
         let operation = "lane_intend";
+        let lane = &lease.lane;
         let mut transaction = self.begin(operation).await?;
-        let stored_nonce = hold(&mut transaction, operation, lane).await?;
-        let claimed = claim(&mut transaction, operation, lane, payments, alone_retry).await?;
+        let Some((stored_nonce, false)) = hold(&mut transaction, operation, lease).await? else {
+            return Err(IntendFault::Lost);
+        };
+        let rows = claim(&mut transaction, operation, lane, payments, alone_retry).await?;
+        let claimed: Vec<PaymentId> = rows.iter().map(|it| PaymentId::from_uuid(it.payment_id)).collect();
         if claimed.is_empty() {
             return Ok(Vec::new());
         }
         let nonce = unsigned("next_nonce", stored_nonce).map_err(OutOfPlace::during(operation))?;
         let txs = sign(nonce, &claimed).map_err(IntendFault::Sign)?;
         let intents = seated(nonce, txs, &claimed).map_err(OutOfPlace::during(operation))?;
-        intend(&mut transaction, operation, lane, stored_nonce, &intents).await?;
+        intend(&mut transaction, operation, lane, stored_nonce, &intents, &rows).await?;
         commit(transaction, operation).await?;
         Ok(intents)
     }
@@ -152,20 +166,28 @@ impl Store {
     }
 }
 
-/// Locks the lane until the transaction ends; its next nonce.
+/// Locks the lane until the transaction ends: its next nonce, and whether it is quarantined. None when the lease is over.
 pub(super) async fn hold(
     connection: &mut PgConnection,
     operation: &'static str,
-    lane: &LaneId,
-) -> Result<i64, StoreFault> {
-    let next: Option<i64> = sqlx::query_scalar(HOLD)
-        .bind(lane.network.as_str())
-        .bind(&lane.signer)
+    lease: &Lease,
+) -> Result<Option<(i64, bool)>, StoreFault> {
+    sqlx::query_as(HOLD)
+        .bind(lease.lane.network.as_str())
+        .bind(&lease.lane.signer)
+        .bind(lease.holder.0)
+        .bind(signed("fence", lease.fence).map_err(OutOfPlace::during(operation))?)
         .fetch_optional(connection)
         .await
-        .map_err(StoreFault::reading(operation))?;
-    let what = "a lane that was never prepared";
-    next.ok_or(StoreFault::Corrupt { operation, what })
+        .map_err(StoreFault::reading(operation))
+}
+
+/// A payment that is locked for signing, as it was before.
+#[derive(sqlx::FromRow)]
+pub(super) struct Claimed {
+    pub(super) payment_id: Uuid,
+    pub(super) version: i64,
+    pub(super) seal: Seal,
 }
 
 /// Locks those of the payments that may be signed for now, and names them in the order given, each once.
@@ -175,30 +197,26 @@ async fn claim(
     lane: &LaneId,
     payments: &[PaymentId],
     alone_retry: bool,
-) -> Result<Vec<PaymentId>, StoreFault> {
+) -> Result<Vec<Claimed>, StoreFault> {
     let state = if alone_retry { State::InFlight } else { State::Reserved };
     let asked: Vec<Uuid> = payments.iter().map(PaymentId::as_uuid).collect();
-    let mut claimable: Vec<Uuid> = sqlx::query_scalar(CLAIM)
-        .bind(asked)
+    let mut claimed: Vec<Claimed> = sqlx::query_as(CLAIM)
+        .bind(&asked)
         .bind(state.as_str())
         .bind(lane.network.as_str())
         .fetch_all(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;
-    if alone_retry && !claimable.is_empty() {
+    if alone_retry && !claimed.is_empty() {
         // A statement of its own, after the locks: it must see a seat that was taken while we waited for them.
-        claimable = sqlx::query_scalar(SEATS_FREE)
-            .bind(claimable)
+        let free: Vec<Uuid> = sqlx::query_scalar(SEATS_FREE)
+            .bind(claimed.iter().map(|it| it.payment_id).collect::<Vec<_>>())
             .fetch_all(connection)
             .await
             .map_err(StoreFault::reading(operation))?;
+        claimed.retain(|it| free.contains(&it.payment_id));
     }
-    let mut claimed = Vec::with_capacity(claimable.len());
-    for payment in payments {
-        if claimable.contains(&payment.as_uuid()) && !claimed.contains(payment) {
-            claimed.push(*payment);
-        }
-    }
+    claimed.sort_by_key(|it| asked.iter().position(|id| *id == it.payment_id));
     Ok(claimed)
 }
 
@@ -224,13 +242,16 @@ async fn intend(
     lane: &LaneId,
     first_nonce: i64,
     intents: &[Intent],
+    claimed: &[Claimed],
 ) -> Result<(), StoreFault> {
     let Some(first) = intents.first() else {
         return Ok(());
     };
     let mut cargo = Cargo::default();
     for intent in intents {
-        cargo.load(lane, intent).map_err(OutOfPlace::during(operation))?;
+        cargo
+            .load(lane, intent, claimed)
+            .map_err(OutOfPlace::during(operation))?;
     }
     let done = sqlx::query(INTEND)
         .bind(lane.network.as_str())
@@ -244,6 +265,7 @@ async fn intend(
         .bind(cargo.nonces)
         .bind(cargo.seats)
         .bind(Event::Signed(first.tx.id.clone()).as_str())
+        .bind(cargo.seals)
         .execute(connection)
         .await
         .map_err(StoreFault::reading(operation))?;
@@ -261,18 +283,23 @@ struct Cargo {
     bodies: Vec<String>,
     nonces: Vec<i64>,
     seats: Vec<i64>,
+    seals: Vec<Vec<u8>>,
 }
 
 impl Cargo {
-    fn load(&mut self, lane: &LaneId, intent: &Intent) -> Result<(), OutOfPlace> {
+    fn load(&mut self, lane: &LaneId, intent: &Intent, claimed: &[Claimed]) -> Result<(), OutOfPlace> {
         let nonce = signed("nonce", intent.nonce)?;
+        let kind = Event::Signed(intent.tx.id.clone());
         for (seat, payment) in (0..).zip(&intent.payments) {
-            let state = State::InFlight;
+            let before = claimed.iter().find(|it| it.payment_id == payment.as_uuid());
+            let before = before.ok_or(OutOfPlace("payment"))?;
+            let version = before.version.saturating_add(1);
+            let told = Told::signed(*payment, version, kind.as_str(), &lane.network, &intent.tx.id);
             self.payments.push(payment.as_uuid());
-            self.bodies
-                .push(events::body(*payment, &lane.network, state, Some(&intent.tx.id), None));
+            self.bodies.push(told.body());
             self.nonces.push(nonce);
             self.seats.push(seat);
+            self.seals.push(told.seal(before.seal.as_deref()));
         }
         Ok(())
     }

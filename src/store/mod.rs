@@ -26,20 +26,26 @@ macro_rules! statements {
     };
 }
 
+mod audit;
 mod events;
 mod fault;
 mod lanes;
+mod leases;
 mod ledger;
 mod payments;
+mod records;
 mod replacements;
 mod reports;
 mod rows;
 mod settlements;
 mod transactions;
 
+pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use lanes::{IntendFault, Intent};
+pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
+pub use records::{Records, Sign};
 pub use replacements::Replaced;
 pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
@@ -88,15 +94,18 @@ const SESSION: [(&str, &str); 3] = [
 const SESSION_MIGRATING: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "10s")];
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
+    (4, "leases", include_str!("../../migrations/0004_leases.sql")),
+    (5, "event_chain", include_str!("../../migrations/0005_event_chain.sql")),
 ];
 
 statements! {
     PING = "select 1";
     APPLIED = "select version, success, checksum from _sqlx_migrations order by version";
+    FLOOR = "select coalesce(max(migration), 0) from schema_floor";
 }
 
 /// The database. Cheap to clone; clones share their connections.
@@ -145,12 +154,17 @@ impl Store {
         let mut migrator = Migrator::with_migrations(migrations());
         // The driver would lock with an advisory lock, which not every such database has.
         migrator.set_locking(false);
+        // What a newer program has added may stay; what it has taken away is refused below.
+        migrator.set_ignore_missing(true);
         let done = migrator.run_direct(None, &mut connection, false).await;
         done.map_err(|error| StoreFault::migrating(&error))?;
-        connection.close().await.map_err(StoreFault::reading("migrate"))
+        connection.close().await.map_err(StoreFault::reading("migrate"))?;
+        self.schema_check().await
     }
 
-    /// Refuses a schema that is not exactly this program's: behind, ahead, altered or half applied.
+    /// Refuses a schema that this program cannot work on: behind, altered, half applied, or ahead by a migration that
+    /// took away what this program needs. One that is ahead by additions alone will do, so that a new version can be
+    /// rolled out, and back, while the old one runs.
     ///
     /// # Errors
     /// [`StoreFault::Schema`] names the first migration that differs; [`StoreFault::Unavailable`].
@@ -162,13 +176,15 @@ impl Store {
             Err(error) => return Err(StoreFault::reading(operation)(error)),
         };
         let known = migrations();
+        let mut ahead = None;
         for (version, is_done, checksum) in &applied {
-            let Some(migration) = known.iter().find(|migration| migration.version == *version) else {
-                return Err(StoreFault::Schema(SchemaMismatch::Ahead(*version)));
-            };
             if !is_done {
                 return Err(StoreFault::Schema(SchemaMismatch::Unfinished(*version)));
             }
+            let Some(migration) = known.iter().find(|migration| migration.version == *version) else {
+                ahead = ahead.or(Some(*version));
+                continue;
+            };
             if migration.checksum != *checksum {
                 return Err(StoreFault::Schema(SchemaMismatch::Altered(*version)));
             }
@@ -176,10 +192,20 @@ impl Store {
         let missing = known
             .iter()
             .find(|migration| applied.iter().all(|(version, ..)| *version != migration.version));
-        match missing {
-            Some(migration) => Err(StoreFault::Schema(SchemaMismatch::Behind(migration.version))),
-            None => Ok(()),
+        if let Some(migration) = missing {
+            return Err(StoreFault::Schema(SchemaMismatch::Behind(migration.version)));
         }
+        let Some(ahead) = ahead else {
+            return Ok(());
+        };
+        let floor: i64 = sqlx::query_scalar(FLOOR)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        if known.iter().any(|migration| migration.version >= floor) {
+            return Ok(());
+        }
+        Err(StoreFault::Schema(SchemaMismatch::Ahead(ahead)))
     }
 
     /// Asks the database for a sign of life.
@@ -203,8 +229,10 @@ impl Store {
     pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         [
             STATEMENTS,
+            audit::STATEMENTS,
             events::STATEMENTS,
             lanes::STATEMENTS,
+            leases::STATEMENTS,
             ledger::STATEMENTS,
             payments::STATEMENTS,
             replacements::STATEMENTS,

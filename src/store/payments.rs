@@ -1,10 +1,10 @@
 //! Reserving payments, and finding them again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::postgres::PgConnection;
 
-use super::events::{self, EventRow};
+use super::events::{self, Seal, Told};
 use super::rows::{OutOfPlace, RecordRow, bounds, read_all, read_one, records, reference, signed};
 use super::{Cause, DateTime, Record, Store, StoreFault, Utc, commit};
 use crate::domain::authorization::PaymentKey;
@@ -29,12 +29,13 @@ statements! {
             insert into payment_references (kind, value, payment_id)
             select r.kind, r.value, p.id from reserved p, unnest($18::text[], $19::text[]) as r(kind, value)
         ), told as (
-            insert into events (payment_id, version, kind, body, created_at)
-            select id, 0, $20::text, $21::text::jsonb, created_at from reserved
+            insert into events (payment_id, version, kind, body, seal, created_at)
+            select id, 0, $20::text, $21::text::jsonb, $24, created_at from reserved
         )
         select created_at from reserved";
     REOPEN = "update settlements set state = 'reserved', version = version + 1
-        where payment_id = $1 and version = $2 and state = 'withdrawn'";
+        where payment_id = $1 and version = $2 and state = 'withdrawn'
+        returning (select e.seal from events e where e.payment_id = $1 and e.version = $2)";
     REWRITE = "update payments set scheme = $2, pay_to = $3, amount = $4::text::numeric, valid_after = $5::text::numeric,
             valid_before = $6::text::numeric, body = $7, digest = $8, envelope = $9, resource_url = $10,
             since_height = $11, must_go_alone = $12, signer = $13, memo = $14, payer = $15
@@ -46,6 +47,7 @@ statements! {
         join unnest($2::text[], $3::text[]) as asked(kind, value) on asked.kind = r.kind and asked.value = r.value
         where r.payment_id <> $1 order by r.kind, r.value limit 1";
     BY_ID = records!("where p.id = $1");
+    BY_IDS = records!("where p.id = any($1::uuid[]) order by p.created_at, p.id");
     BY_KEY = records!("where p.key = $1");
     BY_REFERENCE = records!("where p.id in (select r.payment_id from payment_references r
             join unnest($1::text[], $2::text[]) as asked(kind, value)
@@ -178,6 +180,7 @@ impl Store {
         let since_height = signed("since_height", facts.height).map_err(OutOfPlace::during(operation))?;
         let (valid_after, valid_before) = bounds(signed_by_payer.window);
         let network = &request.rail.network;
+        let told = Told::reserved(new.id, 0, events::RESERVED, network);
         let mut connection = self.connection(operation).await?;
         sqlx::query_scalar(RESERVE)
             .bind(new.id.as_uuid())
@@ -199,10 +202,11 @@ impl Store {
             .bind(facts.must_go_alone)
             .bind(&references.kinds)
             .bind(&references.values)
-            .bind(events::RESERVED)
-            .bind(events::body(new.id, network, State::Reserved, None, None))
+            .bind(told.kind)
+            .bind(told.body())
             .bind(&signed_by_payer.signer)
             .bind(&signed_by_payer.memo)
+            .bind(told.seal(None))
             .fetch_optional(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))
@@ -217,28 +221,24 @@ impl Store {
     ) -> Result<Option<Record>, StoreFault> {
         let operation = "payment_reserve";
         let mut transaction = self.begin(operation).await?;
-        let reopened = sqlx::query(REOPEN)
+        let reopened: Option<Seal> = sqlx::query_scalar(REOPEN)
             .bind(old.id.as_uuid())
             .bind(old.version)
-            .execute(&mut *transaction)
+            .fetch_optional(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
-        if reopened.rows_affected() == 0 {
+        let Some(newest) = reopened else {
             return Ok(None);
-        }
+        };
         rewrite(&mut transaction, old.id, new, references).await?;
         let record = record_by_id(&mut transaction, operation, old.id).await?;
         let Some(record) = record else {
             let what = "a payment that is gone";
             return Err(StoreFault::Corrupt { operation, what });
         };
-        let event = EventRow {
-            payment: old.id,
-            version: record.version,
-            kind: Event::Reopened.as_str(),
-            body: events::body(old.id, &record.network, State::Reserved, None, None),
-        };
-        events::add(&mut transaction, operation, &[event]).await?;
+        let told = Told::reserved(old.id, record.version, Event::Reopened.as_str(), &record.network);
+        let newest = HashMap::from([(old.id.as_uuid(), newest)]);
+        events::add(&mut transaction, operation, &[told], &newest).await?;
         commit(transaction, operation).await?;
         Ok(Some(record))
     }
@@ -288,6 +288,20 @@ impl Store {
         let operation = "payment_get";
         let mut connection = self.connection(operation).await?;
         record_by_id(&mut connection, operation, id).await
+    }
+
+    /// Those of these payments that are on record, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn payments_get(&self, ids: &[PaymentId]) -> Result<Vec<Record>, StoreFault> {
+        let operation = "payments_get";
+        let rows: Vec<RecordRow> = sqlx::query_as(BY_IDS)
+            .bind(ids.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        read_all(operation, rows)
     }
 
     /// The payment that any of these names belongs to; the oldest, should they belong to several.
@@ -401,6 +415,7 @@ fn reserved(new: &NewPayment, references: &References<'_>, created_at: DateTime<
         txs: Vec::new(),
         since_height: new.verified.facts().height,
         must_go_alone: new.verified.facts().must_go_alone,
+        tries: 0,
         granted_at: None,
         answer: None,
         created_at,

@@ -42,6 +42,8 @@ pub struct Record {
     pub since_height: u64,
     /// It must not share a transaction.
     pub must_go_alone: bool,
+    /// How often it was tried to sign for it after that had failed before.
+    pub tries: u64,
     /// When the one success for it was granted; of the database's clock, like the times below.
     pub granted_at: Option<DateTime<Utc>>,
     /// The answer given with that grant, byte for byte.
@@ -61,7 +63,7 @@ macro_rules! records {
             "select p.id, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
                 p.valid_after::text as valid_after, p.valid_before::text as valid_before, p.body, p.digest,
                 p.envelope, p.signer, p.memo, p.resource_url, p.since_height, p.must_go_alone, p.created_at,
-                s.state, s.version, s.tx, s.setback, s.setback_tx,
+                s.state, s.version, s.tries, s.tx, s.setback, s.setback_tx,
                 s.landed_tx, s.landed_log_index, s.landed_height, s.landed_hash, s.landed_time,
                 s.landed_is_deep_enough, s.landed_is_final,
                 s.proof, s.proof_tx, s.proof_height, s.proof_hash, s.proof_time,
@@ -107,6 +109,7 @@ pub(super) struct RecordRow {
     #[sqlx(flatten)]
     settlement: SettlementRow,
     version: i64,
+    tries: i64,
     confirmed_at: Option<DateTime<Utc>>,
     final_at: Option<DateTime<Utc>>,
     granted_at: Option<DateTime<Utc>>,
@@ -191,6 +194,7 @@ impl RecordRow {
             txs: self.txs.into_iter().map(TxId).collect(),
             since_height: unsigned("since_height", self.since_height)?,
             must_go_alone: self.must_go_alone,
+            tries: unsigned("tries", self.tries)?,
             granted_at: self.granted_at,
             answer: self.answer,
             created_at: self.created_at,
@@ -336,7 +340,7 @@ pub(super) fn reference(kind: &str, value: String) -> Result<PaymentReference, O
         .ok_or(OutOfPlace("reference_kind"))
 }
 
-fn network(text: &str) -> Result<NetworkId, OutOfPlace> {
+pub(super) fn network(text: &str) -> Result<NetworkId, OutOfPlace> {
     text.parse().map_err(|_| OutOfPlace("network"))
 }
 

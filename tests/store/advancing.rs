@@ -8,8 +8,8 @@ use facilitator::store::{Advance, Record, StoreFault};
 use sqlx::AssertSqlSafe;
 
 use crate::support::{
-    Database, Sample, advance, again, block, execute, intend, landed, lane, mined, network, on_database, reserve,
-    sample, signed, tx,
+    Database, Sample, advance, again, block, execute, intend, landed, lane, lease, mined, network, on_database,
+    reserve, sample, signed, tx,
 };
 
 const LEDGER: &str = "select concat_ws(' ', purpose, stage, debit, credit, asset, amount, pending_id is not null)
@@ -255,7 +255,7 @@ async fn what_failed_has_cost_us_all_the_same_and_all_of_it() {
             .unwrap();
         let again_alone = |_: u64, cargo: &[PaymentId]| Ok(signed("second", cargo));
         store
-            .lane_intend(&lane(), &[record.id], true, again_alone)
+            .lane_intend(&lease(&db.store).await, &[record.id], true, again_alone)
             .await
             .unwrap();
         let record = again(store, &record).await;

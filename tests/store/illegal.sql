@@ -269,3 +269,21 @@ update events set payment_id = gen_random_uuid();
 
 -- events_kind_named
 update events set kind = 'lunch';
+
+-- lanes_lease_complete
+update lanes set lease_holder = null;
+
+-- lanes_fence_range
+update lanes set fence = -1;
+
+-- settlements_tries_range
+update settlements set tries = -1;
+
+-- replicas_name
+insert into replicas select * from replicas;
+
+-- schema_floor_migration
+insert into schema_floor select * from schema_floor;
+
+-- events_seal_length
+update events set seal = '';

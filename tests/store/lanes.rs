@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use facilitator::domain::id::PaymentId;
-use facilitator::domain::rail::{LaneId, RailFault, SignedTx};
+use facilitator::domain::rail::{RailFault, SignedTx};
 use facilitator::domain::settlement::{Event, Setback, Settlement, State};
 use facilitator::store::{IntendFault, Record, StoreFault};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Database, advance, again, execute, intend, landed, lane, mined, name, network, on_database, reserve, sample,
+    Database, advance, again, execute, intend, landed, lane, lease, mined, network, on_database, reserve, sample,
     signed, tx,
 };
 
@@ -59,7 +59,7 @@ async fn only_reserved_payments_of_the_network_are_claimed_in_the_order_given() 
         let mut shown = Vec::new();
         let intents = db
             .store
-            .lane_intend(&lane(), &asked, false, |nonce, claimed| {
+            .lane_intend(&lease(&db.store).await, &asked, false, |nonce, claimed| {
                 shown = claimed.to_vec();
                 assert_eq!(nonce, 6);
                 Ok(signed("batch", claimed))
@@ -86,7 +86,7 @@ async fn only_reserved_payments_of_the_network_are_claimed_in_the_order_given() 
         assert!(intend(&db.store, &[&records[0], &elsewhere], "none").await.is_none());
         assert!(
             db.store
-                .lane_intend(&lane(), &[], false, |_, _| unreachable!())
+                .lane_intend(&lease(&db.store).await, &[], false, |_, _| unreachable!())
                 .await
                 .unwrap()
                 .is_empty()
@@ -104,14 +104,14 @@ async fn eight_callers_on_one_lane_take_nonces_without_gaps_and_no_payment_twice
         let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
         let mut callers = JoinSet::new();
         for caller in 0..8_usize {
-            let (store, mut ids) = (db.store.clone(), ids.clone());
+            let (store, lease, mut ids) = (db.store.clone(), lease(&db.store).await, ids.clone());
             ids.rotate_left(caller * 7);
             callers.spawn(async move {
                 let mut intents = Vec::new();
                 // Overlapping on purpose: every caller asks for every payment, three at a time.
                 for asked in ids.chunks(3) {
                     let sign = |nonce: u64, cargo: &[PaymentId]| Ok(signed(&format!("{caller}-{nonce}"), cargo));
-                    intents.extend(store.lane_intend(&lane(), asked, false, sign).await.unwrap());
+                    intents.extend(store.lane_intend(&lease, asked, false, sign).await.unwrap());
                 }
                 intents
             });
@@ -140,7 +140,11 @@ async fn payments_that_cannot_share_are_signed_in_one_commit_and_a_transaction_e
             let alone = |(at, id): (u64, &PaymentId)| signed(&format!("tx-{}", nonce + at), &[*id]);
             Ok((0..).zip(cargo).flat_map(alone).collect())
         };
-        let intents = db.store.lane_intend(&lane(), &ids, false, each).await.unwrap();
+        let intents = db
+            .store
+            .lane_intend(&lease(&db.store).await, &ids, false, each)
+            .await
+            .unwrap();
         let seen: Vec<_> = intents
             .iter()
             .map(|it| (it.nonce, it.tx.id.clone(), it.payments.clone()))
@@ -172,7 +176,7 @@ async fn transactions_that_do_not_carry_what_was_claimed_are_not_recorded() {
         for cargo in [&ids[..1], &[ids[0], ids[1], ids[0]], &[]] {
             let done = db
                 .store
-                .lane_intend(&lane(), &ids, false, |_, _| Ok(signed("t", cargo)))
+                .lane_intend(&lease(&db.store).await, &ids, false, |_, _| Ok(signed("t", cargo)))
                 .await;
             assert!(
                 matches!(done, Err(IntendFault::Store(StoreFault::Corrupt { .. }))),
@@ -223,7 +227,10 @@ async fn a_signer_that_fails_leaves_nothing_behind() {
                 cause: "no key".into(),
             })
         };
-        let done = db.store.lane_intend(&lane(), &[records[0].id], false, fails).await;
+        let done = db
+            .store
+            .lane_intend(&lease(&db.store).await, &[records[0].id], false, fails)
+            .await;
         assert!(matches!(done, Err(IntendFault::Sign(_))));
         for table in ["slots", "chain_transactions", "settlement_attempts"] {
             assert_eq!(db.count(table).await, 0, "{table}");
@@ -236,23 +243,6 @@ async fn a_signer_that_fails_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_lane_that_was_never_prepared_signs_nothing() {
-    on_database(async |db| {
-        let record = reserve(&db.store, &sample(1)).await;
-        let nowhere = LaneId {
-            network: network(),
-            signer: name("x").value,
-        };
-        let done = db
-            .store
-            .lane_intend(&nowhere, &[record.id], false, |_, _| unreachable!())
-            .await;
-        assert!(matches!(done, Err(IntendFault::Store(StoreFault::Corrupt { .. }))));
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_payment_is_tried_again_alone_only_once_its_nonce_is_spent() {
     on_database(async |db| {
         let records = prepared(&db, 2).await;
@@ -260,7 +250,9 @@ async fn a_payment_is_tried_again_alone_only_once_its_nonce_is_spent() {
         let retry = async |name: &'static str| {
             let asked = [records[1].id];
             db.store
-                .lane_intend(&lane(), &asked, true, |_, cargo| Ok(signed(name, cargo)))
+                .lane_intend(&lease(&db.store).await, &asked, true, |_, cargo| {
+                    Ok(signed(name, cargo))
+                })
                 .await
                 .unwrap()
                 .pop()
@@ -369,13 +361,14 @@ async fn a_write_cut_off_midway_says_that_nobody_knows() {
 async fn a_lane_held_too_long_is_given_up_with_nothing_written() {
     on_database(async |db| {
         let records = prepared(&db, 1).await;
+        let lease = lease(&db.store).await;
         let mut holder = db.raw().await;
         execute(&mut holder, "begin; select * from lanes for update".into())
             .await
             .unwrap();
         let done = db
             .store
-            .lane_intend(&lane(), &[records[0].id], false, |_, _| unreachable!())
+            .lane_intend(&lease, &[records[0].id], false, |_, _| unreachable!())
             .await;
         let Err(IntendFault::Store(StoreFault::Unavailable { source, .. })) = done else {
             panic!("{done:?}");

@@ -11,6 +11,7 @@
 
 mod advancing;
 mod lanes;
+mod leases;
 mod replacing;
 mod reports;
 mod reserving;

@@ -8,7 +8,8 @@ use facilitator::store::{Record, Replaced, Store};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Database, advance, again, block, intend, landed, lane, mined, network, on_database, reserve, sample, signed, tx,
+    Database, advance, again, block, intend, landed, lane, lease, mined, network, on_database, reserve, sample, signed,
+    tx,
 };
 
 fn with(name: &str, cargo: Outbid) -> Replacement {
@@ -22,7 +23,7 @@ fn with(name: &str, cargo: Outbid) -> Replacement {
 
 async fn replace(store: &Store, over: &str, by: &str, cargo: Outbid) -> Replaced {
     store
-        .lane_replace(&lane(), 5, &tx(over), &with(by, cargo))
+        .lane_replace(&lease(store).await, 5, &tx(over), &with(by, cargo))
         .await
         .unwrap()
 }
@@ -140,7 +141,7 @@ async fn a_slot_is_used_up_only_when_nothing_in_flight_is_left_of_it() {
         let back = advance(&db.store, &confirmed, Event::Reversed).await;
         let intents = db
             .store
-            .lane_intend(&lane(), &[back.id], true, |nonce, cargo| {
+            .lane_intend(&lease(&db.store).await, &[back.id], true, |nonce, cargo| {
                 assert_eq!(nonce, 6);
                 Ok(signed("anew", cargo))
             })

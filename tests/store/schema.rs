@@ -89,7 +89,7 @@ fn nothing_rewrites_the_records_of_what_happened() {
 }
 
 #[tokio::test]
-async fn a_schema_is_accepted_only_when_it_is_exactly_ours() {
+async fn a_schema_is_accepted_only_when_it_has_all_of_ours() {
     on_empty_database(async |url| {
         let store = connect(&url).await;
         let mismatch = async || match store.schema_check().await {
@@ -104,8 +104,10 @@ async fn a_schema_is_accepted_only_when_it_is_exactly_ours() {
         let mut raw = PgConnection::connect(&url).await.unwrap();
         for (change, back, expected) in [
             (
-                "insert into _sqlx_migrations select 9000, 'later', now(), true, '', 0",
-                "delete from _sqlx_migrations where version = 9000",
+                "insert into _sqlx_migrations select 9000, 'later', now(), true, '', 0;
+                    insert into schema_floor values (9000)",
+                "delete from schema_floor where migration = 9000;
+                    delete from _sqlx_migrations where version = 9000",
                 SchemaMismatch::Ahead(9000),
             ),
             (
@@ -129,6 +131,11 @@ async fn a_schema_is_accepted_only_when_it_is_exactly_ours() {
             execute(&mut raw, back.into()).await.unwrap();
             assert_eq!(mismatch().await, None);
         }
+        // What a newer program has only added to.
+        let added = "insert into _sqlx_migrations select 9000, 'later', now(), true, '', 0";
+        execute(&mut raw, added.into()).await.unwrap();
+        assert_eq!(mismatch().await, None);
+        store.migrate().await.unwrap();
         store.ping().await.unwrap();
         store.close().await;
         assert!(matches!(store.ping().await, Err(StoreFault::Unavailable { .. })));

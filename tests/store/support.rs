@@ -1,10 +1,12 @@
 //! A migrated database for one test, and payments to put into it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use facilitator::domain::amount::Amount;
 use facilitator::domain::authorization::{Authorization, PaymentKey, Window};
 use facilitator::domain::id::PaymentId;
+use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
 use facilitator::domain::rail::{AuthorizationState, ChainPoint, Facts, LaneId, Mined, SignedTx, Simulation, TxId};
 use facilitator::domain::request::{Offer, PaymentReference, PaymentRequest, Proof, ReferenceKind, Resource, Terms};
@@ -100,6 +102,27 @@ pub(crate) fn lane() -> LaneId {
     LaneId {
         network: network(),
         signer: "0xSigner".into(),
+    }
+}
+
+/// The right to sign in [`lane`]: what is still had of it, or taken.
+pub(crate) async fn lease(store: &Store) -> Lease {
+    let (me, lane, term) = (ProcessId(Uuid::from_u128(1)), lane(), Duration::from_mins(1));
+    let roll = store
+        .leases_beat(&lane.network, me, std::slice::from_ref(&lane), term)
+        .await
+        .unwrap();
+    match roll.lanes.first() {
+        Some(it) if it.holder == Some(me) => Lease {
+            lane,
+            holder: me,
+            fence: it.fence,
+        },
+        _ => store
+            .lease_take(&lane, me, term)
+            .await
+            .unwrap()
+            .expect("nobody has the lane"),
     }
 }
 
@@ -271,7 +294,7 @@ pub(crate) async fn again(store: &Store, record: &Record) -> Record {
 pub(crate) async fn intend(store: &Store, payments: &[&Record], name: &str) -> Option<Intent> {
     let ids: Vec<PaymentId> = payments.iter().map(|record| record.id).collect();
     store
-        .lane_intend(&lane(), &ids, false, |_, cargo| Ok(signed(name, cargo)))
+        .lane_intend(&lease(store).await, &ids, false, |_, cargo| Ok(signed(name, cargo)))
         .await
         .unwrap()
         .pop()

@@ -1,25 +1,28 @@
 //! What the board holds, behind its lock.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::app::board::slots::Slots;
 use crate::app::board::{Cargo, CargoItem, Claim, Look, News};
 use crate::domain::id::PaymentId;
+use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, TxId};
 use crate::domain::settlement::{Settlement, State};
 use crate::domain::time::Timestamp;
 use crate::store::Record;
 
 pub(super) struct Inner {
-    pub(super) open: HashMap<PaymentId, Open>,
+    /// In the order of the ids, so that what is done for all of them is always done in one order.
+    pub(super) open: BTreeMap<PaymentId, Open>,
     pub(super) queue: VecDeque<PaymentId>,
     pub(super) in_queue: HashSet<PaymentId>,
     pub(super) slots: Slots,
-    pub(super) listeners: HashMap<PaymentId, watch::Sender<Option<News>>>,
+    pub(super) listeners: BTreeMap<PaymentId, watch::Sender<Option<News>>>,
     pub(super) claims: HashMap<PaymentId, VecDeque<Claim>>,
     pub(super) claims_made: u64,
     pub(super) is_doubtful: bool,
@@ -27,6 +30,19 @@ pub(super) struct Inner {
     pub(super) head: u64,
     /// Lanes whose signer could not pay for what was sent last.
     pub(super) unfunded: HashSet<LaneId>,
+    /// The lanes that this process drives.
+    pub(super) held: BTreeMap<LaneId, Held>,
+    /// Those that another process drives.
+    pub(super) elsewhere: HashSet<LaneId>,
+    /// Other processes work on the same records.
+    pub(super) has_company: bool,
+}
+
+/// A lane that this process drives.
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    /// Nothing new may be signed in it.
+    pub(super) is_quarantined: bool,
 }
 
 pub(super) struct Open {
@@ -34,10 +50,25 @@ pub(super) struct Open {
     pub(super) facts_at: Option<Timestamp>,
     pub(super) is_retry: bool,
     pub(super) is_at_work: bool,
+    pub(super) standing: Standing,
     pub(super) admitted: Instant,
     pub(super) looked: Option<Instant>,
     pub(super) sought: Instant,
 }
+
+/// What came of earlier tries to sign for a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// There were none.
+    Good,
+    /// One may have failed: the next is counted before it is made.
+    Suspect,
+    /// One has failed: the next is counted, and must not take others with it.
+    Isolated,
+}
+
+/// How often a payment that could not be signed for is tried again.
+pub(super) const TRIES_MAX: u64 = 5;
 
 pub(super) const fn is_over(settlement: &Settlement) -> bool {
     matches!(settlement.state(), State::Final | State::Failed | State::Withdrawn)
@@ -49,6 +80,11 @@ impl Open {
         matches!(self.record.settlement, Settlement::InFlight { setback: None, .. })
     }
 
+    /// It must not share a transaction.
+    fn goes_alone(&self) -> bool {
+        self.record.must_go_alone || self.is_retry || self.standing == Standing::Isolated
+    }
+
     /// The lane may carry it: any may, unless the payer has named one.
     fn is_for(&self, lane: &LaneId) -> bool {
         let named = self.record.authorization.signer.as_ref();
@@ -58,6 +94,11 @@ impl Open {
     pub(super) fn new(record: Record, facts_at: Option<Timestamp>) -> Self {
         let now = Instant::now();
         Self {
+            standing: if record.tries > 1 {
+                Standing::Isolated
+            } else {
+                Standing::Good
+            },
             record: Arc::new(record),
             facts_at,
             is_retry: false,
@@ -86,15 +127,51 @@ impl Open {
 
 impl Inner {
     pub(super) fn enqueue(&mut self, id: PaymentId) {
-        let is_at_work = self.open.get(&id).is_some_and(|open| open.is_at_work);
-        if !is_at_work && self.in_queue.insert(id) {
+        let is_barred = |open: &Open| open.is_at_work || open.record.tries > TRIES_MAX;
+        if !self.open.get(&id).is_some_and(is_barred) && self.in_queue.insert(id) {
             self.queue.push_back(id);
         }
     }
 
-    /// The lane takes no payments now. One that has nothing out finds out by sending whether it can pay again.
+    /// The right to sign in the lane, if this process has it.
+    pub(super) fn lease(&self, lane: &LaneId) -> Option<Lease> {
+        self.held.get(lane).map(|it| it.lease.clone())
+    }
+
+    /// Takes over what is on record of these payments, where that is news, and puts in line what waits to be signed for.
+    /// What is recovered may have brought down whoever tried before.
+    pub(super) fn learn(&mut self, records: Vec<Record>, is_recovered: bool) {
+        for record in records {
+            let (id, is_over) = (record.id, is_over(&record.settlement));
+            match self.open.get_mut(&id) {
+                Some(open) if open.record.version >= record.version => {}
+                Some(open) => {
+                    open.record = Arc::new(record);
+                    self.publish(id);
+                }
+                None if is_over => {}
+                None => {
+                    let mut open = Open::new(record, None);
+                    if is_recovered && open.standing == Standing::Good {
+                        open.standing = Standing::Suspect;
+                    }
+                    self.open.insert(id, open);
+                }
+            }
+            if is_over {
+                self.open.remove(&id);
+            }
+            let is_reserved = |open: &Open| open.record.settlement == Settlement::Reserved;
+            if self.open.get(&id).is_some_and(is_reserved) {
+                self.enqueue(id);
+            }
+        }
+    }
+
+    /// The lane takes no payments from us now. One that has nothing out finds out by sending whether it can pay again.
     pub(super) fn is_paused(&self, lane: &LaneId) -> bool {
-        self.unfunded.contains(lane) && self.slots.in_flight(lane) > 0
+        let is_ours = self.held.get(lane).is_some_and(|it| !it.is_quarantined);
+        !is_ours || (self.unfunded.contains(lane) && self.slots.in_flight(lane) > 0)
     }
 
     /// How many of the waiting payments the lane may carry.
@@ -112,10 +189,9 @@ impl Inner {
                 self.in_queue.remove(&id);
                 continue;
             };
-            let goes_alone = open.record.must_go_alone || open.is_retry;
-            let fits = cargo
-                .as_ref()
-                .is_none_or(|it| !goes_alone && !it.is_retry && !it.is_alone());
+            let goes_alone = open.goes_alone();
+            // One that goes alone ends the cargo that it begins.
+            let fits = cargo.is_none() || !goes_alone;
             if !fits || !open.is_for(lane) {
                 left.push_back(id);
                 continue;
@@ -125,6 +201,7 @@ impl Inner {
             let item = CargoItem {
                 record: Arc::clone(&open.record),
                 facts_at: open.facts_at,
+                is_suspect: open.standing != Standing::Good,
             };
             let it = cargo.get_or_insert_with(|| Cargo {
                 items: Vec::new(),
@@ -175,11 +252,5 @@ impl Inner {
         if let (Some(listener), Some(open)) = (self.listeners.get(&id), self.open.get(&id)) {
             listener.send_replace(Some(News::Moved(open.record.settlement.clone())));
         }
-    }
-}
-
-impl Cargo {
-    pub(super) fn is_alone(&self) -> bool {
-        self.items.iter().any(|item| item.record.must_go_alone)
     }
 }

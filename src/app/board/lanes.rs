@@ -1,15 +1,113 @@
 //! What the board says of lanes and of our transactions in them: what to look for, what to send again, what is stuck.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::app::board::Board;
-use crate::app::board::inner::Inner;
+use crate::app::board::inner::{Held, Inner};
 use crate::app::board::slots::{Due, Place, Stuck, sift};
+use crate::domain::id::PaymentId;
+use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, Mined, TxId};
 use crate::domain::settlement::State;
 
 impl Board {
+    /// Who drives which lane, as of now: the leases of this process with whether nothing new may be signed, and the
+    /// lanes of others.
+    pub fn assign(&self, held: Vec<(Lease, bool)>, elsewhere: HashSet<LaneId>, has_company: bool) {
+        let mut inner = self.lock();
+        let held = held.into_iter().map(|(lease, is_quarantined)| {
+            let lane = lease.lane.clone();
+            (lane, Held { lease, is_quarantined })
+        });
+        inner.held = held.collect();
+        inner.elsewhere = elsewhere;
+        inner.has_company = has_company;
+        drop(inner);
+        self.queued.notify_waiters();
+    }
+
+    /// The right to sign in the lane, if this process has it.
+    #[must_use]
+    pub fn lease(&self, lane: &LaneId) -> Option<Lease> {
+        self.lock().lease(lane)
+    }
+
+    /// The lane is somebody else's, or nothing new may be signed in it: the database said so.
+    pub fn lost(&self, lane: &LaneId) {
+        self.lock().held.remove(lane);
+    }
+
+    /// Whether this process drives any lane.
+    #[must_use]
+    pub fn drives(&self) -> bool {
+        !self.lock().held.is_empty()
+    }
+
+    /// Whether it is for this process to look after what nobody else does: it drives the first of the lanes that anybody
+    /// drives.
+    #[must_use]
+    pub fn is_caretaker(&self) -> bool {
+        let inner = self.lock();
+        let first = inner.held.keys().next();
+        first.is_some_and(|first| inner.elsewhere.iter().all(|lane| lane > first))
+    }
+
+    /// The lane's nonces below this one that are not known to be spent.
+    #[must_use]
+    pub fn unspent_below(&self, lane: &LaneId, nonce: u64) -> Vec<u64> {
+        let mut unspent: Vec<u64> = self.lock().slots.unspent_of(lane).filter(|it| *it < nonce).collect();
+        unspent.sort_unstable();
+        unspent
+    }
+
+    /// Somebody else has spent these nonces of the lane, and that is on record.
+    pub fn usurped(&self, lane: &LaneId, nonces: &[u64]) {
+        let mut inner = self.lock();
+        for nonce in nonces {
+            inner.slots.usurp(&(lane.clone(), *nonce));
+        }
+        drop(inner);
+        self.queued.notify_waiters();
+    }
+
+    /// Whether other processes work on the same records.
+    #[must_use]
+    pub fn has_company(&self) -> bool {
+        self.lock().has_company
+    }
+
+    /// The open payments that somebody waits for here while another process may move them.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<PaymentId> {
+        let inner = self.lock();
+        let mut awaited: Vec<PaymentId> = inner.listeners.keys().copied().collect();
+        awaited.retain(|id| inner.open.contains_key(id));
+        awaited
+    }
+
+    /// Which of these payments are not known here.
+    #[must_use]
+    pub fn unknown(&self, payments: &[PaymentId]) -> Vec<PaymentId> {
+        let inner = self.lock();
+        let unknown = payments.iter().filter(|id| !inner.open.contains_key(id));
+        unknown.copied().collect()
+    }
+
+    /// Which of these payments have changed on record since they were last read here.
+    #[must_use]
+    pub fn outdated(&self, versions: &[(PaymentId, i64)]) -> Vec<PaymentId> {
+        let inner = self.lock();
+        let is_outdated = |id: &PaymentId, version: i64| {
+            let known = inner.open.get(id).map(|open| open.record.version);
+            known.is_some_and(|known| known < version)
+        };
+        let outdated = versions.iter().filter(|(id, version)| is_outdated(id, *version));
+        outdated.map(|(id, _)| *id).collect()
+    }
+
     /// The slots that are not spent as far as is known here: to be asked before the records are read.
     #[must_use]
     pub fn unspent(&self) -> HashSet<Place> {
@@ -59,10 +157,13 @@ impl Board {
     }
 
     /// The newest transactions of slots that are not spent and were not handed to the chain for `interval`, or `sooner`
-    /// where no node said that it has them; lowest nonce first. They count as handed over from now on.
+    /// where no node said that it has them; lowest nonce first, none of lanes that another process drives. They count as
+    /// handed over from now on.
     #[must_use]
     pub fn due_for_delivery(&self, interval: Duration, sooner: Duration) -> Vec<Due> {
-        self.lock().slots.due(Instant::now(), interval, sooner)
+        let mut inner = self.lock();
+        let Inner { slots, elsewhere, .. } = &mut *inner;
+        slots.due(Instant::now(), interval, sooner, elsewhere)
     }
 
     /// What comes before this transaction in its lane is to be handed over again at once.
@@ -96,11 +197,12 @@ impl Board {
 
     /// The slots whose transaction may have to be replaced, each lane's in the order of their nonces: the lowest of
     /// those that have been out for `patience` while blocks went by, with all that wait behind it, and those that carry
-    /// nothing any more that could still land.
+    /// nothing any more that could still land. Only of lanes that this process drives.
     #[must_use]
     pub fn stuck(&self, patience: Duration) -> Vec<Stuck> {
         let inner = self.lock();
-        let waiting = inner.slots.waiting(Instant::now(), inner.head, patience);
+        let mut waiting = inner.slots.waiting(Instant::now(), inner.head, patience);
+        waiting.retain(|it| inner.held.contains_key(&it.lane));
         if waiting.is_empty() {
             return Vec::new();
         }
@@ -129,11 +231,21 @@ impl Board {
         self.queued.notify_waiters();
     }
 
-    /// Forgets spent slots that no open payment refers to.
+    /// Forgets spent slots that no open payment refers to, and payments in line that are not open.
     pub fn sweep(&self) {
         let mut inner = self.lock();
-        let Inner { open, slots, .. } = &mut *inner;
+        let Inner {
+            open,
+            slots,
+            queue,
+            in_queue,
+            ..
+        } = &mut *inner;
         let referred = slots.places(open.values().flat_map(|open| &open.record.txs));
         slots.sweep(&referred);
+        // Others may have signed for what waits here.
+        if queue.len() > open.len() {
+            queue.retain(|id| open.contains_key(id) || !in_queue.remove(id));
+        }
     }
 }

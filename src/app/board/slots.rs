@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::domain::rail::{LaneId, Outbid, Replacement, SignedTx, TxId};
-use crate::store::Carrier;
+use crate::store::{Carrier, FOREIGN};
 
 /// How many blocks must have gone by without a transaction before it is replaced: one may be full, one may be made by
 /// somebody who has not heard of it.
@@ -285,6 +287,18 @@ impl Slots {
         }
     }
 
+    /// The lane's nonces that are not spent as far as is known here.
+    pub(super) fn unspent_of(&self, lane: &LaneId) -> impl Iterator<Item = u64> {
+        let of_lane = self.by_place.range((lane.clone(), 0)..=(lane.clone(), u64::MAX));
+        let unspent = of_lane.filter(|(_, slot)| slot.spent_by.is_none());
+        unspent.map(|((_, nonce), _)| *nonce)
+    }
+
+    /// Somebody else has spent the slot.
+    pub(super) fn usurp(&mut self, place: &Place) {
+        self.set_spent(place, Some(TxId(FOREIGN.to_owned())));
+    }
+
     /// Whether the transaction is known to have spent its slot; none when it is not known at all.
     pub(super) fn is_mined(&self, tx: &TxId) -> Option<bool> {
         let slot = self.by_place.get(self.places.get(tx)?)?;
@@ -312,11 +326,17 @@ impl Slots {
     }
 
     /// The newest transaction of each slot that is not spent and was not handed over for `interval`, or `sooner` where
-    /// no node said that it has it; lowest nonce first. They count as handed over from now on.
-    pub(super) fn due(&mut self, now: Instant, interval: Duration, sooner: Duration) -> Vec<Due> {
+    /// no node said that it has it; lowest nonce first, of all lanes but those `elsewhere`. They count as handed over.
+    pub(super) fn due(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+        sooner: Duration,
+        elsewhere: &HashSet<LaneId>,
+    ) -> Vec<Due> {
         let mut due = Vec::new();
         let unspent = self.by_place.iter_mut().filter(|(_, slot)| slot.spent_by.is_none());
-        for ((lane, _), slot) in unspent {
+        for ((lane, _), slot) in unspent.filter(|((lane, _), _)| !elsewhere.contains(lane)) {
             let interval = if slot.is_acknowledged { interval } else { sooner };
             let is_due = slot.handed_over.is_none_or(|at| now.duration_since(at) >= interval);
             if is_due {

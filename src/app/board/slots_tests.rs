@@ -81,7 +81,12 @@ fn the_wait_begins_with_the_newest_bytes_and_with_the_first_look_after_them() {
     slots.seen(1_003);
     assert!(is_overdue(&slots, 9, 1_003) && !is_overdue(&slots, 7, 1_003) && !is_overdue(&slots, 9, 1_002));
     // Sending the same bytes again begins nothing.
-    slots.due(begin + Duration::from_secs(6), Duration::ZERO, Duration::ZERO);
+    slots.due(
+        begin + Duration::from_secs(6),
+        Duration::ZERO,
+        Duration::ZERO,
+        &HashSet::new(),
+    );
     assert!(is_overdue(&slots, 9, 1_003));
     replace(&mut slots, 5, "second", false, begin + Duration::from_secs(9));
     slots.seen(1_003);
@@ -113,7 +118,7 @@ fn places_are_counted_by_slot_and_one_mined_transaction_ends_its_siblings() {
     );
     assert!(
         slots
-            .due(now + PATIENCE, PATIENCE, PATIENCE)
+            .due(now + PATIENCE, PATIENCE, PATIENCE, &HashSet::new())
             .iter()
             .all(|it| it.tx == tx("other"))
     );
@@ -123,7 +128,7 @@ fn places_are_counted_by_slot_and_one_mined_transaction_ends_its_siblings() {
 
     slots.set_mined(&tx("first"), false);
     assert_eq!((lanes(&slots), slots.alive(&both)), ((1, 1), both.to_vec()));
-    let due = slots.due(now, PATIENCE, PATIENCE);
+    let due = slots.due(now, PATIENCE, PATIENCE, &HashSet::new());
     assert_eq!(
         due.into_iter().map(|it| it.tx).collect::<Vec<_>>(),
         [tx("second")],
@@ -145,7 +150,7 @@ fn what_comes_before_is_sent_again_at_once_lowest_first() {
     }
     slots.set_mined(&tx("a"), true);
     let due = |slots: &mut Slots| -> Vec<TxId> {
-        let due = slots.due(now, PATIENCE, PATIENCE);
+        let due = slots.due(now, PATIENCE, PATIENCE, &HashSet::new());
         due.into_iter().map(|it| it.tx).collect()
     };
     assert_eq!(due(&mut slots), []);

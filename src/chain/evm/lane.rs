@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::eip3009::{Call3, MULTICALL3, Multicall3};
+use super::node::INVALID_PARAMS;
 use super::words;
 use crate::chain::pool::Pool;
 use crate::chain::rpc::{Call, RpcError};
@@ -172,6 +173,22 @@ pub(super) async fn lane_nonce(rpc: &Pool, account: Address) -> Result<u64, Rail
         .await
         .map(|nonce| nonce.to())
         .map_err(|e| rpc.refused(OPERATION, e))
+}
+
+/// The account's next nonce as of the newest finalized block; none on a node that knows no finality.
+///
+/// # Errors
+/// The node could not be asked.
+pub(super) async fn lane_spent(rpc: &Rpc, account: Address) -> Result<Option<u64>, RailFault> {
+    const OPERATION: &str = "lane nonce";
+    let answer = rpc
+        .call_as::<U64>(OPERATION, "eth_getTransactionCount", &(account, "finalized"))
+        .await;
+    match answer {
+        Ok(nonce) => Ok(Some(nonce.to())),
+        Err(RpcError::Node { code, .. }) if code == INVALID_PARAMS => Ok(None),
+        Err(other) => Err(rpc.refused(OPERATION, other)),
+    }
 }
 
 /// One signed EIP-1559 transaction: the call itself for one payment, a Multicall3 `aggregate3` in which each

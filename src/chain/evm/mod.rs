@@ -257,6 +257,20 @@ impl Rail for EvmRail {
         lane::lane_nonce(self.rpc(), signer.address()).await.map(Some)
     }
 
+    async fn lane_spent(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
+        const OPERATION: &str = "lane nonce";
+        let signer = self.signer(OPERATION, lane)?;
+        lane::lane_spent(self.rpc(), signer.address()).await
+    }
+
+    async fn lane_strangers(
+        &self,
+        _: &LaneId,
+        _: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
+    ) -> Result<Vec<TxId>, RailFault> {
+        Ok(Vec::new())
+    }
+
     fn sign(
         &self,
         lane: &LaneId,

@@ -18,7 +18,7 @@ use crate::domain::rail::{ChainPoint, RailFault};
 pub(super) const OPERATION: &str = "observe";
 
 /// JSON-RPC's "invalid params": what a node answers that does not know the tag `finalized`.
-const INVALID_PARAMS: i64 = -32602;
+pub(super) const INVALID_PARAMS: i64 = -32602;
 
 /// How far below the head a block counts as finalized on a node that knows no finality: two epochs, the least
 /// that proof-of-stake Ethereum takes.

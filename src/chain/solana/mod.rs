@@ -13,6 +13,7 @@ mod deliver;
 mod evidence;
 mod fee_payer;
 mod finding;
+mod history;
 mod inner;
 mod inner_transfer;
 mod instructions;
@@ -266,6 +267,18 @@ impl Rail for SolanaRail {
 
     async fn lane_nonce(&self, _: &LaneId) -> Result<Option<u64>, RailFault> {
         Ok(None)
+    }
+
+    async fn lane_spent(&self, _: &LaneId) -> Result<Option<u64>, RailFault> {
+        Ok(None)
+    }
+
+    async fn lane_strangers(
+        &self,
+        lane: &LaneId,
+        is_known: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
+    ) -> Result<Vec<TxId>, RailFault> {
+        history::strangers(&self.node, &lane.signer, is_known).await
     }
 
     fn sign(&self, lane: &LaneId, _: u64, cargo: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, RailFault> {
