@@ -179,7 +179,7 @@ pub(super) async fn lane_nonce(rpc: &Pool, account: Address) -> Result<u64, Rail
 ///
 /// # Errors
 /// The node could not be asked.
-pub(super) async fn lane_spent(rpc: &Rpc, account: Address) -> Result<Option<u64>, RailFault> {
+pub(super) async fn lane_spent(rpc: &Pool, account: Address) -> Result<Option<u64>, RailFault> {
     const OPERATION: &str = "lane nonce";
     let answer = rpc
         .call_as::<U64>(OPERATION, "eth_getTransactionCount", &(account, "finalized"))
