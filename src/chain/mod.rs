@@ -4,11 +4,15 @@
 //! here before anything is served.
 
 mod coalesce;
+mod endpoint;
 pub mod evm;
 mod json;
+mod pool;
+mod quorum;
 mod rpc;
 mod secret;
 pub mod solana;
+mod urls;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use crate::domain::rail::Rail;
 use crate::task::Tasks;
 
 pub use self::secret::Secret;
+pub use self::urls::Urls;
 
 /// A network that is configured and cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,12 +6,13 @@
 //! names the endpoint, whose path often is a key.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::SharedString;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -21,8 +22,9 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::RailFault;
 use crate::seeded::Bug;
 
-/// The most bytes of one response that are read: a block's worth of our own logs many times over.
-const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The most bytes of one response that are read. Somebody else's receipt must fit, or a payment could be hidden in it:
+/// at 8 gas for each byte of a log, the 16,777,216 gas of one transaction (EIP-7825) make 2 MiB, 4 MiB in hexadecimal.
+const RESPONSE_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// The most calls in one HTTP request; hosted nodes refuse more than 100 to 1000 (Alchemy, QuickNode).
 const BATCH_CALLS_MAX: usize = 100;
@@ -33,6 +35,10 @@ const TEXT_CHARS_MAX: usize = 300;
 /// Parts of the endpoint's address shorter than this, in bytes, are too common to be a secret.
 const SECRET_BYTES_MIN: usize = 8;
 
+/// For how long a node that says "too many requests" is left alone when it does not say so, and at most.
+const REST_DEFAULT: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_mins(5);
+
 /// How long a request may take when the settings do not say.
 pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
@@ -40,17 +46,22 @@ pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 pub(super) struct Rpc {
     network: NetworkId,
     network_label: SharedString,
+    /// What the endpoint is called where its address must not be told.
+    label: SharedString,
     url: reqwest::Url,
     /// What must not appear in any text: the address and those of its parts that may be keys.
     secrets: Vec<String>,
     http: reqwest::Client,
     next_id: AtomicU64,
+    /// Until when the node wants to be left alone.
+    rests: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Rpc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rpc")
             .field("network", &self.network)
+            .field("label", &self.label)
             .finish_non_exhaustive()
     }
 }
@@ -113,7 +124,7 @@ struct NodeError {
 /// Why an HTTP request brought no answers. Not yet freed of the endpoint's address.
 enum Failure {
     TooLarge,
-    Unreadable(reqwest::StatusCode),
+    Unreadable(StatusCode),
     Other(String),
 }
 
@@ -122,12 +133,12 @@ fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Ra
 }
 
 impl Rpc {
-    /// A client for the node at `url` (`http` or `https`, with its key, if any, in path, query or user part).
-    /// `timeout` bounds each request from connecting to the last byte. Nothing is sent yet.
+    /// A client for the node at `url` (`http` or `https`, with its key, if any, in path, query or user part), which
+    /// metrics call by `label`. `timeout` bounds each request from connecting to the last byte. Nothing is sent yet.
     ///
     /// # Errors
     /// The address or the machine's TLS roots cannot be used; the text does not name the address.
-    pub(super) fn new(network: NetworkId, url: &str, timeout: Duration) -> Result<Self, String> {
+    pub(super) fn new(network: NetworkId, label: usize, url: &str, timeout: Duration) -> Result<Self, String> {
         // Fails only when another client installed a provider before, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let url: reqwest::Url = url.parse().map_err(|_| "the endpoint is not a URL".to_owned())?;
@@ -154,17 +165,30 @@ impl Rpc {
         let http = builder.build().map_err(|e| bounded(&chain_of(&e.without_url())))?;
         Ok(Self {
             network_label: SharedString::from_shared(Arc::from(network.as_str())),
+            label: label.to_string().into(),
             network,
             secrets: secrets_of(&url),
             url,
             http,
             next_id: AtomicU64::new(1),
+            rests: Mutex::default(),
         })
     }
 
     /// The network this node is asked about.
     pub(super) fn network(&self) -> &NetworkId {
         &self.network
+    }
+
+    /// What the endpoint is called where its address must not be told.
+    pub(super) fn label(&self) -> SharedString {
+        self.label.clone()
+    }
+
+    /// Whether the node has asked to be left alone, and that time is not over.
+    pub(super) fn is_resting(&self) -> bool {
+        let until = *self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     /// A request id that no other request of this client has.
@@ -350,7 +374,7 @@ impl Rpc {
         }
     }
 
-    async fn post(&self, operation: &'static str, body: Vec<u8>) -> Result<(reqwest::StatusCode, Vec<u8>), Failure> {
+    async fn post(&self, operation: &'static str, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), Failure> {
         let began = Instant::now();
         let outcome = self.exchange(body).await;
         metrics::histogram!(
@@ -362,7 +386,7 @@ impl Rpc {
         outcome
     }
 
-    async fn exchange(&self, body: Vec<u8>) -> Result<(reqwest::StatusCode, Vec<u8>), Failure> {
+    async fn exchange(&self, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), Failure> {
         let said = |e: reqwest::Error| {
             Failure::Other(if e.is_timeout() {
                 "no answer in time".to_owned()
@@ -371,6 +395,9 @@ impl Rpc {
             })
         };
         let mut response = self.http.post(self.url.clone()).body(body).send().await.map_err(said)?;
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            self.rest(response.headers());
+        }
         let mut bytes = Vec::new();
         while let Some(part) = response.chunk().await.map_err(said)? {
             if bytes.len().saturating_add(part.len()) > RESPONSE_BYTES_MAX {
@@ -379,6 +406,12 @@ impl Rpc {
             bytes.extend_from_slice(&part);
         }
         Ok((response.status(), bytes))
+    }
+
+    fn rest(&self, headers: &HeaderMap) {
+        let seconds = headers.get(RETRY_AFTER).and_then(|it| it.to_str().ok()?.parse().ok());
+        let rest = seconds.map_or(REST_DEFAULT, Duration::from_secs).min(REST_MAX);
+        *self.rests.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now().checked_add(rest);
     }
 
     fn failed(&self, operation: &'static str, failure: &Failure) -> RailFault {
@@ -399,12 +432,14 @@ impl Rpc {
         metrics::counter!(
             "facilitator_rpc_requests_total",
             "network" => self.network_label.clone(),
+            "endpoint" => self.label.clone(),
             "method" => method
         )
         .increment(1);
     }
 
-    fn cleaned(&self, text: &str) -> String {
+    /// The text, bounded and freed of the endpoint's address.
+    pub(super) fn cleaned(&self, text: &str) -> String {
         // A page of HTML is cut before it is searched.
         let mut text: String = text.chars().take(4 * TEXT_CHARS_MAX).collect();
         for secret in self.secrets.iter().filter(|_| !Bug::EndpointTold.is_on()) {

@@ -109,7 +109,7 @@ async fn a_database_that_goes_away_while_a_payment_is_waiting_leaves_it_pending_
 }
 
 #[tokio::test]
-async fn no_node_no_verdict_and_nothing_begun() {
+async fn r18_no_node_no_verdict_and_nothing_begun() {
     let world = World::usual().await;
     let body = Payment::by(1).body();
     for fault in [

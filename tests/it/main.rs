@@ -17,6 +17,7 @@ mod chain;
 mod chaos;
 mod clients;
 mod crash;
+mod endpoints;
 mod envelope;
 mod faults;
 mod harness;

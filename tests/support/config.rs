@@ -22,6 +22,8 @@ pub(crate) struct Config {
 pub(crate) struct Evm {
     pub(crate) network: &'static str,
     pub(crate) rpc_url: String,
+    /// Endpoints besides.
+    pub(crate) other_rpc_urls: Vec<String>,
     pub(crate) signers: Vec<Account>,
     pub(crate) assets: Vec<Asset>,
     pub(crate) factories: Vec<Address>,
@@ -44,6 +46,8 @@ pub(crate) struct Solana {
     pub(crate) network: String,
     pub(crate) genesis_hash: Option<String>,
     pub(crate) rpc_url: String,
+    /// Endpoints besides.
+    pub(crate) other_rpc_urls: Vec<String>,
     pub(crate) ws_url: Option<String>,
     /// Keypairs as the file may write them.
     pub(crate) signers: Vec<String>,
@@ -120,11 +124,15 @@ impl Config {
         let mut secrets = vec![("DATABASE".to_owned(), self.database_url.clone())];
         for (index, network) in self.evm.iter().enumerate() {
             secrets.push((format!("RPC_{index}"), network.rpc_url.clone()));
+            let others = network.other_rpc_urls.iter().cloned().enumerate();
+            secrets.extend(others.map(|(i, url)| (format!("RPC_{index}_{i}"), url)));
             let keys = network.signers.iter().map(|it| it.key.to_string());
             secrets.extend(keys.enumerate().map(|(i, key)| (format!("SIGNER_{index}_{i}"), key)));
         }
         for (index, cluster) in self.solana.iter().enumerate() {
             secrets.push((format!("SOLANA_RPC_{index}"), cluster.rpc_url.clone()));
+            let others = cluster.other_rpc_urls.iter().cloned().enumerate();
+            secrets.extend(others.map(|(i, url)| (format!("SOLANA_RPC_{index}_{i}"), url)));
             let ws_url = cluster.ws_url.clone();
             secrets.extend(ws_url.map(|url| (format!("SOLANA_WS_{index}"), url)));
             let keys = cluster.keypairs().cloned().enumerate();
@@ -138,13 +146,23 @@ fn joined(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
+/// One endpoint by itself, or a list with the others.
+fn endpoints(name: &str, others: usize) -> String {
+    let first = format!("{{ env = \"{name}\" }}");
+    if others == 0 {
+        return first;
+    }
+    let others = (0..others).map(|i| format!("{{ env = \"{name}_{i}\" }}"));
+    format!("[{}]", joined(std::iter::once(first).chain(others)))
+}
+
 impl Evm {
     fn to_toml(&self, index: usize) -> String {
         format!(
             r#"
             [[network]]
             id = "{network}"
-            rpc_url = {{ env = "RPC_{index}" }}
+            rpc_url = {rpc_url}
             signers = [{signers}]
             factories = [{factories}]
             block_time_ms = 1000
@@ -154,6 +172,7 @@ impl Evm {
             {assets}
             "#,
             network = self.network,
+            rpc_url = endpoints(&format!("RPC_{index}"), self.other_rpc_urls.len()),
             signers = joined((0..self.signers.len()).map(|i| format!("{{ env = \"SIGNER_{index}_{i}\" }}"))),
             factories = joined(self.factories.iter().map(|it| format!("\"{it}\""))),
             key = self.key,
@@ -215,7 +234,7 @@ impl Solana {
             [[network]]
             id = "{network}"
             {genesis_hash}
-            rpc_url = {{ env = "SOLANA_RPC_{index}" }}
+            rpc_url = {rpc_url}
             {ws_url}
             signers = [{signers}]
             retired_signers = [{retired}]
@@ -227,6 +246,7 @@ impl Solana {
             "#,
             network = self.network,
             genesis_hash = optional("genesis_hash", self.genesis_hash.as_ref().map(|it| format!("\"{it}\""))),
+            rpc_url = endpoints(&format!("SOLANA_RPC_{index}"), self.other_rpc_urls.len()),
             ws_url = optional(
                 "ws_url",
                 self.ws_url

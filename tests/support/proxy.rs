@@ -19,6 +19,9 @@ use super::http::Client;
 /// The part of the node's address that must stay secret, as a provider's key would.
 pub(crate) const SECRET: &str = "key-5ec2e7a55e7b0a7d";
 
+/// `{"jsonrpc":"2.0","id":null,"error":{"code":3,"message":"execution reverted"}}`, compressed.
+const GZIPPED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x0d\xc6A\x0a\x80 \x10\x05\xd0\xab\xc4_KD\xed\xe66\xa1\x9f0\xcc\x89Q#\x10\xef^o\xf5:\xce\xa2\xd9n\x0f\xc1:/p\x88\x01\x92[J\x0e4S\x83tx\x0d\x84l\x0e\x17K\xd9\x8f\xff\xe0K\xdfj\xd4<\x19\x1fZe\xc0\x18\x1f\xea5z\x97M\x00\x00\x00";
+
 /// One question to the node.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
@@ -66,8 +69,14 @@ pub(crate) enum Fault {
     Error(i64, &'static str),
     /// This HTTP status with no JSON-RPC in it; the node hears nothing.
     Status(u16),
+    /// HTTP status 429 with the wish to be left alone for so many seconds; the node hears nothing.
+    TooMany(&'static str),
     /// These bytes with status 200; the node hears nothing.
     Garbage(&'static str),
+    /// An answer that is one only for whoever undoes its compression; the node hears nothing.
+    Gzip,
+    /// As many bytes as the client takes, up to 200 MB; the node hears nothing.
+    Flood,
     /// This result; the node hears nothing.
     Result(&'static str),
     /// The result that this makes of the question; the node hears nothing.
@@ -272,7 +281,25 @@ async fn pass(State(shared): State<Arc<Shared>>, body: Bytes) -> Response<Body> 
             lie(&shared, &questions, rule.pick, rule.fault).await
         }
         Fault::Status(status) => respond(StatusCode::from_u16(status).unwrap(), "<html>out of order</html>"),
+        Fault::TooMany(seconds) => {
+            let mut answer = respond(StatusCode::TOO_MANY_REQUESTS, "<html>too many requests</html>");
+            let wish = header::HeaderValue::from_static(seconds);
+            answer.headers_mut().insert(header::RETRY_AFTER, wish);
+            answer
+        }
         Fault::Garbage(bytes) => respond(StatusCode::OK, bytes),
+        Fault::Gzip => {
+            let mut answer = respond(StatusCode::OK, GZIPPED);
+            let gzip = header::HeaderValue::from_static("gzip");
+            answer.headers_mut().insert(header::CONTENT_ENCODING, gzip);
+            answer
+        }
+        Fault::Flood => {
+            let parts = futures_util::stream::iter(
+                (0..200).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 1_000_000]))),
+            );
+            respond(StatusCode::OK, Body::from_stream(parts))
+        }
         Fault::Delay(time) => {
             tokio::time::sleep(time).await;
             forward(&shared, body).await
@@ -369,7 +396,10 @@ impl Fault {
             | Self::LoseRequest
             | Self::LoseAnswer
             | Self::Status(_)
+            | Self::TooMany(_)
             | Self::Garbage(_)
+            | Self::Gzip
+            | Self::Flood
             | Self::Falsify(_)
             | Self::Delay(_) => None,
         }

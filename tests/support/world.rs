@@ -96,6 +96,7 @@ impl World {
         config.evm.push(Evm {
             network: NETWORK,
             rpc_url: world.proxy.url.clone(),
+            other_rpc_urls: Vec::new(),
             signers: [9, 8][..setup.signers]
                 .iter()
                 .map(|&i| addresses().accounts[i].clone())

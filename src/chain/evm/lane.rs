@@ -19,7 +19,8 @@ use serde_json::json;
 use super::eip3009::{Call3, MULTICALL3, Multicall3};
 use super::node::INVALID_PARAMS;
 use super::words;
-use crate::chain::rpc::{Call, Rpc, RpcError};
+use crate::chain::pool::Pool;
+use crate::chain::rpc::{Call, RpcError};
 use crate::domain::amount::Amount;
 use crate::domain::rail::{Delivery, Quote, RailFault, SignedTx, TxId};
 
@@ -112,7 +113,7 @@ impl Fees {
     ///
     /// # Errors
     /// The node could not be asked.
-    pub(super) async fn quote(&self, rpc: &Rpc) -> Result<Quote, RailFault> {
+    pub(super) async fn quote(&self, rpc: &Pool) -> Result<Quote, RailFault> {
         const OPERATION: &str = "quote";
         let mut last = self.last.lock().await;
         if let Some((at, quote)) = *last
@@ -166,7 +167,7 @@ fn quote_of(fee_cap: u128, base_fee: u128, tip: Option<u128>) -> Quote {
 ///
 /// # Errors
 /// The node could not be asked.
-pub(super) async fn lane_nonce(rpc: &Rpc, account: Address) -> Result<u64, RailFault> {
+pub(super) async fn lane_nonce(rpc: &Pool, account: Address) -> Result<u64, RailFault> {
     const OPERATION: &str = "lane nonce";
     rpc.call_as::<U64>(OPERATION, "eth_getTransactionCount", &(account, "latest"))
         .await
@@ -178,7 +179,7 @@ pub(super) async fn lane_nonce(rpc: &Rpc, account: Address) -> Result<u64, RailF
 ///
 /// # Errors
 /// The node could not be asked.
-pub(super) async fn lane_spent(rpc: &Rpc, account: Address) -> Result<Option<u64>, RailFault> {
+pub(super) async fn lane_spent(rpc: &Pool, account: Address) -> Result<Option<u64>, RailFault> {
     const OPERATION: &str = "lane nonce";
     let answer = rpc
         .call_as::<U64>(OPERATION, "eth_getTransactionCount", &(account, "finalized"))
@@ -303,13 +304,9 @@ fn gas_limit(cargo: &[TransferCall], input: &[u8]) -> u64 {
 }
 
 /// Hands signed bytes to the node. Safe to repeat; what the node says is a hint, never evidence.
-pub(super) async fn deliver(rpc: &Rpc, raw: &[u8]) -> Delivery {
-    let hex = format!("0x{}", hex::encode(raw));
-    match rpc.call("deliver", "eth_sendRawTransaction", &[hex]).await {
-        Ok(_) => Delivery::Accepted,
-        Err(RpcError::Node { message, .. }) => words::said(&message),
-        Err(RpcError::Fault(fault)) => Delivery::Unknown(fault.cause),
-    }
+pub(super) async fn deliver(rpc: &Pool, raw: &[u8]) -> Delivery {
+    let params = json!([format!("0x{}", hex::encode(raw))]);
+    rpc.deliver("eth_sendRawTransaction", params, words::said).await
 }
 
 #[cfg(test)]

@@ -33,12 +33,13 @@ use self::body::{Body, Wallet};
 use self::lane::{Fees, Signer, TransferCall};
 use self::lens::{Caps, Question};
 use self::listing::{Listing, checksummed};
+use self::probe::Chain;
 use self::reader::Reader;
 pub use self::settings::{AssetSettings, Settings, Wei};
 use self::strangers::Strangers;
 use super::Unservable;
 use super::coalesce::Coalescer;
-use super::rpc::{Rpc, TIMEOUT_DEFAULT};
+use super::pool::Pool;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
@@ -99,10 +100,11 @@ impl EvmRail {
             signature: settings.gas_signature_max,
             transfer: settings.gas_transfer_max,
         };
-        let rpc = Rpc::new(settings.id.clone(), settings.rpc_url.expose(), TIMEOUT_DEFAULT)?;
-        let reader = Reader::new(rpc, caps, settings.gas_deployment_max);
-        probe::prove(&reader, &listing).await?;
         let block_time = Duration::from_millis(settings.block_time_ms);
+        let (urls, quorum, chain) = (&settings.rpc_url, settings.quorum, Chain { id: chain_id });
+        let pool = Pool::open(&settings.id, urls, quorum, chain, block_time, tasks).await?;
+        let reader = Reader::new(pool, caps, settings.gas_deployment_max);
+        probe::prove(&reader, &listing).await?;
         Ok(Self {
             id: RailId {
                 scheme: Scheme::exact(),
@@ -140,7 +142,7 @@ impl EvmRail {
         })
     }
 
-    fn rpc(&self) -> &Rpc {
+    fn rpc(&self) -> &Pool {
         self.coalescer.reader().rpc()
     }
 
@@ -312,7 +314,8 @@ impl Rail for EvmRail {
     }
 
     async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
-        watch::observe(self.rpc(), watched, others, self.confirmations).await
+        let look = |rpc| async move { watch::observe(&rpc, watched, others, self.confirmations).await };
+        self.rpc().observe(watched, look).await
     }
 
     async fn hint(&self) {

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::eip3009::Token;
 use super::evidence::{Header, Receipt, Target};
-use crate::chain::rpc::{Call, Rpc, RpcError};
+use crate::chain::pool::Pool;
+use crate::chain::rpc::{Call, RpcError};
 use crate::domain::rail::{ChainPoint, RailFault};
 
 pub(super) const OPERATION: &str = "observe";
@@ -25,7 +26,7 @@ const FINALITY_BLOCKS: u64 = 64;
 
 /// What the node has shown so far.
 pub(super) struct Node<'a> {
-    rpc: &'a Rpc,
+    rpc: &'a Pool,
     head: ChainPoint,
     finalized: ChainPoint,
     /// Canonical blocks: each was asked for by its number.
@@ -45,7 +46,7 @@ impl<'a> Node<'a> {
     /// # Errors
     /// The node could not be asked or has no finalized block. Only where it does not know the word is the
     /// block 64 below the head taken instead.
-    pub(super) async fn look(rpc: &'a Rpc, heights: BTreeSet<u64>, txs: BTreeSet<B256>) -> Result<Self, RailFault> {
+    pub(super) async fn look(rpc: &'a Pool, heights: BTreeSet<u64>, txs: BTreeSet<B256>) -> Result<Self, RailFault> {
         let mut calls = vec![header_call("latest"), header_call("finalized")];
         calls.extend(heights.iter().map(|height| header_call(&quantity(*height))));
         calls.extend(txs.iter().map(receipt_call));
@@ -89,7 +90,7 @@ impl<'a> Node<'a> {
     }
 
     /// The node behind this picture.
-    pub(super) fn rpc(&self) -> &'a Rpc {
+    pub(super) fn rpc(&self) -> &'a Pool {
         self.rpc
     }
 
@@ -285,7 +286,7 @@ impl<'a> Node<'a> {
     }
 }
 
-async fn assumed_final(rpc: &Rpc, head: u64) -> Result<ChainPoint, RailFault> {
+async fn assumed_final(rpc: &Pool, head: u64) -> Result<ChainPoint, RailFault> {
     let height = head.saturating_sub(FINALITY_BLOCKS);
     rpc.call_as::<Header>(OPERATION, "eth_getBlockByNumber", &(quantity(height), false))
         .await
@@ -293,7 +294,12 @@ async fn assumed_final(rpc: &Rpc, head: u64) -> Result<ChainPoint, RailFault> {
         .map_err(|e| rpc.refused(OPERATION, e))
 }
 
-fn keep(rpc: &Rpc, receipts: &mut HashMap<B256, Receipt>, tx: B256, receipt: Option<Receipt>) -> Result<(), RailFault> {
+fn keep(
+    rpc: &Pool,
+    receipts: &mut HashMap<B256, Receipt>,
+    tx: B256,
+    receipt: Option<Receipt>,
+) -> Result<(), RailFault> {
     if let Some(receipt) = receipt {
         if receipt.transaction_hash != tx {
             return Err(rpc.fault(OPERATION, "the receipt is another transaction's"));
@@ -367,7 +373,7 @@ mod tests {
     }
 
     async fn finalized(answers: Vec<(u16, String)>) -> Result<u64, RailFault> {
-        let rpc = node(answers);
+        let rpc = Pool::alone(node(answers));
         let look = Node::look(&rpc, BTreeSet::new(), BTreeSet::new()).await?;
         Ok(look.finalized().height)
     }
@@ -410,7 +416,7 @@ mod tests {
             {"id": 12, "error": refusal},
         ]);
         let opening = opening(&json!({"result": block(90)}));
-        let rpc = node(vec![opening, (200, first.to_string()), (200, second.to_string())]);
+        let rpc = Pool::alone(node(vec![opening, (200, first.to_string()), (200, second.to_string())]));
         let look = Node::look(&rpc, BTreeSet::new(), BTreeSet::new()).await.unwrap();
         let asked: Vec<_> = (0..6).map(|at| (at, &target)).collect();
         let states = look.authorization_states(&asked).await.unwrap();

@@ -15,7 +15,9 @@ use super::eip3009::{MULTICALL3, Token};
 use super::lens::{Finding, Question};
 use super::listing::{Asset, Listing};
 use super::reader::Reader;
-use crate::chain::rpc::{Call, Rpc, RpcError};
+use crate::chain::endpoint::Dialect;
+use crate::chain::pool::Pool;
+use crate::chain::rpc::{Call, RpcError};
 use crate::domain::rail::AuthorizationState;
 
 const OPERATION: &str = "start-up proof";
@@ -23,28 +25,51 @@ const OPERATION: &str = "start-up proof";
 /// Blocks by which the lens and the node may differ when they count the same chain's.
 const HEIGHT_TOLERANCE: u64 = 1_000;
 
-/// Proves the network and finds out how its node is best asked.
+/// How the network's nodes say which chain they are of, and how far it has come.
+#[derive(Debug)]
+pub(super) struct Chain {
+    /// The chain id that they must have.
+    pub(super) id: u64,
+}
+
+impl Dialect for Chain {
+    fn identity(&self) -> &'static str {
+        "eth_chainId"
+    }
+
+    fn judge(&self, identity: &RawValue) -> Result<(), String> {
+        match quantity(identity) {
+            Some(id) if id == self.id => Ok(()),
+            Some(id) => Err(format!("expected chain id {}, the node says {id}", self.id)),
+            None => Err(format!("expected chain id {}, the node says none", self.id)),
+        }
+    }
+
+    fn head(&self) -> &'static str {
+        "eth_blockNumber"
+    }
+
+    fn height(&self, head: &RawValue) -> Option<u64> {
+        quantity(head)
+    }
+}
+
+fn quantity(result: &RawValue) -> Option<u64> {
+    serde_json::from_str::<U64>(result.get()).ok().map(|it| it.to())
+}
+
+/// Proves the network, of which the chain id is proven already, and finds out how its node is best asked.
 ///
 /// # Errors
 /// What was expected and what was found; without the endpoint's address.
 pub(super) async fn prove(reader: &Reader, listing: &Listing) -> Result<(), String> {
     let rpc = reader.rpc();
-    let chain_id: U64 = rpc
-        .call_as(OPERATION, "eth_chainId", &json!([]))
-        .await
-        .map_err(|error| said(&error))?;
-    if chain_id.to::<u64>() != listing.chain_id {
-        return Err(format!(
-            "expected chain id {}, the node says {chain_id}",
-            listing.chain_id
-        ));
-    }
     let height = prove_accounts(rpc, listing).await?;
     prove_lens(reader, listing, height).await
 }
 
 /// Proves the contracts and our own accounts; gives the newest block's number.
-async fn prove_accounts(rpc: &Rpc, listing: &Listing) -> Result<u64, String> {
+async fn prove_accounts(rpc: &Pool, listing: &Listing) -> Result<u64, String> {
     let mut calls = vec![
         Call {
             method: "eth_blockNumber",
@@ -191,7 +216,7 @@ fn is_as_known(finding: &Finding, asset: &Asset) -> bool {
 }
 
 /// The batch's answers, in the order of the questions.
-struct Answers<'a>(&'a Rpc, VecDeque<Result<Box<RawValue>, RpcError>>);
+struct Answers<'a>(&'a Pool, VecDeque<Result<Box<RawValue>, RpcError>>);
 
 impl Answers<'_> {
     fn next<T: DeserializeOwned>(&mut self, what: &str) -> Result<T, String> {

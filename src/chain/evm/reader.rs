@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::eip3009::{self, Token, Wallet1271};
 use super::lens::{self, Answer, Caps, Finding, Question};
 use crate::chain::coalesce::Read;
-use crate::chain::rpc::{Call, Rpc, RpcError};
+use crate::chain::pool::Pool;
+use crate::chain::rpc::{Call, RpcError};
 use crate::domain::rail::{AuthorizationState, RailFault};
 
 /// How many questions one batch of reads carries: six calls each and one for all, within the 100 that hosted
@@ -58,7 +59,7 @@ const EXECUTED: [&str; 7] = [
 /// How one network's node is asked.
 #[derive(Debug)]
 pub(super) struct Reader {
-    rpc: Rpc,
+    rpc: Pool,
     caps: Caps,
     deployment: u64,
     /// The node does not run the lens.
@@ -70,7 +71,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Asks through the lens until [`Reader::forgo_lens`]. `deployment` is how much more gas a trial may use that
     /// deploys a wallet first.
-    pub(super) fn new(rpc: Rpc, caps: Caps, deployment: u64) -> Self {
+    pub(super) fn new(rpc: Pool, caps: Caps, deployment: u64) -> Self {
         Self {
             rpc,
             caps,
@@ -81,7 +82,7 @@ impl Reader {
     }
 
     /// The node.
-    pub(super) const fn rpc(&self) -> &Rpc {
+    pub(super) const fn rpc(&self) -> &Pool {
         &self.rpc
     }
 
@@ -98,7 +99,7 @@ impl Reader {
     /// Asks through the lens.
     ///
     /// # Errors
-    /// As of [`Rpc::call`]; an answer that is not the lens's is a fault.
+    /// As of [`Pool::call`]; an answer that is not the lens's is a fault.
     pub(super) async fn through_lens(&self, questions: &[&Question]) -> Result<Vec<Answer>, RpcError> {
         const OPERATION: &str = "inspect";
         let caps = Caps {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::eip3009;
 use super::listing::checksummed;
-use crate::chain::Secret;
+use crate::chain::{Secret, Urls};
 use crate::domain::network::NetworkId;
 
 /// The most payments one transaction may be told to carry. At 120,000 gas each they come near the protocol's
@@ -25,8 +25,11 @@ const IN_FLIGHT_MAX: usize = 64;
 pub struct Settings {
     /// The chain's CAIP-2 name, `eip155:` and its chain id.
     pub id: NetworkId,
-    /// The node's JSON-RPC endpoint, `http` or `https`. Often holds a key, so it is never shown.
-    pub rpc_url: Secret,
+    /// The JSON-RPC endpoints, `http` or `https`: one, or a list of up to 8 of independent providers.
+    pub rpc_url: Urls,
+    /// How many of the endpoints must show the same of a payment for it to count as settled or as failed.
+    #[serde(default = "default::quorum")]
+    pub quorum: usize,
     /// The private keys that settle here, one lane each: `0x` and 64 hexadecimal digits. At least one.
     pub signers: Vec<Secret>,
     /// The usual time between blocks, in milliseconds; at least 1.
@@ -95,6 +98,9 @@ pub struct AssetSettings {
 pub struct Wei(pub u128);
 
 mod default {
+    pub(super) const fn quorum() -> usize {
+        1
+    }
     pub(super) const fn confirmations() -> u64 {
         1
     }
@@ -179,7 +185,7 @@ impl Settings {
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, complaint)) => Err((*complaint).to_owned()),
-            None => Ok(()),
+            None => self.rpc_url.check(self.quorum),
         }
     }
 }

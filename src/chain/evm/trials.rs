@@ -17,6 +17,7 @@ use super::body::{Body, Domain, Wallet};
 use super::eip3009::{digest, domain_separator, transfer_call};
 use super::lane::{Fees, Signer, TRANSFER_GAS_MAX, TransferCall, deliver, lane_nonce, sign};
 use super::watch::observe;
+use crate::chain::pool::Pool;
 use crate::chain::rpc::{Rpc, TIMEOUT_DEFAULT};
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey, Window};
@@ -33,7 +34,7 @@ const FAR: u64 = 1 << 40;
 
 struct Anvil {
     child: Child,
-    rpc: Rpc,
+    rpc: Pool,
     usdc: Address,
     pay_to: Address,
     gas_hog: Address,
@@ -80,12 +81,12 @@ impl Anvil {
             .spawn()
             .unwrap();
         let network = format!("eip155:{CHAIN_ID}").parse().unwrap();
-        let rpc = Rpc::new(network, &format!("http://127.0.0.1:{port}"), TIMEOUT_DEFAULT).unwrap();
+        let rpc = Rpc::new(network, 0, &format!("http://127.0.0.1:{port}"), TIMEOUT_DEFAULT).unwrap();
         let address = |name: &str| at[name].as_str().unwrap().parse().unwrap();
         let keys = at["accounts"].as_array().unwrap().iter();
         let this = Self {
             child,
-            rpc,
+            rpc: Pool::alone(rpc),
             usdc: address("usdc"),
             pay_to: address("payTo"),
             gas_hog: address("gasHogWallet"),

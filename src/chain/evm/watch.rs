@@ -11,7 +11,7 @@ use alloy::primitives::B256;
 use super::evidence::{Receipt, Target, Use, use_in};
 use super::node::Node;
 use super::search::{Seeker, search};
-use crate::chain::rpc::Rpc;
+use crate::chain::pool::Pool;
 use crate::domain::rail::{ChainPoint, Mined, Observation, RailFault, Sighting, TxId, Watched};
 use crate::domain::settlement::{CannotLand, Landed, Setback};
 use crate::seeded::Bug;
@@ -87,7 +87,7 @@ impl Finding {
 /// # Errors
 /// The node could not be asked, or contradicts itself; nothing is known.
 pub(super) async fn observe(
-    rpc: &Rpc,
+    rpc: &Pool,
     watched: &[Watched<'_>],
     others: &[TxId],
     confirmations: u64,
@@ -116,7 +116,7 @@ pub(super) async fn observe(
 }
 
 /// Head, finalized head, the blocks of known landings, and the receipts of everything else.
-async fn first_look<'a>(rpc: &'a Rpc, cases: &[Case<'_>], others: &[B256]) -> Result<Node<'a>, RailFault> {
+async fn first_look<'a>(rpc: &'a Pool, cases: &[Case<'_>], others: &[B256]) -> Result<Node<'a>, RailFault> {
     let heights = cases
         .iter()
         .filter_map(|case| Some(case.watched.landed?.block.height))

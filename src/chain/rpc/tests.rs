@@ -27,7 +27,7 @@ pub(in crate::chain) fn node(answers: Vec<(u16, String)>) -> Rpc {
         std::thread::sleep(Duration::from_secs(5));
     });
     let url = format!("http://127.0.0.1:{port}/key/SECRETKEY0123?token=OTHERSECRET");
-    Rpc::new("eip155:1".parse().unwrap(), &url, Duration::from_millis(300)).unwrap()
+    Rpc::new("eip155:1".parse().unwrap(), 0, &url, Duration::from_millis(300)).unwrap()
 }
 
 fn read_request(stream: &mut TcpStream) {
@@ -150,7 +150,7 @@ async fn no_text_names_the_endpoint() {
     let refusing = {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://user:SECRETPASSWORD@127.0.0.1:{port}/SECRETKEY0123");
-        Rpc::new("eip155:1".parse().unwrap(), &url, TIMEOUT_DEFAULT).unwrap()
+        Rpc::new("eip155:1".parse().unwrap(), 0, &url, TIMEOUT_DEFAULT).unwrap()
     };
     let texts = [
         ask(200, echo).await.unwrap_err().to_string(),
@@ -165,7 +165,7 @@ async fn no_text_names_the_endpoint() {
             .unwrap_err()
             .to_string(),
         format!("{refusing:?}"),
-        Rpc::new("eip155:1".parse().unwrap(), "ftp://SECRETKEY0123", TIMEOUT_DEFAULT).unwrap_err(),
+        Rpc::new("eip155:1".parse().unwrap(), 0, "ftp://SECRETKEY0123", TIMEOUT_DEFAULT).unwrap_err(),
     ];
     for text in texts {
         assert!(!text.contains("SECRET") && !text.contains("127.0.0.1"), "{text}");

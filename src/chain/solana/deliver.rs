@@ -8,7 +8,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::node::{AsOf, Node};
-use crate::chain::rpc::RpcError;
 use crate::domain::rail::{Delivery, Refusal};
 
 /// Words by which nodes say that they have processed a transaction: agave's `TransactionError::AlreadyProcessed`,
@@ -24,20 +23,16 @@ pub(super) async fn deliver(node: &Node, raw: &[u8]) -> Delivery {
         "preflightCommitment": AsOf::Confirmed.as_str(),
         "maxRetries": 0,
     });
-    let params = (STANDARD.encode(raw), how);
-    match node.rpc().call("deliver", "sendTransaction", &params).await {
-        Ok(_) => Delivery::Accepted,
-        Err(RpcError::Node { message, .. }) => said(message),
-        Err(RpcError::Fault(fault)) => Delivery::Unknown(fault.cause),
-    }
+    let params = json!([STANDARD.encode(raw), how]);
+    node.rpc().deliver("sendTransaction", params, said).await
 }
 
-fn said(message: String) -> Delivery {
+fn said(message: &str) -> Delivery {
     let text = message.to_ascii_lowercase();
     if KNOWN.iter().any(|words| text.contains(words)) {
         Delivery::Known
     } else {
-        Delivery::Refused(Refusal::Other, message)
+        Delivery::Refused(Refusal::Other, message.to_owned())
     }
 }
 
@@ -51,7 +46,7 @@ mod tests {
             "Transaction simulation failed: This transaction has already been processed",
             "transaction verification error: AlreadyProcessed",
         ] {
-            assert_eq!(said(words.into()), Delivery::Known, "{words}");
+            assert_eq!(said(words), Delivery::Known, "{words}");
         }
         for words in [
             "Blockhash not found",
@@ -59,7 +54,7 @@ mod tests {
             "Transaction signature verification failure",
             "Too many requests for a specific RPC call",
         ] {
-            assert_eq!(said(words.into()), Delivery::Refused(Refusal::Other, words.into()));
+            assert_eq!(said(words), Delivery::Refused(Refusal::Other, words.into()));
         }
     }
 }

@@ -56,13 +56,13 @@ use self::body::Body;
 use self::fee_payer::FeePayer;
 use self::listing::Listing;
 use self::node::Node;
-use self::probe::Expected;
+use self::probe::Cluster;
 use self::reader::Reader;
 pub use self::settings::{AssetSettings, Commitment, Settings, TokenProgram};
 use self::subscription::Subscriptions;
 use super::Unservable;
 use super::coalesce::Coalescer;
-use super::rpc::{Rpc, TIMEOUT_DEFAULT};
+use super::pool::Pool;
 use super::secret::Secret;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
@@ -126,17 +126,18 @@ impl SolanaRail {
         let addresses: Vec<Pubkey> = fee_payers.iter().map(|it| *it.address()).collect();
         let advertised: Vec<Pubkey> = addresses.iter().take(settings.signers.len()).copied().collect();
         let listing = Listing::of(settings, addresses);
-        let rpc = Rpc::new(settings.id.clone(), settings.rpc_url.expose(), TIMEOUT_DEFAULT)?;
-        let expected = Expected {
-            genesis_hash: settings.genesis_hash.as_deref().unwrap_or(settings.id.reference()),
-            fee_payers: &advertised,
+        let block_time = Duration::from_millis(settings.block_time_ms);
+        let genesis_hash = settings.genesis_hash.as_deref().unwrap_or(settings.id.reference());
+        let cluster = Cluster {
+            genesis_hash: genesis_hash.to_owned(),
         };
-        let (node, blockhashes) = probe::prove(rpc, &listing, &expected).await?;
+        let (urls, quorum) = (&settings.rpc_url, settings.quorum);
+        let pool = Pool::open(&settings.id, urls, quorum, cluster, block_time, tasks).await?;
+        let (node, blockhashes) = probe::prove(pool, &listing, &advertised).await?;
         let node = Arc::new(node);
         let balances = Balances::start(Arc::clone(&node), advertised, settings.balance_min_lamports, tasks)
             .await
             .map_err(|fault| fault.cause)?;
-        let block_time = Duration::from_millis(settings.block_time_ms);
         let lane = |fee_payer: &FeePayer| LaneId {
             network: settings.id.clone(),
             signer: fee_payer.address().to_string(),
@@ -317,7 +318,11 @@ impl Rail for SolanaRail {
     }
 
     async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
-        watch::observe(&self.node, watched, others, self.commitment).await
+        let look = |rpc| async move {
+            let node = self.node.through(rpc);
+            watch::observe(&node, watched, others, self.commitment).await
+        };
+        self.node.rpc().observe(watched, look).await
     }
 
     async fn hint(&self) {

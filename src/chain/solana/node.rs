@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 
-use crate::chain::rpc::{Call, Rpc, RpcError};
+use crate::chain::pool::Pool;
+use crate::chain::rpc::{Call, RpcError};
 use crate::domain::rail::RailFault;
 
 /// How many requests are under way at once for one round trip on a node that takes no batches.
@@ -32,7 +33,7 @@ pub(super) type Answer = Result<Box<RawValue>, RpcError>;
 /// How one cluster's node is asked.
 #[derive(Debug)]
 pub(super) struct Node {
-    rpc: Rpc,
+    rpc: Pool,
     batches: bool,
 }
 
@@ -104,12 +105,17 @@ impl AsOf {
 
 impl Node {
     /// Asks this node, in batches if it takes them.
-    pub(super) const fn new(rpc: Rpc, batches: bool) -> Self {
+    pub(super) const fn new(rpc: Pool, batches: bool) -> Self {
         Self { rpc, batches }
     }
 
+    /// The same cluster through another view of its endpoints.
+    pub(super) const fn through(&self, rpc: Pool) -> Self {
+        Self::new(rpc, self.batches)
+    }
+
     /// The client below.
-    pub(super) const fn rpc(&self) -> &Rpc {
+    pub(super) const fn rpc(&self) -> &Pool {
         &self.rpc
     }
 

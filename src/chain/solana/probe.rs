@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 
+use futures_util::future::join_all;
 use serde_json::json;
+use serde_json::value::RawValue;
 use solana_pubkey::Pubkey;
 
 use super::blockhashes::Blockhashes;
@@ -14,7 +16,9 @@ use super::mint;
 use super::node::{ACCOUNTS_MAX, Account, InContext, LatestBlockhash, Node, accounts_call, latest_blockhash_call};
 use super::programs::{RECENT_BLOCKHASHES, SYSTEM};
 use super::settings::TokenProgram;
-use crate::chain::rpc::{Call, Rpc, RpcError};
+use crate::chain::endpoint::Dialect;
+use crate::chain::pool::Pool;
+use crate::chain::rpc::{Call, RpcError};
 
 const OPERATION: &str = "start-up proof";
 
@@ -22,56 +26,70 @@ const OPERATION: &str = "start-up proof";
 /// different blocks on a node that is asked by several requests.
 const BLOCKHASH_TRIES: usize = 4;
 
-/// What is expected beyond the listing.
+/// How the cluster's nodes say which cluster they are of, and how far it has come.
 #[derive(Debug)]
-pub(super) struct Expected<'a> {
-    /// The genesis hash, base58, or as much of its beginning as is known.
-    pub(super) genesis_hash: &'a str,
-    /// The fee payers that must be able to pay.
-    pub(super) fee_payers: &'a [Pubkey],
+pub(super) struct Cluster {
+    /// The genesis hash that they must have, base58, or as much of its beginning as is known.
+    pub(super) genesis_hash: String,
 }
 
-/// Proves the cluster and finds out how its node is best asked. Gives the blockhashes that are good now.
+impl Dialect for Cluster {
+    fn identity(&self) -> &'static str {
+        "getGenesisHash"
+    }
+
+    fn judge(&self, identity: &RawValue) -> Result<(), String> {
+        let expected = &self.genesis_hash;
+        match serde_json::from_str::<String>(identity.get()) {
+            Ok(found) if found.starts_with(expected) => Ok(()),
+            Ok(found) => Err(format!("expected genesis hash {expected}, the node says {found}")),
+            Err(_) => Err(format!("expected genesis hash {expected}, the node says none")),
+        }
+    }
+
+    fn head(&self) -> &'static str {
+        "getSlot"
+    }
+
+    fn height(&self, head: &RawValue) -> Option<u64> {
+        serde_json::from_str(head.get()).ok()
+    }
+}
+
+/// Proves the cluster, of which the genesis hash is proven already, and finds out how its nodes are best asked.
+/// `fee_payers` must be able to pay. Gives the blockhashes that are good now.
 ///
 /// # Errors
 /// What was expected and what was found; without the endpoint's address.
-pub(super) async fn prove(rpc: Rpc, listing: &Listing, expected: &Expected<'_>) -> Result<(Node, Blockhashes), String> {
-    let genesis_hash: String = ask(&rpc, "getGenesisHash").await?;
-    if !genesis_hash.starts_with(expected.genesis_hash) {
-        return Err(format!(
-            "expected genesis hash {}, the node says {genesis_hash}",
-            expected.genesis_hash
-        ));
-    }
+pub(super) async fn prove(rpc: Pool, listing: &Listing, fee_payers: &[Pubkey]) -> Result<(Node, Blockhashes), String> {
     // A node that is behind says so by an error.
-    let _: String = ask(&rpc, "getHealth").await?;
-    let batches = takes_batches(&rpc).await;
+    let healthy: Result<String, RpcError> = rpc.call_as(OPERATION, "getHealth", &json!([])).await;
+    healthy.map_err(|error| match error {
+        RpcError::Fault(fault) => fault.cause,
+        RpcError::Node { .. } => format!("getHealth: {error}"),
+    })?;
+    let batches = take_batches(&rpc).await;
     let node = Node::new(rpc, batches);
-    prove_accounts(&node, listing, expected.fee_payers).await?;
+    prove_accounts(&node, listing, fee_payers).await?;
     let blockhashes = prove_blockhashes(&node).await?;
     Ok((node, blockhashes))
 }
 
-async fn ask(rpc: &Rpc, method: &'static str) -> Result<String, String> {
-    let answer = rpc.call_as(OPERATION, method, &json!([])).await;
-    answer.map_err(|error| match error {
-        RpcError::Fault(fault) => fault.cause,
-        RpcError::Node { .. } => format!("{method}: {error}"),
-    })
-}
-
-/// Whether the node, which has just answered, takes a JSON-RPC batch.
-async fn takes_batches(rpc: &Rpc) -> bool {
+/// Whether all nodes that answer take a JSON-RPC batch.
+async fn take_batches(rpc: &Pool) -> bool {
     let call = Call {
         method: "getGenesisHash",
         params: json!([]),
     };
-    let answers = rpc.batch(OPERATION, &[call.clone(), call]).await;
-    let takes = answers.is_ok_and(|answers| answers.iter().all(Result::is_ok));
-    if !takes {
-        tracing::warn!(network = %rpc.network(), "the node takes no batches: asking by many requests at once");
+    let calls = [call.clone(), call];
+    let answers = join_all(rpc.each().iter().map(|each| each.batch(OPERATION, &calls))).await;
+    let take = answers
+        .iter()
+        .all(|answers| answers.as_ref().is_ok_and(|them| them.iter().all(Result::is_ok)));
+    if !take {
+        tracing::warn!(network = %rpc.network(), "a node takes no batches: asking by many requests at once");
     }
-    takes
+    take
 }
 
 /// Proves the mints and our own accounts.

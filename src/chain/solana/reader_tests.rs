@@ -10,6 +10,7 @@ use super::super::programs::TOKEN;
 use super::super::trials::{Draft, MINT, OURS, account, destination, listing, request, source};
 use super::super::{Listing, payload};
 use super::*;
+use crate::chain::pool::Pool;
 use crate::chain::rpc::tests::node;
 
 const NEWEST: u64 = 1_000;
@@ -72,7 +73,11 @@ fn batch(first: u64, answers: &[Value]) -> (u16, String) {
 fn reader(script: Vec<(u16, String)>, block_time: Duration) -> Reader {
     let mut blockhashes = Blockhashes::default();
     blockhashes.learn(latest(NEWEST), &sysvar(NEWEST)).unwrap();
-    Reader::new(Arc::new(Node::new(node(script), true)), blockhashes, block_time)
+    Reader::new(
+        Arc::new(Node::new(Pool::alone(node(script)), true)),
+        blockhashes,
+        block_time,
+    )
 }
 
 const LONG: Duration = Duration::from_mins(10);

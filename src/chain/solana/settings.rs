@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Deserializer};
 use solana_pubkey::Pubkey;
 
-use crate::chain::Secret;
+use crate::chain::{Secret, Urls};
 use crate::domain::network::NetworkId;
 
 /// How many characters of a cluster's genesis hash its CAIP-2 reference has (CAIP-30).
@@ -20,8 +20,11 @@ pub struct Settings {
     /// The genesis hash that the node must have, base58, where a local cluster stands in for the one that `id` names.
     #[serde(default)]
     pub genesis_hash: Option<String>,
-    /// The node's JSON-RPC endpoint, `http` or `https`. Often holds a key, so it is never shown.
-    pub rpc_url: Secret,
+    /// The JSON-RPC endpoints, `http` or `https`: one, or a list of up to 8 of independent providers.
+    pub rpc_url: Urls,
+    /// How many of the endpoints must show the same of a payment for it to count as settled or as failed.
+    #[serde(default = "default::quorum")]
+    pub quorum: usize,
     /// The node's WebSocket endpoint, `ws` or `wss`. Without one the node is only polled.
     #[serde(default)]
     pub ws_url: Option<Secret>,
@@ -104,6 +107,9 @@ pub enum TokenProgram {
 }
 
 mod default {
+    pub(super) const fn quorum() -> usize {
+        1
+    }
     pub(super) const fn block_time_ms() -> u64 {
         400
     }
@@ -169,7 +175,7 @@ impl Settings {
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, complaint)) => Err((*complaint).to_owned()),
-            None => Ok(()),
+            None => self.rpc_url.check(self.quorum),
         }
     }
 }

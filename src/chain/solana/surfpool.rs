@@ -16,6 +16,7 @@ use super::node::{BLOCKHASH_BLOCKS, InContext, LatestBlockhash, Node, latest_blo
 use super::programs::associated_token_account;
 use super::settings::TokenProgram;
 use super::trials::{Call, Draft, compute_limit, compute_price, memo, reads, signs, writes};
+use crate::chain::pool::Pool;
 use crate::chain::rpc::{Rpc, TIMEOUT_DEFAULT};
 
 /// A node that ends with the test, and all that is on it: what it said when it was ready.
@@ -54,9 +55,9 @@ impl Surfpool {
     }
 
     /// A client of it.
-    pub(super) fn rpc(&self) -> Rpc {
+    pub(super) fn rpc(&self) -> Pool {
         let network = self.text("/network").parse().unwrap();
-        Rpc::new(network, self.text("/rpcUrl"), TIMEOUT_DEFAULT).unwrap()
+        Pool::alone(Rpc::new(network, 0, self.text("/rpcUrl"), TIMEOUT_DEFAULT).unwrap())
     }
 
     /// What is at this JSON pointer.

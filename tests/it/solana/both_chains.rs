@@ -16,6 +16,7 @@ async fn both() -> (SolanaWorld, Anvil, Proxy) {
     world.facilitator.config.evm.push(Evm {
         network: NETWORK,
         rpc_url: proxy.url.clone(),
+        other_rpc_urls: Vec::new(),
         signers: vec![addresses().accounts[9].clone()],
         assets: vec![Asset::usdc()],
         factories: Vec::new(),

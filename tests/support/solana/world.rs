@@ -80,6 +80,7 @@ impl Setup {
             network: at.network.clone(),
             genesis_hash: Some(at.genesis_hash.clone()),
             rpc_url: world.proxy.url.clone(),
+            other_rpc_urls: Vec::new(),
             ws_url: self.subscribes.then(|| at.ws_url.clone()),
             signers: at.fee_payers[..self.fee_payers]
                 .iter()
