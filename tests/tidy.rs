@@ -323,3 +323,92 @@ fn the_architecture_page_stays_a_page_and_names_every_module() {
         );
     }
 }
+
+/// The cases of the catalogue that neither a test holds yet nor a reason excuses.
+const CASES_OPEN: [(&str, &str); 8] = [
+    ("D", "D11"),
+    (
+        "R",
+        "R01 R02 R03 R04 R05 R07 R08 R09 R10 R11 R12 R13 R14 R15 R16 R17 R18 R19 R20 R21 R22 R23 R24 R25 R26",
+    ),
+    (
+        "H",
+        "H01 H02 H03 H04 H05 H06 H07 H08 H09 H10 H11 H12 H13 H14 H15 H16 H17 H18 H19 H20 H21 H22",
+    ),
+    ("X", "X03 X04 X05 X06 X07 X08 X09 X10 X11 X12 X13"),
+    (
+        "B",
+        "B01 B02 B03 B04 B05 B06 B07 B08 B09 B10 B11 B12 B13 B14 B15 B16 B17",
+    ),
+    ("V", "V01 V02 V03 V04 V05 V06 V07 V08 V09 V10 V11 V12"),
+    ("T", "T01 T02 T03 T04 T05 T06"),
+    ("M", "M01 M02 M03 M04 M05"),
+];
+
+/// The cases at the front of a test's name: `k04_k05_…` holds K04 and K05.
+fn cases_of(name: &str) -> Vec<String> {
+    let is_case = |word: &&str| {
+        let mut letters = word.chars();
+        letters.next().is_some_and(|it| "krdhxbvtm".contains(it))
+            && word.len() == 3
+            && letters.all(|it| it.is_ascii_digit())
+    };
+    name.split('_').take_while(is_case).map(str::to_uppercase).collect()
+}
+
+/// The names of all test functions.
+fn tests() -> Vec<String> {
+    let mut found = Vec::new();
+    for source in rust_files("src").into_iter().chain(rust_files("tests")) {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (number, _) in lines.iter().enumerate().filter(|(_, line)| is_test_mark(line)) {
+            let head = lines[number..].iter().find_map(|line| line.split("fn ").nth(1));
+            found.extend(head.and_then(|rest| words(rest).next()).map(str::to_owned));
+        }
+    }
+    found
+}
+
+fn is_test_mark(line: &str) -> bool {
+    let mark = line.trim_start();
+    mark == "#[test]" || mark.starts_with("#[tokio::test")
+}
+
+#[test]
+fn every_fault_case_has_its_tests_or_a_reason() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/RELIABILITY.md")).unwrap();
+    let tests = tests();
+    let open: Vec<&str> = CASES_OPEN.iter().flat_map(|(_, ids)| ids.split(' ')).collect();
+    let mut rows = BTreeMap::new();
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if let ["", id, _, held, ""] = cells.as_slice()
+            && cases_of(&id.to_lowercase()) == [*id]
+        {
+            rows.insert((*id).to_owned(), (*held).to_owned());
+        }
+    }
+    let mut offences = Vec::new();
+    for (id, held) in &rows {
+        let is_open = open.contains(&id.as_str());
+        match (held.is_empty(), is_open) {
+            (true, false) => offences.push(format!("{id} has neither a test nor a reason")),
+            (false, true) => offences.push(format!("{id} is held: take it off CASES_OPEN")),
+            (true, true) | (false, false) => {}
+        }
+        for named in held.split('`').skip(1).step_by(2) {
+            if !tests.iter().any(|test| test == named) {
+                offences.push(format!("{id} names {named}, which is no test"));
+            }
+        }
+    }
+    for test in &tests {
+        for id in cases_of(test) {
+            let is_named = rows.get(&id).is_some_and(|held| held.contains(&format!("`{test}`")));
+            if !is_named {
+                offences.push(format!("{test} does not stand in the row of {id}"));
+            }
+        }
+    }
+    assert_none("tests/RELIABILITY.md and the tests differ", &offences);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Advance, Advanced, Carrier, Cursor, Filter, IntendFault, Intent, NewPayment, Page, Record, Replaced};
-use super::{Reservation, Roll, Store, StoreFault};
+use super::{Cause, Reservation, Roll, Store, StoreFault};
 use crate::domain::authorization::PaymentKey;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::{Lease, ProcessId};
@@ -206,54 +206,69 @@ pub trait Records: Send + Sync {
     async fn transactions_dead(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault>;
 }
 
+/// The longest wait for the database's answer. The server's own limits are shorter, but a server that stands still, or
+/// that can no longer be heard, keeps none.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+async fn in_time<T, F: From<StoreFault>>(
+    operation: &'static str,
+    work: impl Future<Output = Result<T, F>>,
+) -> Result<T, F> {
+    let answer = tokio::time::timeout(ANSWER_PATIENCE, work).await;
+    answer.unwrap_or_else(|_| {
+        let source = Cause::named("no answer in time");
+        Err(StoreFault::OutcomeUnknown { operation, source }.into())
+    })
+}
+
 #[async_trait]
 impl Records for Store {
     async fn ping(&self) -> Result<(), StoreFault> {
-        self.ping().await
+        in_time("ping", self.ping()).await
     }
 
     async fn payment_reserve(&self, new: &NewPayment) -> Result<Reservation, StoreFault> {
-        self.payment_reserve(new).await
+        in_time("payment_reserve", self.payment_reserve(new)).await
     }
 
     async fn payment_get(&self, id: PaymentId) -> Result<Option<Record>, StoreFault> {
-        self.payment_get(id).await
+        in_time("payment_get", self.payment_get(id)).await
     }
 
     async fn payments_get(&self, ids: &[PaymentId]) -> Result<Vec<Record>, StoreFault> {
-        self.payments_get(ids).await
+        in_time("payments_get", self.payments_get(ids)).await
     }
 
     async fn payment_find(&self, key: &PaymentKey) -> Result<Option<Record>, StoreFault> {
-        self.payment_find(key).await
+        in_time("payment_find", self.payment_find(key)).await
     }
 
     async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault> {
-        self.reference_find(references).await
+        in_time("reference_find", self.reference_find(references)).await
     }
 
     async fn payments_by_transaction(&self, tx: &TxId) -> Result<Vec<Record>, StoreFault> {
-        self.payments_by_transaction(tx).await
+        in_time("payments_by_transaction", self.payments_by_transaction(tx)).await
     }
 
     async fn payments_list(&self, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
-        self.payments_list(filter, after, limit).await
+        in_time("payments_list", self.payments_list(filter, after, limit)).await
     }
 
     async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault> {
-        self.settlements_open(network, states).await
+        in_time("settlements_open", self.settlements_open(network, states)).await
     }
 
     async fn settlements_waiting(&self, network: &NetworkId, limit: u32) -> Result<Vec<PaymentId>, StoreFault> {
-        self.settlements_waiting(network, limit).await
+        in_time("settlements_waiting", self.settlements_waiting(network, limit)).await
     }
 
     async fn settlement_versions(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, i64)>, StoreFault> {
-        self.settlement_versions(payments).await
+        in_time("settlement_versions", self.settlement_versions(payments)).await
     }
 
     async fn settlements_try(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, u64)>, StoreFault> {
-        self.settlements_try(payments).await
+        in_time("settlements_try", self.settlements_try(payments)).await
     }
 
     async fn settlements_advance_granting(
@@ -261,11 +276,15 @@ impl Records for Store {
         advances: &[Advance<'_>],
         answers: &[(PaymentId, &[u8])],
     ) -> Result<Advanced, StoreFault> {
-        self.settlements_advance_granting(advances, answers).await
+        in_time(
+            "settlements_advance_granting",
+            self.settlements_advance_granting(advances, answers),
+        )
+        .await
     }
 
     async fn settlement_grant(&self, payment: PaymentId, answer: &[u8]) -> Result<bool, StoreFault> {
-        self.settlement_grant(payment, answer).await
+        in_time("settlement_grant", self.settlement_grant(payment, answer)).await
     }
 
     async fn leases_beat(
@@ -275,23 +294,23 @@ impl Records for Store {
         lanes: &[LaneId],
         term: Duration,
     ) -> Result<Roll, StoreFault> {
-        self.leases_beat(network, me, lanes, term).await
+        in_time("leases_beat", self.leases_beat(network, me, lanes, term)).await
     }
 
     async fn lease_take(&self, lane: &LaneId, me: ProcessId, term: Duration) -> Result<Option<Lease>, StoreFault> {
-        self.lease_take(lane, me, term).await
+        in_time("lease_take", self.lease_take(lane, me, term)).await
     }
 
     async fn leases_give(&self, network: &NetworkId, me: ProcessId, lanes: &[LaneId]) -> Result<(), StoreFault> {
-        self.leases_give(network, me, lanes).await
+        in_time("leases_give", self.leases_give(network, me, lanes)).await
     }
 
     async fn replica_leave(&self, network: &NetworkId, me: ProcessId) -> Result<(), StoreFault> {
-        self.replica_leave(network, me).await
+        in_time("replica_leave", self.replica_leave(network, me)).await
     }
 
     async fn lane_prepare(&self, lane: &LaneId, chain_nonce: u64) -> Result<u64, StoreFault> {
-        self.lane_prepare(lane, chain_nonce).await
+        in_time("lane_prepare", self.lane_prepare(lane, chain_nonce)).await
     }
 
     async fn lane_intend(
@@ -301,7 +320,7 @@ impl Records for Store {
         alone_retry: bool,
         sign: Sign<'_>,
     ) -> Result<Vec<Intent>, IntendFault> {
-        self.lane_intend(lease, payments, alone_retry, sign).await
+        in_time("lane_intend", self.lane_intend(lease, payments, alone_retry, sign)).await
     }
 
     async fn lane_replace(
@@ -311,30 +330,30 @@ impl Records for Store {
         over: &TxId,
         with: &Replacement,
     ) -> Result<Replaced, StoreFault> {
-        self.lane_replace(lease, nonce, over, with).await
+        in_time("lane_replace", self.lane_replace(lease, nonce, over, with)).await
     }
 
     async fn lane_quarantine(&self, lane: &LaneId) -> Result<bool, StoreFault> {
-        self.lane_quarantine(lane).await
+        in_time("lane_quarantine", self.lane_quarantine(lane)).await
     }
 
     async fn slots_usurped(&self, lane: &LaneId, nonces: &[u64]) -> Result<(), StoreFault> {
-        self.slots_usurped(lane, nonces).await
+        in_time("slots_usurped", self.slots_usurped(lane, nonces)).await
     }
 
     async fn transactions_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Carrier>, StoreFault> {
-        self.transactions_open(network, states).await
+        in_time("transactions_open", self.transactions_open(network, states)).await
     }
 
     async fn transactions_mined(&self, network: &NetworkId, mined: &[Mined]) -> Result<(), StoreFault> {
-        self.transactions_mined(network, mined).await
+        in_time("transactions_mined", self.transactions_mined(network, mined)).await
     }
 
     async fn transactions_reorganized(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {
-        self.transactions_reorganized(network, txs).await
+        in_time("transactions_reorganized", self.transactions_reorganized(network, txs)).await
     }
 
     async fn transactions_dead(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {
-        self.transactions_dead(network, txs).await
+        in_time("transactions_dead", self.transactions_dead(network, txs)).await
     }
 }

@@ -12,12 +12,12 @@ use crate::support::payer::Payment;
 use crate::support::proxy::{Call, Fault, anything};
 use crate::support::world::{Setup, World};
 
-fn crowd(count: usize) -> Vec<Value> {
+pub(crate) fn crowd(count: usize) -> Vec<Value> {
     (0..count).map(|i| Payment::by(1 + i % 6).body()).collect()
 }
 
 /// Presents every payment until its fate is known: each is paid, by one transaction that the answer names.
-async fn all_are_paid(world: &World, bodies: &[Value]) {
+pub(crate) async fn all_are_paid(world: &World, bodies: &[Value]) {
     let caller = world.facilitator.caller();
     for body in bodies {
         let answer = eventually("the payment is known", async || {
@@ -40,7 +40,7 @@ async fn all_are_paid(world: &World, bodies: &[Value]) {
 }
 
 /// Sends everything at once, whatever comes back.
-fn send_all(world: &World, bodies: &[Value]) {
+pub(crate) fn send_all(world: &World, bodies: &[Value]) {
     for body in bodies {
         let (caller, body) = (world.facilitator.caller(), body.clone());
         tokio::spawn(async move { caller.try_post("/settle", &body).await });

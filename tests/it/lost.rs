@@ -40,24 +40,24 @@ async fn survives(loss_for: fn(&Payment) -> Loss) {
 }
 
 #[tokio::test]
-async fn the_answer_to_the_reservation_is_lost() {
+async fn d03_the_answer_to_the_reservation_is_lost() {
     survives(|payment| Loss::Statement(payment.resource.clone())).await;
 }
 
 #[tokio::test]
-async fn the_answer_to_the_commit_of_the_signed_bytes_is_lost() {
+async fn d03_the_answer_to_the_commit_of_the_signed_bytes_is_lost() {
     survives(|_| Loss::Commit("insert into chain_transactions")).await;
 }
 
 #[tokio::test]
-async fn the_answer_to_the_commit_of_the_evidence_is_lost() {
+async fn d03_the_answer_to_the_commit_of_the_evidence_is_lost() {
     survives(|_| Loss::Commit("insert into evidence")).await;
 }
 
 /// The first caller went away before the money moved. Nobody can tell whether the second one's grant is on record, so
 /// nobody is told success, not even later; who named the request gets the answer that was recorded.
 #[tokio::test]
-async fn the_answer_to_the_grant_is_lost() {
+async fn d03_the_answer_to_the_grant_is_lost() {
     let world = World::usual().await;
     for key in [None, Some("order-7")] {
         let payment = Payment::by(1);

@@ -11,6 +11,8 @@ use super::{eventually, provided};
 /// A database that is dropped with this value.
 pub(crate) struct Database {
     name: String,
+    /// The cluster it is in.
+    server: String,
     /// How the facilitator reaches it.
     pub(crate) url: String,
     pub(crate) pool: PgPool,
@@ -18,9 +20,13 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn create() -> Self {
+        Self::create_in(provided("DATABASE_URL")).await
+    }
+
+    /// One in the cluster with this address.
+    pub(crate) async fn create_in(server: String) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("it_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let server = provided("DATABASE_URL");
         let mut admin = PgConnection::connect(&server).await.unwrap();
         // Left behind by a process of the same number that was killed.
         admin
@@ -39,8 +45,29 @@ impl Database {
             .unwrap();
         Self {
             name,
+            server,
             url: url.to_string(),
             pool,
+        }
+    }
+
+    /// Whatever happens to the database from here, [`Backup::restore`] undoes. Nobody may be connected to it.
+    pub(crate) async fn back_up(&self) -> Backup {
+        let name = format!("{}_backup", self.name);
+        self.copy(&self.name, &name).await;
+        Backup { name }
+    }
+
+    /// Makes a database that is as another is now, in place of one of that name.
+    async fn copy(&self, from: &str, to: &str) {
+        let mut admin = PgConnection::connect(&self.server).await.unwrap();
+        let ends = "select pg_terminate_backend(pid) from pg_stat_activity where datname in ($1, $2)";
+        sqlx::query(ends).bind(from).bind(to).execute(&mut admin).await.unwrap();
+        for sql in [
+            format!("drop database if exists {to} with (force)"),
+            format!("create database {to} template {from}"),
+        ] {
+            admin.execute(AssertSqlSafe(sql)).await.unwrap();
         }
     }
 
@@ -93,6 +120,97 @@ impl Database {
             session,
             pool: self.pool.clone(),
         }
+    }
+}
+
+/// A database as it was once.
+pub(crate) struct Backup {
+    name: String,
+}
+
+impl Backup {
+    /// Makes the database what it was, as a restored backup does, or a replica that had not heard of the last commits.
+    pub(crate) async fn restore(self, db: &Database) {
+        db.copy(&self.name, &db.name).await;
+        let mut admin = PgConnection::connect(&db.server).await.unwrap();
+        let sql = format!("drop database {} with (force)", self.name);
+        admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+}
+
+/// Makes every fifth statement of these fail, in turn with each of the errors that say "try again": serialization,
+/// deadlock, cancelled.
+const EVERY_FIFTH_FAILS: &str = "
+    create sequence statements;
+    create function every_fifth_fails() returns trigger language plpgsql as $$
+        declare
+            number bigint := nextval('statements');
+            codes text[] := array['40001', '40P01', '57014'];
+        begin
+            if number % 5 = 0 then
+                raise exception 'injected' using errcode = codes[1 + (number / 5) % 3];
+            end if;
+            return null;
+        end $$;";
+
+/// Makes every write fail as it does when the disk is full.
+const DISK_IS_FULL: &str = "
+    create function disk_is_full() returns trigger language plpgsql as $$
+        begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$;";
+
+/// All that the facilitator writes to while it settles.
+const WRITTEN: [&str; 9] = [
+    "payments",
+    "payment_references",
+    "settlements",
+    "slots",
+    "chain_transactions",
+    "settlement_attempts",
+    "evidence",
+    "ledger_entries",
+    "events",
+];
+
+/// How writes go wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ailment {
+    /// One transaction in five that reserves, signs or confirms is refused with an error that passes.
+    EveryFifthFails,
+    /// None is taken.
+    DiskIsFull,
+}
+
+impl Ailment {
+    /// The function's name and text, and the tables to whose writers it happens.
+    const fn parts(self) -> (&'static str, &'static str, &'static [&'static str]) {
+        match self {
+            Self::EveryFifthFails => (
+                "every_fifth_fails",
+                EVERY_FIFTH_FAILS,
+                &["payments", "slots", "evidence"],
+            ),
+            Self::DiskIsFull => ("disk_is_full", DISK_IS_FULL, &WRITTEN),
+        }
+    }
+}
+
+impl Database {
+    /// From here on writes go wrong, until [`Database::recover`].
+    pub(crate) async fn ail(&self, how: Ailment) {
+        let (name, function, tables) = how.parts();
+        let trigger = |table| {
+            format!(
+                "create trigger {name} before insert or update on {table} for each statement execute function {name}();"
+            )
+        };
+        let triggers: String = tables.iter().map(trigger).collect();
+        let sql = format!("begin; {function} {triggers} commit");
+        self.pool.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+    }
+
+    pub(crate) async fn recover(&self, from: Ailment) {
+        let sql = format!("drop function {}() cascade", from.parts().0);
+        self.pool.execute(AssertSqlSafe(sql)).await.unwrap();
     }
 }
 
@@ -156,7 +274,7 @@ const END_WAITING: &str = "select pg_terminate_backend(pid) from pg_stat_activit
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let name = std::mem::take(&mut self.name);
+        let (name, server) = (std::mem::take(&mut self.name), std::mem::take(&mut self.server));
         let (done, is_done) = std::sync::mpsc::channel();
         // A runtime of its own, because this one is busy dropping.
         std::thread::spawn(move || {
@@ -165,7 +283,7 @@ impl Drop for Database {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let mut admin = PgConnection::connect(&provided("DATABASE_URL")).await.unwrap();
+                let mut admin = PgConnection::connect(&server).await.unwrap();
                 let sql = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
                 admin.execute(sql).await.unwrap();
             });

@@ -110,6 +110,14 @@ impl Facilitator {
         self.process.as_ref().unwrap().signal("-TERM");
     }
 
+    /// The most memory that the process has held so far, in KiB.
+    pub(crate) fn memory_max(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process.as_ref().unwrap().id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Stops it in its tracks until [`Facilitator::resume`], as a machine does that is paused.
     pub(crate) fn pause(&self) {
         self.process.as_ref().unwrap().signal("-STOP");

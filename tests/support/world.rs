@@ -87,9 +87,14 @@ impl Payable for Payment {
 impl World {
     /// Everything but a running facilitator.
     pub(crate) async fn prepare(setup: Setup) -> Self {
+        Self::prepare_on(Database::create().await, setup).await
+    }
+
+    /// The same on a database that the test has chosen.
+    pub(crate) async fn prepare_on(db: Database, setup: Setup) -> Self {
         let node = Anvil::start(setup.mining, setup.epoch).await;
         let proxy = Proxy::before(node.url()).await;
-        let mut world = Self::around(node, proxy).await;
+        let mut world = Self::around_on(db, node, proxy).await;
         let config = &mut world.facilitator.config;
         config.wait_seconds = setup.wait_seconds;
         config.log_filter = setup.log_filter;
@@ -138,7 +143,10 @@ impl World {
 impl<N> World<N> {
     /// A facilitator that serves nothing yet, with a database of its own.
     pub(crate) async fn around(node: N, proxy: Proxy) -> Self {
-        let db = Database::create().await;
+        Self::around_on(Database::create().await, node, proxy).await
+    }
+
+    async fn around_on(db: Database, node: N, proxy: Proxy) -> Self {
         let gate = Gate::before(db.address()).await;
         let facilitator = Facilitator::new(Config::new(db.url_by(gate.port)));
         Self {

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::crash::{Stop, killed_in};
+use crate::support::counted::counted;
 use crate::support::database::Obstacle;
 use crate::support::proxy::{Fault, send};
 use crate::support::solana::books::books_agree;
@@ -22,8 +23,13 @@ async fn killed_at(stop: Stop) -> (SolanaWorld, Value) {
     (killed_in(world, stop, &body).await, body)
 }
 
-/// The payment is paid once, and the first to ask after the crash is the one to hear of it.
-async fn survives(stop: Stop) {
+/// Killed at the point, counted as a trial of this case: the payment is paid once, and the first to ask after the crash is
+/// the one to hear of it.
+async fn survives(id: &str, stop: Stop) {
+    counted(id, 1, 1, async |_| survives_once(stop).await).await;
+}
+
+async fn survives_once(stop: Stop) {
     let (mut world, body) = killed_at(stop).await;
     world.facilitator.start().await;
     let tx = world.facilitator.caller().settle_until_known(&body).await.settled();
@@ -40,67 +46,72 @@ async fn survives(stop: Stop) {
 }
 
 #[tokio::test]
-async fn killed_before_the_simulation_is_answered() {
-    survives(Stop::Chain(simulation, Fault::HoldAnswer)).await;
+async fn k01_killed_before_the_simulation_is_answered() {
+    survives("K01", Stop::Chain(simulation, Fault::HoldAnswer)).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_reservation_commits() {
-    survives(Stop::Database(Obstacle::WritesTo("payments"))).await;
+async fn k01_killed_before_the_reservation_commits() {
+    survives("K01", Stop::Database(Obstacle::WritesTo("payments"))).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_reservation_commits_and_it_commits_all_the_same() {
-    survives(Stop::DatabaseGoesOn(Obstacle::WritesTo("payments"))).await;
+async fn k02_killed_before_the_reservation_commits_and_it_commits_all_the_same() {
+    survives("K02", Stop::DatabaseGoesOn(Obstacle::WritesTo("payments"))).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_signed_bytes_are_on_record() {
-    for table in ["slots", "chain_transactions", "settlement_attempts", "settlements"] {
-        survives(Stop::Database(Obstacle::WritesTo(table))).await;
+async fn k04_k05_killed_before_the_signed_bytes_are_on_record() {
+    for (id, table) in [
+        ("K04", "slots"),
+        ("K05", "chain_transactions"),
+        ("K05", "settlement_attempts"),
+        ("K05", "settlements"),
+    ] {
+        survives(id, Stop::Database(Obstacle::WritesTo(table))).await;
     }
 }
 
 #[tokio::test]
-async fn killed_before_the_signed_bytes_are_on_record_and_the_statement_goes_on() {
-    survives(Stop::DatabaseGoesOn(Obstacle::WritesTo("slots"))).await;
+async fn k05_killed_before_the_signed_bytes_are_on_record_and_the_statement_goes_on() {
+    survives("K05", Stop::DatabaseGoesOn(Obstacle::WritesTo("slots"))).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_bytes_leave() {
-    survives(Stop::Chain(send, Fault::HoldRequest)).await;
+async fn k06_killed_before_the_bytes_leave() {
+    survives("K06", Stop::Chain(send, Fault::HoldRequest)).await;
 }
 
 #[tokio::test]
-async fn killed_after_the_broadcast_before_the_node_answers() {
-    survives(Stop::Chain(send, Fault::HoldAnswer)).await;
+async fn k07_killed_after_the_broadcast_before_the_node_answers() {
+    survives("K07", Stop::Chain(send, Fault::HoldAnswer)).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_status_is_read() {
-    survives(Stop::Chain(statuses, Fault::HoldAnswer)).await;
+async fn k08_killed_before_the_status_is_read() {
+    survives("K08", Stop::Chain(statuses, Fault::HoldAnswer)).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_transaction_is_read() {
-    survives(Stop::Chain(history, Fault::HoldAnswer)).await;
+async fn k09_killed_before_the_transaction_is_read() {
+    survives("K09", Stop::Chain(history, Fault::HoldAnswer)).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_confirmation_commits() {
+async fn k09_killed_before_the_confirmation_commits() {
     for table in ["evidence", "ledger_entries"] {
-        survives(Stop::Database(Obstacle::WritesTo(table))).await;
+        survives("K09", Stop::Database(Obstacle::WritesTo(table))).await;
     }
 }
 
 #[tokio::test]
-async fn killed_before_the_grant_is_on_record() {
-    survives(Stop::Database(Obstacle::Grant)).await;
+async fn k09_killed_before_the_grant_is_on_record() {
+    survives("K09", Stop::Database(Obstacle::Grant)).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_grant_is_on_record_and_the_statement_goes_on() {
-    survives(Stop::DatabaseGoesOn(Obstacle::Grant)).await;
+async fn k09_killed_before_the_grant_is_on_record_and_the_statement_goes_on() {
+    survives("K09", Stop::DatabaseGoesOn(Obstacle::Grant)).await;
 }
 
 /// Nobody asks again, and still the payment that was reserved is settled: the next start picks it up.
