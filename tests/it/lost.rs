@@ -148,7 +148,7 @@ async fn a_client_that_hangs_up_while_its_reservation_is_written() {
 }
 
 #[tokio::test]
-async fn clients_that_hang_up_at_any_time_lose_nothing_but_the_answer() {
+async fn x08_clients_that_hang_up_at_any_time_lose_nothing_but_the_answer() {
     let setup = Setup {
         mining: Mining::EverySecond,
         wait_seconds: 5,

@@ -125,7 +125,7 @@ async fn a_keyed_request_that_was_pending_is_answered_when_it_lands_and_then_rep
 }
 
 #[tokio::test]
-async fn keyed_callers_at_the_same_time_share_one_answer() {
+async fn x02_keyed_callers_at_the_same_time_share_one_answer() {
     let world = World::usual().await;
     let caller = world.facilitator.caller();
     let body = Payment::by(1).body();
