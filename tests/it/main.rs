@@ -19,6 +19,8 @@ mod clients;
 mod crash;
 mod envelope;
 mod faults;
+mod foreign;
+mod forks;
 mod harness;
 mod lost;
 mod networks;

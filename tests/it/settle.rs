@@ -343,6 +343,20 @@ async fn r03_a_node_that_claims_to_know_what_it_never_saw() {
 }
 
 #[tokio::test]
+async fn r04_a_node_that_says_it_imported_what_it_never_saw() {
+    lands_in_spite_of(Fault::Error(-32_003, "transaction already imported")).await;
+}
+
+/// It has taken the bytes and mined them, and says what one says of a second copy.
+#[tokio::test]
+async fn r05_a_node_that_says_the_nonce_is_used_by_the_very_transaction() {
+    lands_in_spite_of(Fault::Falsify(|_, answer| {
+        *answer = serde_json::json!({"error": {"code": -32_000, "message": "nonce too low"}});
+    }))
+    .await;
+}
+
+#[tokio::test]
 async fn a_node_that_says_the_nonce_is_used() {
     lands_in_spite_of(Fault::Error(-32_000, "nonce too low")).await;
 }

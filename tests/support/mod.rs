@@ -5,6 +5,7 @@ pub(crate) mod anvil;
 pub(crate) mod books;
 pub(crate) mod config;
 pub(crate) mod contracts;
+pub(crate) mod counted;
 pub(crate) mod database;
 pub(crate) mod facilitator;
 pub(crate) mod gate;
