@@ -278,3 +278,31 @@ async fn a_lane_that_is_full_holds_back_and_goes_on() {
     assert_eq!(world.proxy.transactions().len(), 3);
     books_agree(&world).await;
 }
+
+/// Whoever asks whether payments would go through, without end, does not keep others from being paid.
+#[tokio::test]
+async fn x13_a_storm_of_verifications_does_not_starve_settling() {
+    let world = World::start(Setup {
+        mining: Mining::EverySecond,
+        ..Setup::default()
+    })
+    .await;
+    let asking = (0..64).map(|i| {
+        let (caller, body) = (world.facilitator.caller(), Payment::by(1 + i % 6).body());
+        tokio::spawn(async move {
+            loop {
+                caller.post("/verify", &body).await;
+            }
+        })
+    });
+    let asking: Vec<_> = asking.collect();
+    for payer in 1..=6 {
+        world.facilitator.settle(&Payment::by(payer).body()).await.settled();
+    }
+    for storm in asking {
+        assert!(!storm.is_finished(), "every question was answered");
+        storm.abort();
+    }
+    assert_eq!(world.received().await, 60_000);
+    books_agree(&world).await;
+}

@@ -72,7 +72,7 @@ async fn a_payment_becomes_final_and_is_posted_with_what_it_cost() {
 }
 
 #[tokio::test]
-async fn a_reorganization_takes_a_payment_back_and_the_same_bytes_land_it_again() {
+async fn h01_a_reorganization_takes_a_payment_back_and_the_same_bytes_land_it_again() {
     for depth in [1, 2] {
         let world = patient_chain().await;
         let payment = Payment::by(1);
@@ -162,7 +162,7 @@ async fn a_window_that_closes_unused_is_a_failure_with_its_proof() {
 }
 
 #[tokio::test]
-async fn an_authorization_that_its_payer_takes_back_before_it_lands() {
+async fn h11_an_authorization_that_its_payer_takes_back_before_it_lands() {
     let world = patient_chain().await;
     let payment = Payment::by(1);
     let sending = world.proxy.fault(send, Fault::LoseRequest);
@@ -258,7 +258,7 @@ async fn a_reverted_payment_fails_for_good_only_when_its_window_has_closed() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_the_node_forgets_is_sent_again() {
+async fn h04_a_transaction_that_the_node_forgets_is_sent_again() {
     let world = patient_chain().await;
     let payment = Payment::by(1);
     let tx = world.facilitator.settle(&payment.body()).await.pending();
@@ -280,7 +280,7 @@ async fn a_transaction_that_the_node_forgets_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_chain_that_stands_still_is_no_proof_of_anything() {
+async fn h05_a_chain_that_stands_still_is_no_proof_of_anything() {
     let world = World::start(Setup {
         mining: Mining::OnDemand,
         wait_seconds: 1,
@@ -335,7 +335,7 @@ async fn deeper_confirmation_is_waited_for_when_asked() {
 
 /// What was answered for is taken back by the chain, and then its time has passed: the books say so.
 #[tokio::test]
-async fn a_payment_that_is_reorganized_away_and_expires_is_failed_and_its_movement_voided() {
+async fn h02_a_payment_that_is_reorganized_away_and_expires_is_failed_and_its_movement_voided() {
     let world = patient_chain().await;
     let payment = Payment::by(1);
     settled(&world, &payment).await;
@@ -359,7 +359,7 @@ async fn a_payment_that_is_reorganized_away_and_expires_is_failed_and_its_moveme
 }
 
 #[tokio::test]
-async fn a_payment_that_is_reorganized_away_and_landed_by_somebody_else_is_one_payment() {
+async fn h03_a_payment_that_is_reorganized_away_and_landed_by_somebody_else_is_one_payment() {
     let world = patient_chain().await;
     let payment = Payment::by(1);
     settled(&world, &payment).await;

@@ -148,25 +148,47 @@ async fn a_client_that_hangs_up_while_its_reservation_is_written() {
 }
 
 #[tokio::test]
-async fn clients_that_hang_up_at_any_time_lose_nothing_but_the_answer() {
+async fn x08_clients_that_hang_up_at_any_time_lose_nothing_but_the_answer() {
     let setup = Setup {
         mining: Mining::EverySecond,
         wait_seconds: 5,
         ..Setup::default()
     };
     let world = World::start(setup).await;
-    let payments: Vec<Payment> = (0..40).map(|i| Payment::by(1 + i % 6)).collect();
-    for (milliseconds, payment) in (0..).step_by(5).zip(&payments) {
+    let payments: Vec<Payment> = (0..60).map(|i| Payment::by(1 + i % 6)).collect();
+    let hanging_up = (0..).step_by(50).zip(&payments).map(async |(milliseconds, payment)| {
         let client = world.settling(payment);
         // The point is not how long this is but that it differs.
-        tokio::time::sleep(std::time::Duration::from_millis(milliseconds % 100)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
         client.abort();
-    }
+    });
+    futures_util::future::join_all(hanging_up).await;
     for payment in &payments {
         let answer = world.facilitator.caller().settle_until_known(&payment.body()).await;
         let tx = answer.outcome(200)["transaction"].clone();
         assert!(tx.as_str().unwrap().starts_with("0x"), "{}", answer.text());
     }
-    assert_eq!(world.received().await, 400_000);
+    assert_eq!(world.received().await, 600_000);
+    books_agree(&world).await;
+}
+
+/// The node's word comes after the facilitator has stopped waiting for it.
+#[tokio::test]
+async fn r26_a_word_that_comes_too_late() {
+    let world = World::start(Setup {
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
+    let payment = Payment::by(1);
+    let late = world.proxy.fault(send, Fault::HoldAnswer);
+    let settling = world.settling(&payment);
+    late.met(1).await;
+    let first = settling.await.unwrap().outcome(200);
+    late.release();
+    world.reaches(&payment, "confirmed").await;
+    let [tx] = world.proxy.transactions().try_into().unwrap();
+    assert_eq!(first["transaction"], tx);
+    assert_eq!(world.received().await, 10_000);
     books_agree(&world).await;
 }

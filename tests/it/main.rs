@@ -21,6 +21,8 @@ mod endpoints;
 mod database;
 mod envelope;
 mod faults;
+mod foreign;
+mod forks;
 mod harness;
 mod load;
 mod lost;

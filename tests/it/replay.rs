@@ -125,7 +125,7 @@ async fn a_keyed_request_that_was_pending_is_answered_when_it_lands_and_then_rep
 }
 
 #[tokio::test]
-async fn keyed_callers_at_the_same_time_share_one_answer() {
+async fn x02_keyed_callers_at_the_same_time_share_one_answer() {
     let world = World::usual().await;
     let caller = world.facilitator.caller();
     let body = Payment::by(1).body();
@@ -204,5 +204,31 @@ async fn a_key_survives_a_restart() {
     let again = world.facilitator.caller().settle_keyed(&body, "order-7").await;
     assert!(is_replayed(&again));
     assert_eq!(again.body, first.body);
+    books_agree(&world).await;
+}
+
+/// By the chain's clock, at which the payment is final long since.
+#[tokio::test]
+async fn x10_the_same_request_a_day_and_a_month_later() {
+    let world = World::start(Setup {
+        epoch: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let caller = world.facilitator.caller();
+    let (keyed, unkeyed) = (Payment::by(1), Payment::by(2));
+    let first = caller.settle_keyed(&keyed.body(), "order-7").await;
+    let tx = caller.post("/settle", &unkeyed.body()).await.settled();
+    for days in [1, 30] {
+        world.node.call("evm_increaseTime", json!([days * 86_400])).await;
+        world.node.mine(3).await;
+        for payment in [&keyed, &unkeyed] {
+            world.reaches(payment, "final").await;
+        }
+        assert_eq!(caller.settle_keyed(&keyed.body(), "order-7").await.body, first.body);
+        let (_, named) = caller.post("/settle", &unkeyed.body()).await.unsettled();
+        assert_eq!(named, tx);
+    }
+    assert_eq!(world.proxy.transactions().len(), 2);
     books_agree(&world).await;
 }

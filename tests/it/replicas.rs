@@ -69,19 +69,42 @@ async fn a_payment_that_another_process_confirmed_becomes_final() {
 }
 
 #[tokio::test]
-async fn the_same_body_at_two_processes_buys_once() {
+async fn x01_the_same_body_a_hundred_times_at_three_processes_buys_once() {
     let world = World::start(Setup {
         wait_seconds: 3,
         ..Setup::default()
     })
     .await;
-    let replica = world.replica().await;
+    let replicas = [world.replica().await, world.replica().await];
     let body = Payment::by(1).body();
-    let callers = [world.facilitator.caller(), replica.caller()];
-    let answers = join_all((0..40).map(|i| callers[i % 2].post("/settle", &body))).await;
+    let callers = [world.facilitator.caller(), replicas[0].caller(), replicas[1].caller()];
+    let answers = join_all((0..100).map(|i| callers[i % 3].post("/settle", &body))).await;
     let told: Vec<_> = answers.iter().filter(|it| it.outcome(200)["success"] == true).collect();
     assert_eq!(told.len(), 1);
     assert_eq!(world.proxy.transactions(), [told[0].settled()]);
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn x02_the_same_keyed_request_a_hundred_times_at_three_processes_has_one_answer() {
+    let world = World::usual().await;
+    let replicas = [world.replica().await, world.replica().await];
+    let body = Payment::by(1).body();
+    let callers = [world.facilitator.caller(), replicas[0].caller(), replicas[1].caller()];
+    let answers = join_all((0..100).map(async |i| {
+        eventually("the settlement is known", async || {
+            let answer = callers[i % 3].settle_keyed(&body, "order-7").await;
+            let is_pending = answer.json()["errorReason"] == "settlement_pending";
+            (!is_pending).then_some(answer)
+        })
+        .await
+    }))
+    .await;
+    assert_eq!(world.proxy.transactions(), [answers[0].settled()]);
+    for answer in &answers {
+        assert_eq!(answer.body, answers[0].body);
+    }
     assert_eq!(world.received().await, 10_000);
     books_agree(&world).await;
 }

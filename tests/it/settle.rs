@@ -54,7 +54,7 @@ async fn case_36_the_same_body_again_after_success() {
 }
 
 #[tokio::test]
-async fn case_37_one_hundred_times_at_once() {
+async fn x01_case_37_one_hundred_times_at_once() {
     let world = World::usual().await;
     let body = Payment::by(1).body();
     let answers = join_all((0..100).map(|_| world.facilitator.settle(&body))).await;
@@ -77,7 +77,7 @@ fn answer_is_success(answer: &crate::support::http::Answer) -> bool {
 }
 
 #[tokio::test]
-async fn one_authorization_buys_one_resource() {
+async fn x03_one_authorization_buys_one_resource() {
     let world = World::start(Setup {
         mining: Mining::OnDemand,
         ..Setup::default()
@@ -105,7 +105,7 @@ async fn one_authorization_buys_one_resource() {
 }
 
 #[tokio::test]
-async fn case_38_no_receipt_in_time_then_the_same_body_again() {
+async fn x09_case_38_no_receipt_in_time_then_the_same_body_again() {
     let world = World::start(Setup {
         mining: Mining::OnDemand,
         wait_seconds: 1,
@@ -128,7 +128,7 @@ async fn case_38_no_receipt_in_time_then_the_same_body_again() {
 }
 
 #[tokio::test]
-async fn case_39_a_transaction_that_reverts() {
+async fn r25_case_39_a_transaction_that_reverts() {
     let world = World::usual().await;
     world
         .node
@@ -149,7 +149,7 @@ async fn case_39_a_transaction_that_reverts() {
 }
 
 #[tokio::test]
-async fn case_39_a_reverted_payment_that_somebody_lands_after_all_counts_as_paid() {
+async fn h15_case_39_a_reverted_payment_that_somebody_lands_after_all_counts_as_paid() {
     let world = World::usual().await;
     let token = addresses().trick_token;
     world.node.administer(token, &Trick::Revert.on()).await;
@@ -164,7 +164,7 @@ async fn case_39_a_reverted_payment_that_somebody_lands_after_all_counts_as_paid
 }
 
 #[tokio::test]
-async fn case_40_a_transaction_that_succeeds_without_the_transfer() {
+async fn r20_r21_r23_case_40_a_transaction_that_succeeds_without_the_transfer() {
     let world = World::usual().await;
     for trick in [Trick::NoTransferEvent, Trick::Nothing, Trick::Half] {
         world.node.administer(addresses().trick_token, &trick.on()).await;
@@ -323,23 +323,37 @@ async fn lands_in_spite_of(fault: Fault) {
 }
 
 #[tokio::test]
-async fn a_broadcast_whose_answer_is_lost() {
+async fn r01_a_broadcast_whose_answer_is_lost() {
     lands_in_spite_of(Fault::LoseAnswer).await;
 }
 
 #[tokio::test]
-async fn a_broadcast_that_never_arrives() {
+async fn r02_a_broadcast_that_never_arrives() {
     lands_in_spite_of(Fault::LoseRequest).await;
 }
 
 #[tokio::test]
-async fn a_broadcast_that_a_gateway_swallows() {
+async fn r02_a_broadcast_that_a_gateway_swallows() {
     lands_in_spite_of(Fault::Status(502)).await;
 }
 
 #[tokio::test]
-async fn a_node_that_claims_to_know_what_it_never_saw() {
+async fn r03_a_node_that_claims_to_know_what_it_never_saw() {
     lands_in_spite_of(Fault::Error(-32_000, "already known")).await;
+}
+
+#[tokio::test]
+async fn r04_a_node_that_says_it_imported_what_it_never_saw() {
+    lands_in_spite_of(Fault::Error(-32_003, "transaction already imported")).await;
+}
+
+/// It has taken the bytes and mined them, and says what one says of a second copy.
+#[tokio::test]
+async fn r05_a_node_that_says_the_nonce_is_used_by_the_very_transaction() {
+    lands_in_spite_of(Fault::Falsify(|_, answer| {
+        *answer = serde_json::json!({"error": {"code": -32_000, "message": "nonce too low"}});
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -353,7 +367,7 @@ async fn a_node_that_says_the_signer_has_no_money() {
 }
 
 #[tokio::test]
-async fn somebody_else_lands_the_authorization_first() {
+async fn h09_somebody_else_lands_the_authorization_first() {
     let world = World::usual().await;
     let payment = Payment::by(1);
     let sending = world.proxy.fault(send, Fault::HoldRequest);
@@ -372,7 +386,7 @@ async fn somebody_else_lands_the_authorization_first() {
 }
 
 #[tokio::test]
-async fn somebody_else_has_landed_it_before_we_were_asked() {
+async fn h10_somebody_else_has_landed_it_before_we_were_asked() {
     let world = World::usual().await;
     let payment = Payment::by(1);
     world
@@ -388,7 +402,7 @@ async fn somebody_else_has_landed_it_before_we_were_asked() {
 }
 
 #[tokio::test]
-async fn a_payer_without_the_money_when_its_turn_comes() {
+async fn h14_a_payer_without_the_money_when_its_turn_comes() {
     let world = World::usual().await;
     let payment = Payment::of(&addresses().accounts[1], 1_000_000_000_000);
     let sending = world.proxy.fault(send, Fault::HoldRequest);
@@ -429,7 +443,7 @@ async fn amounts_and_addresses_may_be_written_in_any_case_and_mean_the_same_paym
 }
 
 #[tokio::test]
-async fn one_authorization_written_in_many_ways_at_once_buys_once() {
+async fn x05_one_authorization_written_in_many_ways_at_once_buys_once() {
     let world = World::usual().await;
     let payment = Payment::by(1);
     let good = payment.signature();

@@ -80,7 +80,7 @@ async fn all_that_the_new_price_shuts_out_is_replaced_at_once_lowest_first() {
 }
 
 #[tokio::test]
-async fn a_chain_that_stands_still_is_not_outbid() {
+async fn h06_a_chain_that_stands_still_is_not_outbid() {
     let world = on_demand().await;
     let payment = Payment::by(1);
     let tx = world.facilitator.settle(&payment.body()).await.pending();
@@ -93,7 +93,7 @@ async fn a_chain_that_stands_still_is_not_outbid() {
 }
 
 #[tokio::test]
-async fn the_older_one_may_be_mined_and_a_reorganization_brings_both_back() {
+async fn h22_the_older_one_may_be_mined_and_a_reorganization_brings_both_back() {
     let world = on_demand().await;
     let payment = Payment::by(1);
     let first = world.facilitator.settle(&payment.body()).await.pending();
@@ -151,7 +151,7 @@ async fn k12_a_replacement_on_record_is_sent_by_whoever_comes_next() {
 }
 
 #[tokio::test]
-async fn a_price_above_the_cap_is_waited_out_with_what_was_signed() {
+async fn r09_a_price_above_the_cap_is_waited_out_with_what_was_signed() {
     let world = on_demand().await;
     let payment = Payment::by(1);
     let tx = world.facilitator.settle(&payment.body()).await.pending();
@@ -220,7 +220,7 @@ async fn what_was_given_up_may_be_mined_after_all() {
 
 /// Both lanes run dry. What was signed keeps its place, and each goes on as soon as its signer has money.
 #[tokio::test]
-async fn a_lane_without_money_pauses_and_the_others_go_on() {
+async fn r10_a_lane_without_money_pauses_and_the_others_go_on() {
     let world = World::start(Setup {
         signers: 2,
         wait_seconds: 1,
@@ -267,7 +267,7 @@ async fn a_lane_without_money_pauses_and_the_others_go_on() {
 
 /// A node's refusals say nothing about the money: whatever it says, what was signed is looked for and sent again.
 #[tokio::test]
-async fn whatever_a_node_says_of_a_transaction_it_is_paid_and_not_sent_in_a_loop() {
+async fn r07_whatever_a_node_says_of_a_transaction_it_is_paid_and_not_sent_in_a_loop() {
     for (words, at_most) in [
         ("nonce too low: next nonce 5, tx nonce 4", 2),
         ("replacement transaction underpriced", 2),

@@ -150,7 +150,7 @@ async fn case_16_one_bit_of_the_signature_flipped() {
 }
 
 #[tokio::test]
-async fn cases_17_and_18_signatures_of_others_and_of_other_forms() {
+async fn x05_cases_17_and_18_signatures_of_others_and_of_other_forms() {
     let world = World::usual().await;
     let payment = Payment::by(1);
     let good = payment.signature();
@@ -195,7 +195,7 @@ fn malleated(signature: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn cases_24_and_25_assets_that_are_no_such_token() {
+async fn r23_cases_24_and_25_assets_that_are_no_such_token() {
     let world = World::usual().await;
     let at = addresses();
     for (asset, name, reason) in [

@@ -244,7 +244,7 @@ async fn a_lane_whose_past_is_not_on_record_is_closed() {
 /// Fees rise after the broadcast and stay up, below the cap: what was signed for less must not stand in the way of the
 /// lane for ever.
 #[tokio::test]
-async fn fees_that_rise_after_the_broadcast_and_stay_up() {
+async fn r08_fees_that_rise_after_the_broadcast_and_stay_up() {
     let setup = Setup {
         mining: Mining::OnDemand,
         wait_seconds: 1,

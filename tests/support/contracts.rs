@@ -34,10 +34,34 @@ sol! {
             address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
             uint8 v, bytes32 r, bytes32 s
         ) external;
+        function receiveWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            uint8 v, bytes32 r, bytes32 s
+        ) external;
         function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
         function pause() external;
         function blacklist(address account) external;
         function setMode(uint8 mode) external;
+    }
+
+    /// What the payer signs so that the recipient alone may collect (EIP-3009).
+    struct ReceiveWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
+    }
+
+    struct Call3 {
+        address target;
+        bool allowFailure;
+        bytes callData;
+    }
+
+    interface Multicall3 {
+        function aggregate3(Call3[] calls) external payable;
     }
 
     interface Factory {

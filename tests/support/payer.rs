@@ -9,7 +9,9 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{Eip712Domain, SolStruct, SolValue};
 use serde_json::{Value, json};
 
-use super::contracts::{Account, CancelAuthorization, Factory, Token, TransferWithAuthorization, addresses};
+use super::contracts::{
+    Account, CancelAuthorization, Factory, ReceiveWithAuthorization, Token, TransferWithAuthorization, addresses,
+};
 use super::now;
 
 pub(crate) const NETWORK: &str = "eip155:84532";
@@ -180,6 +182,31 @@ impl Payment {
         Token::cancelAuthorizationCall {
             authorizer: self.from,
             nonce: self.nonce,
+            v: 27 + u8::from(signed.v()),
+            r: signed.r().into(),
+            s: signed.s().into(),
+        }
+    }
+
+    /// The call by which `to`, and nobody else, collects with the same nonce.
+    pub(crate) fn collection(&self, to: Address) -> Token::receiveWithAuthorizationCall {
+        let (from, value, nonce) = (self.from, self.value, self.nonce);
+        let (after, before) = (U256::from(self.valid_after), U256::from(self.valid_before));
+        let signed = self.sign(&ReceiveWithAuthorization {
+            from,
+            to,
+            value,
+            validAfter: after,
+            validBefore: before,
+            nonce,
+        });
+        Token::receiveWithAuthorizationCall {
+            from,
+            to,
+            value,
+            validAfter: after,
+            validBefore: before,
+            nonce,
             v: 27 + u8::from(signed.v()),
             r: signed.r().into(),
             s: signed.s().into(),

@@ -49,13 +49,13 @@ async fn expires_unsent(envelope: Envelope, batches: bool) {
 }
 
 #[tokio::test]
-async fn a_blockhash_that_expires_before_the_bytes_get_out() {
+async fn h17_a_blockhash_that_expires_before_the_bytes_get_out() {
     futures_util::join!(expires_unsent(Envelope::V1, true), expires_unsent(Envelope::V2, false));
 }
 
 /// It landed, and nobody here saw it: the history is searched before anything is called failed.
 #[tokio::test]
-async fn a_landing_that_is_seen_only_after_the_blockhash_has_expired() {
+async fn h18_a_landing_that_is_seen_only_after_the_blockhash_has_expired() {
     let world = impatient().start().await;
     let payment = world.payment(0).await;
     let hidden = world.proxy.fault(statuses, Fault::LoseRequest);
@@ -72,7 +72,7 @@ async fn a_landing_that_is_seen_only_after_the_blockhash_has_expired() {
 /// A node that knows only what is recent says of everything older that it never was: that is no proof, as long as the
 /// search of its history does not say so too.
 #[tokio::test]
-async fn a_status_that_is_forgotten_is_no_proof() {
+async fn h21_a_status_that_is_forgotten_is_no_proof() {
     let world = impatient().start().await;
     let payment = world.payment(0).await;
     let forgetful = |call: &Call, answer: &mut Value| {
@@ -165,7 +165,7 @@ fn never_was(call: &Call, answer: &mut Value) {
 /// Everybody was told of a success that the chain takes back, and gives again: it is on record as what it is, sent
 /// again, and bought once.
 #[tokio::test]
-async fn a_confirmed_payment_that_the_chain_forgets() {
+async fn h19_a_confirmed_payment_that_the_chain_forgets() {
     // The blockhash must be good while the node has forgotten.
     let world = Setup {
         slot_ms: 100,

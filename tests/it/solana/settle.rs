@@ -223,7 +223,7 @@ async fn fails(envelope: Envelope) {
 
 /// The money goes after we have signed: the transaction fails on the chain, at our expense, and can never land again.
 #[tokio::test]
-async fn a_transaction_that_fails_on_the_chain() {
+async fn h20_a_transaction_that_fails_on_the_chain() {
     futures_util::join!(fails(Envelope::V1), fails(Envelope::V2));
 }
 

@@ -29,7 +29,7 @@ fn whatever_stands_there_the_payment_is_valid() {
 }
 
 #[tokio::test]
-async fn case_70_a_hundred_at_the_same_time_are_one_payment() {
+async fn x06_case_70_a_hundred_at_the_same_time_are_one_payment() {
     let world = Setup {
         wait_seconds: 5,
         ..Setup::default()

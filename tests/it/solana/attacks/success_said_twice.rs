@@ -49,7 +49,7 @@ async fn a_node_that_takes_everything_twice() {
 
 /// The node says that it took it and does nothing: nobody is told of success, and nothing is called failed.
 #[tokio::test]
-async fn a_node_that_takes_everything_and_does_nothing() {
+async fn h16_a_node_that_takes_everything_and_does_nothing() {
     let world = Setup {
         wait_seconds: 1,
         ..Setup::default()

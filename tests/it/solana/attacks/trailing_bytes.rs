@@ -14,7 +14,7 @@ fn undecodable() -> Refusal {
 }
 
 #[test]
-fn bytes_behind_the_transaction() {
+fn x07_bytes_behind_the_transaction() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let good = payment.wire();
