@@ -35,5 +35,5 @@ async fn a_token_of_the_payers_choice() {
     let token = addresses().trick_token;
     world.node.administer(token, &Trick::BurnAllGas.on()).await;
     let body = Payment::in_trick_token(1).body();
-    is_never_sent(&world, &body).await;
+    assert_eq!(is_never_sent(&world, &body).await, "invalid_payment_requirements");
 }

@@ -60,6 +60,7 @@ async fn one_that_is_taken_and_not_sent() {
         let (first, second) = (Payment::by(1), Payment::by(2));
         let failing = world.proxy.fault(pick, fault);
         world.facilitator.settle(&first.body()).await.pending();
+        failing.met(1).await;
         failing.release();
         world.facilitator.settle(&second.body()).await;
         for payment in [&first, &second] {

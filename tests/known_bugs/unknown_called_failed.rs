@@ -61,37 +61,35 @@ async fn a_payment_whose_fate_is_asked_for_after_a_restart() {
     is_paid_by(&world, &payment, &tx).await;
 }
 
-/// What goes wrong after the broadcast, and what the first answer must not be.
+/// Faults before which the payment is mined, and faults before which it waits: neither is a failure.
 #[tokio::test]
 async fn faults_around_the_broadcast() {
-    let faults: [(&str, Pick, Fault); 5] = [
-        ("qntx/facilitator#73", receipt, Fault::LoseAnswer),
-        ("qntx/facilitator#73", receipt, Fault::Status(500)),
-        (
-            "aws-samples/sample-agentcore-cloudfront-x402-payments#40",
-            send,
-            Fault::LoseAnswer,
-        ),
-        (
-            "aws-samples/sample-agentcore-cloudfront-x402-payments#40",
-            send,
-            Fault::Status(504),
-        ),
-        (
-            "x402-foundation/x402#3231",
-            send,
-            Fault::Error(-32_000, "nonce too low: next nonce 7, tx nonce 6"),
-        ),
+    let (qntx, aws, stale) = (
+        "qntx/facilitator#73",
+        "aws-samples/sample-agentcore-cloudfront-x402-payments#40",
+        "x402-foundation/x402#3231",
+    );
+    let nonce = Fault::Error(-32_000, "nonce too low: next nonce 7, tx nonce 6");
+    let faults: [(&str, Mining, Pick, Fault); 5] = [
+        (qntx, Mining::EachTransaction, receipt, Fault::LoseAnswer),
+        (qntx, Mining::EachTransaction, receipt, Fault::Status(500)),
+        (aws, Mining::OnDemand, send, Fault::LoseAnswer),
+        (aws, Mining::OnDemand, send, Fault::Status(504)),
+        (stale, Mining::OnDemand, send, nonce),
     ];
-    for (reference, pick, fault) in faults {
-        let world = impatient(Mining::OnDemand).await;
+    for (reference, mining, pick, fault) in faults {
+        let is_mined = matches!(mining, Mining::EachTransaction);
+        let world = impatient(mining).await;
         let payment = Payment::by(1);
         let failing = world.proxy.fault(pick, fault);
         let tx = world.facilitator.settle(&payment.body()).await.pending();
         assert!(!tx.is_empty(), "{reference}: {fault:?}");
+        failing.met(1).await;
         failing.release();
-        world.is_waiting(1).await;
-        world.node.mine(1).await;
+        if !is_mined {
+            world.is_waiting(1).await;
+            world.node.mine(1).await;
+        }
         is_paid_by(&world, &payment, &tx).await;
     }
 }

@@ -28,7 +28,10 @@ async fn a_payment_taken_back_in_between() {
         .node
         .send_mined(third_party(), cancelled.asset, &cancellation)
         .await;
-    is_not_paid(&world, &cancelled).await;
+    assert_eq!(
+        is_not_paid(&world, &cancelled).await,
+        "invalid_exact_evm_nonce_already_used"
+    );
 
     let emptied = Payment::of(&addresses().accounts[2], 1_000_000_000_000);
     world.facilitator.verify(&emptied.body()).await.valid();
