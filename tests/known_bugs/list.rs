@@ -57,8 +57,8 @@ fn every_bug_has_its_test_and_every_test_its_bug() {
     let mut found = BTreeSet::new();
     let modules = modules();
     for module in &modules {
-        let text = read(&format!("{module}.rs"));
-        let mut lines = text.lines();
+        let source = read(&format!("{module}.rs"));
+        let mut lines = source.lines();
         while let Some(line) = lines.next() {
             if matches!(line, "#[test]" | "#[tokio::test]") {
                 let test = lines.next().unwrap().split("fn ").nth(1).unwrap();

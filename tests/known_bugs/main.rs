@@ -2,6 +2,8 @@
 //! references is `README.md`. Run with `./dev test --test known_bugs`.
 #![cfg(test)]
 #![expect(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
     clippy::disallowed_methods,
     reason = "a test ends at the first surprise, and times and places are its own"
 )]
