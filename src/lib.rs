@@ -5,6 +5,16 @@ pub mod chain;
 pub mod command;
 pub mod config;
 pub mod domain;
+#[cfg(any(test, fuzzing))]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a property that does not hold is told by a panic"
+)]
+pub mod fuzz;
 pub mod http;
 pub mod store;
 pub mod task;

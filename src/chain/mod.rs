@@ -5,6 +5,8 @@
 
 mod coalesce;
 pub mod evm;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod json;
 mod rpc;
 mod secret;

@@ -76,8 +76,12 @@ impl Process {
         (status, self.said())
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         assert!(
             Command::new("kill").args([signal, &pid]).status().unwrap().success(),
             "kill {signal} {pid}"
