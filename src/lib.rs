@@ -5,6 +5,9 @@ pub mod chain;
 pub mod command;
 pub mod config;
 pub mod domain;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::panic, reason = "a property that does not hold is told by a panic")]
+pub mod fuzz;
 pub mod http;
 pub mod seeded;
 pub mod store;

@@ -6,6 +6,8 @@
 mod coalesce;
 mod endpoint;
 pub mod evm;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod json;
 mod pool;
 mod quorum;

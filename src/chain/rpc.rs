@@ -374,6 +374,17 @@ impl Rpc {
         }
     }
 
+    /// What an HTTP response with these bytes would be said to be: its errors, as they would be passed on.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn said(&self, bytes: &[u8]) -> Vec<String> {
+        let answers = match serde_json::from_slice::<Answer>(bytes) {
+            Ok(one) => vec![one],
+            Err(_) => serde_json::from_slice(bytes).unwrap_or_default(),
+        };
+        let opened = answers.into_iter().map(|answer| self.open("fuzz", answer));
+        opened.filter_map(Result::err).map(|error| error.to_string()).collect()
+    }
+
     async fn post(&self, operation: &'static str, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), Failure> {
         let began = Instant::now();
         let outcome = self.exchange(body).await;

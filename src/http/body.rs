@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use futures_util::StreamExt;
 
 use crate::http::error::Denied;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The whole body of a request that claims to be JSON, or claims nothing.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Denied> {
-    if !claims_json(headers) {
+    if !claims_json(headers) || !is_plain(headers) {
         return Err(Denied::wrong_content_type());
     }
     if body.size_hint().lower() > u64::try_from(BYTES_MAX).unwrap_or(u64::MAX) {
@@ -39,6 +39,14 @@ fn claims_json(headers: &HeaderMap) -> bool {
         .next()
         .unwrap_or_default();
     kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+/// Nothing compressed is taken: what it unpacks to has no bound.
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 async fn collect(body: Body) -> Result<Bytes, Denied> {

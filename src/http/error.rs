@@ -59,7 +59,7 @@ impl Denied {
         Self::fixed(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "the body must be application/json",
+            "the body must be application/json without a content encoding",
         )
     }
 

@@ -7,6 +7,8 @@
 mod body;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod health;
 mod patience;
 mod payments;

@@ -105,7 +105,7 @@ fn encoder(dialect: Dialect, network: &Arc<str>) -> Encode {
 }
 
 /// The caller's name for the request: 1 to 255 visible ASCII characters, given once.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<PaymentReference>, Malformed> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<PaymentReference>, Malformed> {
     let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = given.next() else {
         return Ok(None);

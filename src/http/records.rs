@@ -86,7 +86,7 @@ fn malformed(key: &str, expected: &str) -> Denied {
 
 /// The three things `/payments` can be asked.
 #[derive(Debug)]
-enum Question {
+pub(super) enum Question {
     Coordinates {
         network: NetworkId,
         asset: String,
@@ -102,7 +102,7 @@ enum Question {
 }
 
 impl Question {
-    fn read(uri: &Uri) -> Result<Self, Denied> {
+    pub(super) fn read(uri: &Uri) -> Result<Self, Denied> {
         let mut keys = Keys::read(uri)?;
         let (question, expected) = if let Some(tx) = keys.take("transaction") {
             (Self::Transaction(TxId(tx)), "no other key beside transaction")

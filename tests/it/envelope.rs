@@ -57,7 +57,7 @@ async fn untouched(world: &World) {
 }
 
 #[tokio::test]
-async fn case_1_a_body_that_is_not_json() {
+async fn b16_case_1_a_body_that_is_not_json() {
     let world = World::usual().await;
     let good = Payment::by(1).body().to_string();
     let cut = &good.as_bytes()[..good.len() - 1];
@@ -75,6 +75,23 @@ async fn case_1_a_body_that_is_not_json() {
     }
     let [_, settle] = both(&world, b"{").await;
     assert_eq!(settle.json()["network"], "unknown:unknown");
+    untouched(&world).await;
+}
+
+#[tokio::test]
+async fn b16_texts_that_no_name_has() {
+    let world = World::usual().await;
+    let good = Payment::by(1).body().to_string();
+    let long = "x".repeat(1_000_000);
+    for (text, status) in [("\\u0000", 400), ("\\ud800", 400), ("\0", 400), (long.as_str(), 413)] {
+        let body = good.replacen("https://shop.example", text, 1);
+        assert_ne!(body, good);
+        for answer in both(&world, body.as_bytes()).await {
+            assert_eq!(answer.status, status, "{}", answer.text());
+        }
+    }
+    let marked = [b"\xef\xbb\xbf", good.as_bytes()].concat();
+    denied(&world, &marked, 400, "invalid_json", "body").await;
     untouched(&world).await;
 }
 
@@ -99,7 +116,7 @@ async fn case_2_a_request_without_its_parts() {
 }
 
 #[tokio::test]
-async fn cases_3_to_6_and_14_what_this_facilitator_does_not_serve() {
+async fn b12_cases_3_to_6_and_14_what_this_facilitator_does_not_serve() {
     let world = World::usual().await;
     let v2 = || Payment::by(1).body();
     let v1 = || Payment::by(1).body_in(Envelope::V1);
@@ -163,7 +180,7 @@ async fn case_7_null_is_as_good_as_absent_and_unknown_keys_are_ignored() {
 }
 
 #[tokio::test]
-async fn case_8_a_body_over_the_limit() {
+async fn b02_case_8_a_body_over_the_limit() {
     let world = World::usual().await;
     let padded = |bytes: usize| {
         let body = Payment::by(1).body();
@@ -269,7 +286,7 @@ fn broken_fields() -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn every_400_names_the_field() {
+async fn b17_every_400_names_the_field() {
     let world = World::usual().await;
     for (pointer, value) in broken_fields() {
         let body = with(Payment::by(1).body(), pointer, value);
@@ -309,7 +326,7 @@ async fn every_400_names_the_field() {
 }
 
 #[tokio::test]
-async fn numbers_are_canonical_decimal_strings() {
+async fn b05_numbers_are_canonical_decimal_strings() {
     let world = World::usual().await;
     let too_large = (u128::MAX.to_string() + "0", "340282366920938463463374607431768211456");
     let mut bad = vec![
@@ -352,7 +369,7 @@ async fn numbers_are_canonical_decimal_strings() {
 }
 
 #[tokio::test]
-async fn addresses_nonces_and_signatures_are_hexadecimal_of_their_length() {
+async fn b06_b08_addresses_nonces_and_signatures_are_hexadecimal_of_their_length() {
     let world = World::usual().await;
     let address = "036CbD53842c5426634e7929541eC2318f3dCF7e";
     let wrong = [
@@ -403,7 +420,7 @@ async fn addresses_nonces_and_signatures_are_hexadecimal_of_their_length() {
 }
 
 #[tokio::test]
-async fn a_key_may_not_be_given_twice() {
+async fn b04_a_key_may_not_be_given_twice() {
     let world = World::usual().await;
     let good = Payment::by(1).body().to_string();
     for (key, place) in [
@@ -432,7 +449,7 @@ async fn a_key_may_not_be_given_twice() {
 }
 
 #[tokio::test]
-async fn a_body_nests_only_so_deep() {
+async fn b03_a_body_nests_only_so_deep() {
     let world = World::usual().await;
     for levels in [128, 20_000] {
         let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));

@@ -48,7 +48,7 @@ async fn case_11_a_good_payment_is_valid_at_the_cost_of_one_question() {
 }
 
 #[tokio::test]
-async fn cases_12_to_23_what_the_request_itself_gives_away_costs_no_question() {
+async fn b09_b12_cases_12_to_23_what_the_request_itself_gives_away_costs_no_question() {
     let world = World::usual().await;
     let by = || Payment::by(1);
     let v1 = |payment: Payment| payment.body_in(Envelope::V1);
@@ -134,7 +134,7 @@ async fn cases_12_to_23_what_the_request_itself_gives_away_costs_no_question() {
 }
 
 #[tokio::test]
-async fn case_16_one_bit_of_the_signature_flipped() {
+async fn b07_case_16_one_bit_of_the_signature_flipped() {
     let world = World::usual().await;
     let payment = Payment::by(1);
     let good = payment.signature();
@@ -150,7 +150,7 @@ async fn case_16_one_bit_of_the_signature_flipped() {
 }
 
 #[tokio::test]
-async fn x05_cases_17_and_18_signatures_of_others_and_of_other_forms() {
+async fn b07_b10_x05_cases_17_and_18_signatures_of_others_and_of_other_forms() {
     let world = World::usual().await;
     let payment = Payment::by(1);
     let good = payment.signature();
@@ -242,7 +242,7 @@ async fn case_27_more_than_the_payer_has() {
 }
 
 #[tokio::test]
-async fn case_28_a_wrong_domain_that_a_lax_wallet_signs() {
+async fn b10_case_28_a_wrong_domain_that_a_lax_wallet_signs() {
     let world = World::usual().await;
     let lax = || Payment::from_wallet(addresses().permissive_wallet, addresses().accounts[1].key);
     for (payment, reason) in [
@@ -294,7 +294,7 @@ async fn case_30_a_contract_wallet_says_itself_what_its_signature_is() {
 }
 
 #[tokio::test]
-async fn case_31_a_delegated_account_is_judged_by_its_delegate_alone() {
+async fn b15_case_31_a_delegated_account_is_judged_by_its_delegate_alone() {
     let world = World::usual().await;
     let payment = Payment::by(3);
     valid(&world, &payment.body()).await;
@@ -310,7 +310,7 @@ fn counterfactual(factory: Address) -> Value {
 }
 
 #[tokio::test]
-async fn case_32_a_wallet_to_be_deployed_by_a_factory_that_is_not_listed() {
+async fn b13_case_32_a_wallet_to_be_deployed_by_a_factory_that_is_not_listed() {
     let at = addresses();
     let factories = vec![at.reverting_factory];
     let world = World::start(Setup {
@@ -396,7 +396,7 @@ async fn callers_at_the_same_time_share_questions() {
 }
 
 #[tokio::test]
-async fn hostile_wallets_spoil_nothing_for_their_neighbours() {
+async fn b14_hostile_wallets_spoil_nothing_for_their_neighbours() {
     let world = World::usual().await;
     let _slow = world.proxy.fault(anything, Fault::Delay(Duration::from_millis(25)));
     let at = addresses();
@@ -422,7 +422,7 @@ async fn hostile_wallets_spoil_nothing_for_their_neighbours() {
 }
 
 #[tokio::test]
-async fn payments_that_nobody_may_ask_for_are_refused() {
+async fn b11_payments_that_nobody_may_ask_for_are_refused() {
     let world = World::usual().await;
     let at = addresses();
     let signer = at.accounts[9].address;

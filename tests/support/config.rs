@@ -13,6 +13,8 @@ pub(crate) struct Config {
     pub(crate) database_url: String,
     pub(crate) wait_seconds: u64,
     pub(crate) log_filter: &'static str,
+    /// Open connections to the public listener.
+    pub(crate) http_connections_max: usize,
     pub(crate) evm: Vec<Evm>,
     pub(crate) solana: Vec<Solana>,
 }
@@ -77,6 +79,7 @@ impl Config {
             database_url,
             wait_seconds: 20,
             log_filter: "info",
+            http_connections_max: 8192,
             evm: Vec::new(),
             solana: Vec::new(),
         }
@@ -95,6 +98,7 @@ impl Config {
             port,
             metrics_port,
             log_filter,
+            http_connections_max,
             wait_seconds,
             ..
         } = self;
@@ -104,6 +108,7 @@ impl Config {
             r#"
             [http]
             listen = "127.0.0.1:{port}"
+            connections_max = {http_connections_max}
             [metrics]
             listen = "127.0.0.1:{metrics_port}"
             [log]

@@ -140,6 +140,24 @@ impl Facilitator {
         status
     }
 
+    /// Bytes of memory that the process has in use.
+    pub(crate) fn resident(&self) -> u64 {
+        let pid = self.process.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Sockets that the process has open, of all kinds.
+    pub(crate) fn sockets(&self) -> usize {
+        let pid = self.process.as_ref().unwrap().id();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let target = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_link(entry.ok()?.path()).ok();
+        open.filter_map(target)
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+
     /// Everything logged so far, by all its processes.
     pub(crate) fn logs(&self) -> String {
         let running = self.process.as_ref().map(Process::said).unwrap_or_default();

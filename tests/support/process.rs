@@ -81,7 +81,7 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.id().to_string();
         assert!(
             Command::new("kill").args([signal, &pid]).status().unwrap().success(),
             "kill {signal} {pid}"

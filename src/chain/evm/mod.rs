@@ -8,6 +8,8 @@ mod body;
 mod eip3009;
 mod evidence;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod lane;
 mod lens;
 mod listing;

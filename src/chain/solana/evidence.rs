@@ -117,6 +117,22 @@ impl Target {
         })
     }
 
+    /// The second of two accounts gets 10,000 of a token.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn sample() -> Self {
+        Self {
+            keys: vec![Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32])],
+            transfer: None,
+            asset: Asset {
+                mint: Pubkey::new_from_array([3; 32]),
+                program: super::settings::TokenProgram::Token,
+                decimals: 6,
+            },
+            destination: Pubkey::new_from_array([2; 32]),
+            amount: 10_000,
+        }
+    }
+
     /// Whether the payment arrived in this transaction, which is its own.
     pub(super) fn arrival(&self, meta: &Meta) -> Arrival {
         let (Some(pre), Some(post)) = (&meta.pre_token_balances, &meta.post_token_balances) else {

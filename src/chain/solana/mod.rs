@@ -13,6 +13,8 @@ mod deliver;
 mod evidence;
 mod fee_payer;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod history;
 mod inner;
 mod inner_transfer;

@@ -111,7 +111,7 @@ fn forms_that_are_as_good_as_the_official_clients() {
 }
 
 #[test]
-fn case_64_the_memo_that_is_asked_for() {
+fn v11_case_64_the_memo_that_is_asked_for() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await.remembering("order 7, ünïcode");
         valid(world, "as asked for", &payment, &payment.wire()).await;

@@ -17,7 +17,7 @@ async fn over_a_nonce(world: &SolanaWorld) -> Payment {
 }
 
 #[test]
-fn a_durable_nonce_has_no_place() {
+fn v06_a_durable_nonce_has_no_place() {
     without_a_trace(async |world| {
         let payment = over_a_nonce(world).await;
         let advance = advance_nonce(world.node.at.nonce_account.address, payment.payer.address);

@@ -7,7 +7,7 @@ const TOO_HIGH: &str = "payload_transaction_instructions_compute_limit_instructi
 const MISSING: &str = "payload_transaction_instructions_compute_limit_instruction";
 
 #[test]
-fn more_units_than_are_paid_for() {
+fn v04_more_units_than_are_paid_for() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let refusal = word(TOO_HIGH, "compute_limit_too_high");
@@ -21,7 +21,7 @@ fn more_units_than_are_paid_for() {
 }
 
 #[test]
-fn a_limit_that_is_not_one() {
+fn v04_a_limit_that_is_not_one() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let refusal = word(MISSING, "compute_limit_missing");

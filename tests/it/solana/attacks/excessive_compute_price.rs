@@ -7,7 +7,7 @@ const TOO_HIGH: &str = "payload_transaction_instructions_compute_price_instructi
 const MISSING: &str = "payload_transaction_instructions_compute_price_instruction";
 
 #[test]
-fn case_58_a_higher_price_than_the_reference_takes() {
+fn v04_case_58_a_higher_price_than_the_reference_takes() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let refusal = word(TOO_HIGH, "compute_price_too_high");

@@ -7,7 +7,7 @@ use crate::support::solana::payer::Payment;
 use crate::support::solana::programs::{Transfer, associated_account};
 
 #[test]
-fn case_60_the_facilitator_pays_for_the_payer() {
+fn v03_case_60_the_facilitator_pays_for_the_payer() {
     without_a_trace(async |world| {
         let good = world.payment(0).await;
         let own = associated_account(good.fee_payer, good.transfer.program, good.transfer.mint);

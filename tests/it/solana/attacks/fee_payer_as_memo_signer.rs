@@ -21,7 +21,7 @@ fn case_66_the_facilitator_signs_a_memo() {
 }
 
 #[test]
-fn the_facilitator_stands_among_the_accounts_of_what_takes_none() {
+fn v03_the_facilitator_stands_among_the_accounts_of_what_takes_none() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let refusal = word("payload_transaction", "fee_payer_exposed");

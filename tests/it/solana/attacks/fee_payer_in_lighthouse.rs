@@ -36,7 +36,7 @@ fn what_is_not_an_assertion() {
 }
 
 #[test]
-fn case_63_an_assertion_and_a_memo() {
+fn v11_case_63_an_assertion_and_a_memo() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         // What stands in for Lighthouse here wants every account to sign.

@@ -23,7 +23,7 @@ fn invalid() -> Refusal {
 const PAYERS: usize = 65;
 
 #[test]
-fn case_65_one_bit_flipped() {
+fn v08_case_65_one_bit_flipped() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let good = payment.wire();
@@ -110,7 +110,7 @@ fn keys_that_sign_everything() {
 
 /// The authority is an account that does not sign.
 #[test]
-fn a_transfer_that_nobody_signs() {
+fn v08_a_transfer_that_nobody_signs() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let mut instructions = payment.instructions();
@@ -121,7 +121,7 @@ fn a_transfer_that_nobody_signs() {
 }
 
 #[test]
-fn more_signatures_than_are_paid_for() {
+fn v08_more_signatures_than_are_paid_for() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let at = &world.node.at;

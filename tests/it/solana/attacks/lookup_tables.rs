@@ -4,7 +4,7 @@ use crate::support::solana::lab::{refused, without_a_trace, word};
 use crate::support::solana::transaction::{Lookup, Message};
 
 #[test]
-fn accounts_out_of_tables_are_not_resolved() {
+fn v02_accounts_out_of_tables_are_not_resolved() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let table = &world.node.at.lookup_table;
@@ -44,7 +44,7 @@ fn accounts_out_of_tables_are_not_resolved() {
 
 /// The chain does not take a table that nothing is taken from.
 #[test]
-fn a_table_for_nothing() {
+fn v02_a_table_for_nothing() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let wire = payment.wire_in(|it| {

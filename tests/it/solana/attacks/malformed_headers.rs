@@ -6,7 +6,7 @@ use crate::support::solana::lab::{refused, shown, valid, without_a_trace, word};
 use crate::support::solana::transaction::{message_in, transaction};
 
 #[test]
-fn every_wrong_count_in_the_header() {
+fn v01_every_wrong_count_in_the_header() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let good = payment.message().header;
@@ -46,7 +46,7 @@ fn leave_to_write_that_nobody_uses() {
 
 /// The signatures are as many as the header says, and the header says too many or too few.
 #[test]
-fn signatures_that_agree_with_a_wrong_header() {
+fn v01_signatures_that_agree_with_a_wrong_header() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let undecodable = word("payload_transaction_could_not_be_decoded", "transaction_undecodable");

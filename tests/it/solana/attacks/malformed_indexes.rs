@@ -15,7 +15,7 @@ fn places(message: &Message) -> Vec<(usize, Option<usize>)> {
 }
 
 #[test]
-fn every_number_in_every_instruction() {
+fn v01_every_number_in_every_instruction() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let good = payment.message();

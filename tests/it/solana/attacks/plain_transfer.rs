@@ -5,7 +5,7 @@ use crate::support::solana::lab::{refused, without_a_trace, word};
 use crate::support::solana::programs::{SYSTEM, Transfer, memo, system_transfer};
 
 #[test]
-fn case_59_a_transfer_that_names_no_mint() {
+fn v12_case_59_a_transfer_that_names_no_mint() {
     without_a_trace(async |world| {
         let refusal = word("payload_no_transfer_instruction", "no_transfer");
         let payment = world.payment(0).await;
@@ -79,7 +79,7 @@ fn a_program_that_only_looks_like_a_token_program() {
 }
 
 #[test]
-fn case_57_too_few_and_too_many_instructions() {
+fn v05_case_57_too_few_and_too_many_instructions() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let refusal = word("payload_transaction_instructions_length", "instruction_count");

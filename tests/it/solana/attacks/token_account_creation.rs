@@ -5,7 +5,7 @@ use crate::support::solana::lab::{failing, refused, without_a_trace, word};
 use crate::support::solana::programs::{create_account, system_transfer};
 
 #[test]
-fn case_62_the_facilitator_funds_an_account() {
+fn v09_case_62_the_facilitator_funds_an_account() {
     without_a_trace(async |world| {
         let nobody = world.node.at.seller_without_accounts.address;
         let good = world.payment(0).await;
@@ -36,7 +36,7 @@ fn case_62_lamports_after_the_transfer() {
 }
 
 #[test]
-fn what_does_not_belong_at_any_place() {
+fn v11_what_does_not_belong_at_any_place() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         for (place, name) in ["fourth", "fifth", "sixth", "seventh"].into_iter().enumerate() {

@@ -68,7 +68,7 @@ fn counts_that_are_longer_than_they_need_be() {
 }
 
 #[test]
-fn counts_of_more_than_there_is() {
+fn v05_counts_of_more_than_there_is() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         for count in [100, 0x3fff, 0xffff, 0x1f_ffff, usize::MAX] {
@@ -81,7 +81,7 @@ fn counts_of_more_than_there_is() {
 }
 
 #[test]
-fn longer_than_the_network_carries() {
+fn v05_longer_than_the_network_carries() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let with = |length: usize| payment.wire_with(|it| it[3] = memo(&"m".repeat(length)));
@@ -93,7 +93,7 @@ fn longer_than_the_network_carries() {
 }
 
 #[test]
-fn case_56_what_is_not_base64() {
+fn v10_case_56_what_is_not_base64() {
     without_a_trace(async |world| {
         // Some byte that the alphabets write in different ways is there in one of these.
         let payments = [world.payment(0).await, world.payment(1).await, world.payment(2).await];

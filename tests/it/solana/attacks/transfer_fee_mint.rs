@@ -23,7 +23,7 @@ async fn set_fee(node: &Surfpool, mint: Mint, basis_points: u16) {
 }
 
 #[tokio::test]
-async fn case_67_a_fee_that_is_switched_on() {
+async fn v07_case_67_a_fee_that_is_switched_on() {
     let world = Setup::default().start().await;
     let mint = world.node.mint("pyusd");
     let pay = async || Payment::in_mint(&world.node, 0, mint).await;

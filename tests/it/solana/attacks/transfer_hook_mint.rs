@@ -11,7 +11,7 @@ use crate::support::solana::world::Setup;
 const TRANSFER_HOOK: u16 = 14;
 
 #[tokio::test]
-async fn a_hook_that_is_set() {
+async fn v07_a_hook_that_is_set() {
     let setup = Setup {
         mints: &["usdc", "ousd"],
         ..Setup::default()

@@ -26,7 +26,7 @@ fn a_second_one_after_the_transfer() {
 }
 
 #[test]
-fn the_same_one_twice_before_the_transfer() {
+fn v04_the_same_one_twice_before_the_transfer() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let limits = payment.wire_with(|it| it[1] = it[0].clone());

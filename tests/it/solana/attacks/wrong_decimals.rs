@@ -4,7 +4,7 @@ use crate::support::solana::lab::{refused, shorter_in_v1, without_a_trace};
 use crate::support::solana::payer::Payment;
 
 #[test]
-fn decimals_other_than_the_mints() {
+fn v07_decimals_other_than_the_mints() {
     without_a_trace(async |world| {
         let refusal = shorter_in_v1("transaction_simulation_failed", "decimals_mismatch");
         for mint in ["usdc", "pyusd"] {

@@ -5,7 +5,7 @@ use crate::support::solana::payer::Payment;
 use crate::support::solana::programs::{TOKEN_2022, Transfer};
 
 #[test]
-fn case_61_another_token_than_asked_for() {
+fn v07_case_61_another_token_than_asked_for() {
     without_a_trace(async |world| {
         let asset = world.node.mint("usdc").address.to_string();
         let refusal = word("payload_mint_mismatch", "mint_mismatch");

@@ -17,7 +17,7 @@ fn into(payment: &Payment, destination: Pubkey) -> Payment {
 }
 
 #[test]
-fn case_61_into_another_account_than_the_recipients() {
+fn v07_case_61_into_another_account_than_the_recipients() {
     without_a_trace(async |world| {
         let good = world.payment(0).await;
         let at = &world.node.at;
