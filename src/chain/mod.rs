@@ -4,6 +4,7 @@
 //! here before anything is served.
 
 mod coalesce;
+mod coin;
 pub mod evm;
 mod json;
 mod rpc;
@@ -19,6 +20,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::task::Tasks;
 
+pub use self::coin::{BudgetSettings, Decimal};
 pub use self::secret::Secret;
 
 /// A network that is configured and cannot be served.

@@ -26,6 +26,7 @@ macro_rules! statements {
     };
 }
 
+mod budgets;
 mod events;
 mod fault;
 mod lanes;
@@ -90,11 +91,12 @@ const SESSION: [(&str, &str); 3] = [
 const SESSION_MIGRATING: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "10s")];
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
     (4, "leases", include_str!("../../migrations/0004_leases.sql")),
+    (6, "budgets", include_str!("../../migrations/0006_budgets.sql")),
 ];
 
 statements! {
@@ -224,6 +226,7 @@ impl Store {
     pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         [
             STATEMENTS,
+            budgets::STATEMENTS,
             events::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,

@@ -25,8 +25,18 @@ pub(crate) struct Evm {
     pub(crate) signers: Vec<Account>,
     pub(crate) assets: Vec<Asset>,
     pub(crate) factories: Vec<Address>,
+    pub(crate) budget: Budget,
     /// Another key of the table, or none.
     pub(crate) key: &'static str,
+}
+
+/// What settling may cost on a network, as the file writes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(crate) total: &'static str,
+    pub(crate) signer: &'static str,
+    pub(crate) payer: &'static str,
+    pub(crate) payer_reverts_max: u32,
 }
 
 /// A token on an EVM network.
@@ -147,6 +157,7 @@ impl Evm {
             rpc_url = {{ env = "RPC_{index}" }}
             signers = [{signers}]
             factories = [{factories}]
+            {budget}
             block_time_ms = 1000
             poll_ms = 50
             fee_max_gwei = 100
@@ -156,8 +167,32 @@ impl Evm {
             network = self.network,
             signers = joined((0..self.signers.len()).map(|i| format!("{{ env = \"SIGNER_{index}_{i}\" }}"))),
             factories = joined(self.factories.iter().map(|it| format!("\"{it}\""))),
+            budget = self.budget.to_toml(),
             key = self.key,
             assets = self.assets.iter().map(Asset::to_toml).collect::<String>(),
+        )
+    }
+}
+
+impl Budget {
+    const NO_LIMITS: &'static str = r#"{ minute = "unlimited", day = "unlimited" }"#;
+
+    pub(crate) const UNLIMITED: Self = Self {
+        total: Self::NO_LIMITS,
+        signer: Self::NO_LIMITS,
+        payer: Self::NO_LIMITS,
+        payer_reverts_max: 100,
+    };
+
+    fn to_toml(self) -> String {
+        let Self {
+            total,
+            signer,
+            payer,
+            payer_reverts_max,
+        } = self;
+        format!(
+            "budget = {{ total = {total}, signer = {signer}, payer = {payer}, payer_reverts_max = {payer_reverts_max} }}"
         )
     }
 }
@@ -222,6 +257,7 @@ impl Solana {
             commitment = "{commitment}"
             block_time_ms = {slot_ms}
             poll_ms = {poll_ms}
+            {budget}
             {key}
             {mints}
             "#,
@@ -238,6 +274,7 @@ impl Solana {
             commitment = self.commitment,
             slot_ms = self.slot_ms,
             poll_ms = (self.slot_ms / 2).max(20),
+            budget = Budget::UNLIMITED.to_toml(),
             key = self.key,
             mints = self.mints.iter().map(Listed::to_toml).collect::<String>(),
         )
