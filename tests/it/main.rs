@@ -12,6 +12,7 @@
 mod support;
 
 mod batch;
+mod budget;
 mod chain;
 mod chaos;
 mod clients;
