@@ -36,6 +36,13 @@ enum Command {
         #[command(flatten)]
         config: ConfigPath,
     },
+    /// List the signers' lanes as CSV, or let a closed one be signed in again.
+    Lanes {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(flatten)]
+        lanes: command::lanes::LanesArgs,
+    },
     /// Print recorded payments as CSV, oldest first.
     Report {
         #[command(flatten)]
@@ -71,6 +78,9 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Migrate { config } => runtime.block_on(command::serve::migrate(Config::load(&config.config)?)),
         Command::Check { config } => runtime.block_on(command::serve::check(Config::load(&config.config)?)),
+        Command::Lanes { config, lanes } => {
+            runtime.block_on(command::lanes::lanes(Config::load(&config.config)?, lanes))
+        }
         Command::Report { config, filter } => {
             runtime.block_on(command::report::report(Config::load(&config.config)?, filter))
         }

@@ -12,9 +12,9 @@ mod slots;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
 use self::inner::{Inner, Open, Standing, TRIES_MAX, is_over};
 pub use self::listen::{Claim, Granted, Subscription};
@@ -95,11 +95,11 @@ impl Board {
     #[must_use]
     pub fn new() -> Self {
         let inner = Inner {
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             queue: VecDeque::new(),
             in_queue: HashSet::new(),
             slots: Slots::default(),
-            listeners: HashMap::new(),
+            listeners: BTreeMap::new(),
             claims: HashMap::new(),
             claims_made: 0,
             is_doubtful: false,

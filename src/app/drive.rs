@@ -36,6 +36,7 @@ const FACTS_GOOD_FOR_BLOCKS: u32 = 2;
 pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &CancellationToken) {
     loop {
         let (lease, cargo) = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             next = track.board.next_cargo(lane, track.rail.pace()) => next,
         };
@@ -61,6 +62,7 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
             Halt::Fault(_) => {}
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(halt.pause()) => {}
         }
@@ -130,7 +132,7 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<
         track.rail.sign(lane, nonce, &aboard, &quote)
     };
     let limits = &track.rail.purse().budget.signer;
-    match app.store.lane_intend(lease, &ids, is_retry, limits, sign).await {
+    match app.store.lane_intend(lease, &ids, is_retry, limits, &sign).await {
         // Somebody else moved them: the record tells.
         Ok(intents) if intents.is_empty() => {
             track.board.doubt();
@@ -262,8 +264,8 @@ async fn give_up(app: &App, track: &Track, item: &CargoItem, rejection: &Rejecti
         event,
         next: next.clone(),
     };
-    match app.store.settlements_advance(&[advance]).await {
-        Ok(moved) if moved.contains(&record.id) => {
+    match app.store.settlements_advance_granting(&[advance], &[]).await {
+        Ok(done) if done.moved.contains(&record.id) => {
             tracing::info!(payment.id = %record.id, reason = %rejection, "payment given up");
             match next {
                 Settlement::Withdrawn => track.board.withdrawn(record.id, rejection),

@@ -11,10 +11,13 @@ use crate::domain::budget::settlements_left;
 use crate::domain::rail::LaneId;
 use crate::task::guarded;
 
-/// The pause between two readings.
+/// The pause between two readings, while something is under way or a signer waits to be funded.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// After how many readings windows are forgotten that have ended: an hour.
+/// Every how many of those pauses the balances are read while nothing is: each minute.
+const IDLE_EVERY: u64 = 6;
+
+/// After how many pauses windows are forgotten that have ended: an hour.
 const FORGET_EVERY: u64 = 360;
 
 /// Reads the balances until told to stop. Between two readings, and while the chain cannot be asked, the last one stands.
@@ -22,11 +25,16 @@ pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
     let mut round: u64 = 0;
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        guarded(look(track)).await;
         round = round.wrapping_add(1);
+        let lanes = track.rail.lanes();
+        let is_quiet = track.board.is_idle() && track.board.able(lanes).len() == lanes.len();
+        if !is_quiet || round.is_multiple_of(IDLE_EVERY) {
+            guarded(look(track)).await;
+        }
         if round.is_multiple_of(FORGET_EVERY)
             && let Some(Err(fault)) = guarded(app.store.budgets_forget()).await
         {
@@ -47,7 +55,7 @@ pub async fn look(track: &Track) {
             tell(track, could_pay);
         }
         Err(fault) => {
-            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not read the signers' balances")
+            tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not read the signers' balances");
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::domain::rail::{Advertised, LaneId, Rail, RailFault};
 use crate::domain::rejection::{Malformed, Rejection};
 use crate::domain::settlement::State;
 use crate::domain::time::{Clock, Timestamp};
-use crate::store::{Store, StoreFault};
+use crate::store::{Records, StoreFault};
 use crate::task::Tasks;
 
 /// How the use cases behave.
@@ -51,7 +51,7 @@ impl Default for Settings {
 
 /// The facilitator: its rails, its records and its clock.
 pub struct App {
-    store: Store,
+    store: Arc<dyn Records>,
     rails: BTreeMap<RailId, Track>,
     clock: Arc<dyn Clock>,
     settings: Settings,
@@ -95,7 +95,7 @@ impl App {
     /// A facilitator over these rails. Its background work runs in `tasks`; nothing runs until [`App::start`].
     #[must_use]
     pub fn new(
-        store: Store,
+        store: Arc<dyn Records>,
         rails: Vec<Arc<dyn Rail>>,
         clock: Arc<dyn Clock>,
         settings: Settings,

@@ -4,7 +4,9 @@
 //! A nonce holds up all that come after it, so the lowest is what matters. Whatever is replaced stays watched: which
 //! transaction of a slot is mined is the chain's to say.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::app::board::Stuck;
 use crate::app::{App, Track, deliver};

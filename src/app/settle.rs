@@ -10,7 +10,6 @@ use crate::app::board::{Granted, News, Subscription};
 use crate::app::{App, Track, Trouble, verify};
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::{Reserve, Shortage};
-use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
 use crate::domain::rejection::Rejection;
 use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
@@ -64,7 +63,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Err(rejection) => return fresh(Outcome::Refused { payer, rejection }),
     };
     let new = NewPayment {
-        id: PaymentId::mint(),
+        id: app.clock.mint(),
         reserve: reserve_for(track, &verified)?,
         verified,
         digest: ask.digest,

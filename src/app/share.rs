@@ -28,6 +28,7 @@ pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
     let mut round: u64 = 0;
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SHARED_EVERY) => {}
         }

@@ -20,8 +20,10 @@ const TERM: Duration = Duration::from_secs(3);
 /// The pause between two signs of life.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// Every how many beats the chain is asked whether somebody else signs in our lanes.
+/// Every how many beats the chain is asked whether somebody else signs in our lanes: each 10 s while something is out,
+/// each minute while nothing is.
 const CHECKED_EVERY: u64 = 20;
+const CHECKED_IDLE_EVERY: u64 = 120;
 
 /// How often in a row a nonce must be seen as spent by a finalized block, and by no transaction of ours, before it is
 /// taken for somebody else's: nodes that share an address do not all know the same.
@@ -38,6 +40,7 @@ pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
             tracing::warn!(rail.id = %track.rail.id(), error = %fault, "the leases of the lanes were not renewed");
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             () = tokio::time::sleep(BEAT) => {}
         }
@@ -156,8 +159,9 @@ impl Hold {
 
     /// Makes the lane ready for use, or sees now and then that nobody else uses it.
     async fn tend(&mut self, app: &App, track: &Track, beat: u64) {
-        let is_checked = !self.is_ready || beat.is_multiple_of(CHECKED_EVERY);
-        if !is_checked || self.is_quarantined {
+        let is_idle = track.board.unspent_below(&self.lease.lane, u64::MAX).is_empty();
+        let every = if is_idle { CHECKED_IDLE_EVERY } else { CHECKED_EVERY };
+        if self.is_quarantined || (self.is_ready && !beat.is_multiple_of(every)) {
             self.is_ready = true;
             return;
         }

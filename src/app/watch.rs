@@ -1,7 +1,7 @@
 //! Eyes on the chain: looks for every open settlement, asks the state machine what follows, and puts that on record.
 //! Also has bytes sent again that the chain has not taken, and replaced where that does not help.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
     loop {
         let pause = rhythm.pause(track);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = track.board.stirred() => rhythm.quicken(),
             () = track.rail.hint() => rhythm.quicken(),
@@ -206,7 +207,7 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
     for it in waiting.into_iter().filter(|it| done.granted.contains(&it.payment)) {
         it.claim.grant(it.settled, it.answer);
     }
-    let mut next: HashMap<PaymentId, &Advance<'_>> = advances.iter().map(|it| (it.record.id, it)).collect();
+    let mut next: BTreeMap<PaymentId, &Advance<'_>> = advances.iter().map(|it| (it.record.id, it)).collect();
     for id in done.moved {
         if let Some(advance) = next.remove(&id) {
             log(advance);

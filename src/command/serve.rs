@@ -31,7 +31,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let rails = chain::connect(&config.network, &tasks).await?;
     announce(&rails);
     let app = Arc::new(App::new(
-        store.clone(),
+        Arc::new(store.clone()),
         rails,
         Arc::new(SystemClock),
         config.settle,

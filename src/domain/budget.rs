@@ -192,25 +192,25 @@ pub fn settlements_left(balance: Amount, each: Amount) -> u64 {
 mod tests {
     use super::*;
 
-    fn units(units: u128) -> Option<Amount> {
-        Some(Amount::from_units(units))
+    const fn limits(minute: Option<u128>, day: Option<u128>) -> Limits {
+        const fn amount(units: Option<u128>) -> Option<Amount> {
+            match units {
+                Some(units) => Some(Amount::from_units(units)),
+                None => None,
+            }
+        }
+        Limits {
+            minute: amount(minute),
+            day: amount(day),
+        }
     }
 
     #[test]
     fn a_payment_takes_its_worst_case_from_every_window_that_has_a_limit() {
         let budget = Budget {
-            total: Limits {
-                minute: units(100),
-                day: units(1_000),
-            },
-            signer: Limits {
-                minute: units(50),
-                day: None,
-            },
-            payer: Limits {
-                minute: None,
-                day: units(30),
-            },
+            total: limits(Some(100), Some(1_000)),
+            signer: limits(Some(50), None),
+            payer: limits(None, Some(30)),
             payer_reverts_max: 3,
         };
         let taken = |draws: &[Draw]| -> Vec<(Scope, String, Span, u128, u128)> {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::id::PaymentId;
+
 /// Unix seconds, the resolution of `block.timestamp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub u64);
@@ -20,8 +22,13 @@ impl Timestamp {
     }
 }
 
-/// Where the current time comes from; the one door through which tests move time.
+/// Where the current time and the names made of it come from; the one door through which tests choose both.
 pub trait Clock: Send + Sync {
     /// The current Unix time.
     fn now(&self) -> Timestamp;
+
+    /// A fresh identifier, ordered after all earlier ones of this process.
+    fn mint(&self) -> PaymentId {
+        PaymentId::mint()
+    }
 }

@@ -1,6 +1,13 @@
-//! What happened, one row for each version a settlement took; written by the transaction that made it happen.
+//! What happened, one row for each version a settlement took; written by the transaction that made it happen, and sealed
+//! so that a row that was altered, lost or put in later is found.
+//!
+//! A seal is no signature: whoever can write this table and knows how can seal a whole payment's history anew. What that
+//! history says then still has to agree with the settlement, its evidence, the ledger and the chain.
+
+use std::collections::HashMap;
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
@@ -11,75 +18,118 @@ use crate::domain::rail::TxId;
 use crate::domain::settlement::State;
 
 statements! {
-    ADD = "insert into events (payment_id, version, kind, body, created_at)
-        select e.payment_id, e.version, e.kind, e.body::jsonb, now()
-        from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) as e(payment_id, version, kind, body)";
+    ADD = "insert into events (payment_id, version, kind, body, seal, created_at)
+        select e.payment_id, e.version, e.kind, e.body::jsonb, e.seal, now()
+        from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bytea[])
+            as e(payment_id, version, kind, body, seal)";
 }
 
 /// The kind of the event that begins a payment; all others are named by [`crate::domain::settlement::Event`].
 pub(super) const RESERVED: &str = "payment.reserved";
 
-/// A row to add.
-pub(super) struct EventRow {
+/// The seal of a payment's newest event; none before the first, or when that has none.
+pub(super) type Seal = Option<Vec<u8>>;
+
+/// Something that happened to a payment. Nothing in it authorizes anything.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
     pub(super) payment: PaymentId,
+    /// The version that the settlement took by it.
     pub(super) version: i64,
-    pub(super) kind: &'static str,
-    pub(super) body: String,
+    pub(super) kind: &'a str,
+    pub(super) network: &'a str,
+    pub(super) state: &'a str,
+    pub(super) tx: Option<&'a str>,
+    /// Names the setback or the proof.
+    pub(super) reason: Option<&'a str>,
+    /// A name of the change that wrote it, by which its writer knows it again.
+    pub(super) change: Option<&'a str>,
 }
 
-/// What an event tells, as JSON text. `reason` names the setback or the proof. Nothing in it authorizes anything.
-pub(super) fn body(
-    payment: PaymentId,
-    network: &NetworkId,
-    state: State,
-    tx: Option<&TxId>,
-    reason: Option<&str>,
-) -> String {
-    tell(None, payment, network, state, tx, reason)
+impl<'a> Told<'a> {
+    /// The payment was reserved, as this version.
+    pub(super) fn reserved(payment: PaymentId, version: i64, kind: &'a str, network: &'a NetworkId) -> Self {
+        Self {
+            payment,
+            version,
+            kind,
+            network: network.as_str(),
+            state: State::Reserved.as_str(),
+            tx: None,
+            reason: None,
+            change: None,
+        }
+    }
+
+    /// The payment is in flight by this transaction, as this version.
+    pub(super) fn signed(
+        payment: PaymentId,
+        version: i64,
+        kind: &'a str,
+        network: &'a NetworkId,
+        tx: &'a TxId,
+    ) -> Self {
+        Self {
+            payment,
+            version,
+            kind,
+            network: network.as_str(),
+            state: State::InFlight.as_str(),
+            tx: Some(tx.0.as_str()),
+            reason: None,
+            change: None,
+        }
+    }
+
+    /// What is stored, as JSON text.
+    pub(super) fn body(&self) -> String {
+        json!({
+            "payment": self.payment,
+            "network": self.network,
+            "state": self.state,
+            "tx": self.tx,
+            "reason": self.reason,
+            "change": self.change,
+        })
+        .to_string()
+    }
+
+    /// SHA-256 over the JSON array of the format's number, the previous seal in hexadecimal, and the content in this
+    /// order: payment, version, kind, network, state, transaction, reason, change.
+    pub(super) fn seal(&self, previous: Option<&[u8]>) -> Vec<u8> {
+        let content = json!([
+            1,
+            previous.map(hex::encode),
+            self.payment,
+            self.version,
+            self.kind,
+            self.network,
+            self.state,
+            self.tx,
+            self.reason,
+            self.change,
+        ]);
+        Sha256::digest(content.to_string().as_bytes()).to_vec()
+    }
 }
 
-/// [`body`], with a name of the change that wrote it, by which its writer knows it again.
-pub(super) fn change_body(
-    change: &str,
-    payment: PaymentId,
-    network: &NetworkId,
-    state: State,
-    tx: Option<&TxId>,
-    reason: Option<&str>,
-) -> String {
-    tell(Some(change), payment, network, state, tx, reason)
-}
-
-fn tell(
-    change: Option<&str>,
-    payment: PaymentId,
-    network: &NetworkId,
-    state: State,
-    tx: Option<&TxId>,
-    reason: Option<&str>,
-) -> String {
-    json!({
-        "payment": payment,
-        "network": network,
-        "state": state.as_str(),
-        "tx": tx.map(|tx| &tx.0),
-        "reason": reason,
-        "change": change,
-    })
-    .to_string()
-}
-
-/// Adds the rows within the caller's transaction.
+/// Adds the rows within the caller's transaction, each sealed over its payment's newest.
 pub(super) async fn add(
     connection: &mut PgConnection,
     operation: &'static str,
-    rows: &[EventRow],
+    rows: &[Told<'_>],
+    newest: &HashMap<Uuid, Seal>,
 ) -> Result<(), StoreFault> {
+    let seal = |row: &Told<'_>| {
+        let previous = newest.get(&row.payment.as_uuid()).cloned().flatten();
+        row.seal(previous.as_deref())
+    };
     sqlx::query(ADD)
         .bind(rows.iter().map(|row| row.payment.as_uuid()).collect::<Vec<Uuid>>())
         .bind(rows.iter().map(|row| row.version).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.kind).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.body.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(Told::body).collect::<Vec<_>>())
+        .bind(rows.iter().map(seal).collect::<Vec<_>>())
         .execute(connection)
         .await
         .map_err(StoreFault::reading(operation))?;

@@ -107,7 +107,9 @@ impl Cause {
         self.constraint.as_deref()
     }
 
-    pub(super) const fn named(what: &'static str) -> Self {
+    /// A cause in these words, which hold no value, address or statement.
+    #[must_use]
+    pub const fn named(what: &'static str) -> Self {
         Self {
             what,
             sqlstate: None,

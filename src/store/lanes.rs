@@ -6,10 +6,11 @@
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
+use super::events::{Seal, Told};
 use super::rows::{OutOfPlace, signed, unsigned};
-use super::{Store, StoreFault, budgets, commit, events};
+use super::{Store, StoreFault, budgets, commit};
 use crate::domain::amount::Amount;
-use crate::domain::budget::{Limits, Shortage};
+use crate::domain::budget::{Draw, Limits, Shortage};
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, RailFault, SignedTx};
@@ -21,7 +22,9 @@ statements! {
         returning next_nonce";
     HOLD = "select next_nonce, quarantined_at is not null from lanes
         where network = $1 and signer = $2 and lease_holder = $3 and fence = $4 and lease_until > now() for update";
-    CLAIM = "select s.payment_id from settlements s join payments p on p.id = s.payment_id
+    CLAIM = "select s.payment_id, s.version, (select e.seal from events e
+                where e.payment_id = s.payment_id and e.version = s.version) as seal
+            from settlements s join payments p on p.id = s.payment_id
         where s.payment_id = any($1::uuid[]) and s.state = $2 and p.network = $3
         order by s.payment_id for update of s";
     SEATS_FREE = "update settlement_attempts a set closed_at = now() from slots o
@@ -38,8 +41,9 @@ statements! {
             insert into chain_transactions (tx, network, signer, nonce, raw, cost_max, status, created_at)
             select c.tx, $1, $2, c.nonce, c.raw, c.cost_max::numeric, 'signed', now() from carriers c
         ), cargo as (
-            select p.payment_id, p.body, p.nonce, p.seat, c.tx
-            from unnest($7::uuid[], $8::text[], $9::bigint[], $10::bigint[]) as p(payment_id, body, nonce, seat)
+            select p.payment_id, p.body, p.nonce, p.seat, p.seal, c.tx
+            from unnest($7::uuid[], $8::text[], $9::bigint[], $10::bigint[], $12::bytea[])
+                as p(payment_id, body, nonce, seat, seal)
                 join carriers c on c.nonce = p.nonce
         ), seats as (
             insert into settlement_attempts (payment_id, attempt, network, signer, nonce, seat, created_at)
@@ -51,10 +55,10 @@ statements! {
             update settlements s set state = 'in_flight', version = s.version + 1, tx = c.tx, setback = null,
                 setback_tx = null
             from cargo c where s.payment_id = c.payment_id
-            returning s.payment_id, s.version, c.body
+            returning s.payment_id, s.version, c.body, c.seal
         ), told as (
-            insert into events (payment_id, version, kind, body, created_at)
-            select m.payment_id, m.version, $11::text, m.body::jsonb, now() from moved m
+            insert into events (payment_id, version, kind, body, seal, created_at)
+            select m.payment_id, m.version, $11::text, m.body::jsonb, m.seal, now() from moved m
         )
         update lanes set next_nonce = next_nonce + (select count(*) from carriers)
         where network = $1 and signer = $2 and next_nonce = $3";
@@ -124,9 +128,8 @@ impl Store {
     ///
     /// # Errors
     /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded, as after [`IntendFault::Lost`] and
-    /// [`IntendFault::Short`]. After
-    /// [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not leave until the payments were
-    /// read again.
+    /// [`IntendFault::Short`]. After [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not
+    /// leave until the payments were read again.
     pub async fn lane_intend<F>(
         &self,
         lease: &Lease,
@@ -144,26 +147,40 @@ impl Store {
         let Some((stored_nonce, false)) = hold(&mut transaction, operation, lease).await? else {
             return Err(IntendFault::Lost);
         };
-        let claimed = claim(&mut transaction, operation, lane, payments, alone_retry).await?;
+        let rows = claim(&mut transaction, operation, lane, payments, alone_retry).await?;
+        let claimed: Vec<PaymentId> = rows.iter().map(|it| PaymentId::from_uuid(it.payment_id)).collect();
         if claimed.is_empty() {
             return Ok(Vec::new());
         }
         let nonce = unsigned("next_nonce", stored_nonce).map_err(OutOfPlace::during(operation))?;
         let txs = sign(nonce, &claimed).map_err(IntendFault::Sign)?;
         let intents = seated(nonce, txs, &claimed).map_err(OutOfPlace::during(operation))?;
-        intend(&mut transaction, operation, lane, stored_nonce, &intents).await?;
+        intend(&mut transaction, operation, lane, stored_nonce, &intents, &rows).await?;
         let draws = limits.of_signer(&lane.signer, cost_max(&intents));
-        match budgets::draw(&mut transaction, operation, &lane.network, &draws).await {
-            Ok(()) => {}
-            Err(fault) if fault.constraint() == Some(budgets::WITHIN) => {
-                drop(transaction);
-                let short = self.budget_short(operation, &lane.network, &draws).await?;
-                return Err(short.map_or(IntendFault::Store(fault), IntendFault::Short));
-            }
-            Err(fault) => return Err(fault.into()),
+        if let Err(fault) = budgets::draw(&mut transaction, operation, &lane.network, &draws).await {
+            drop(transaction);
+            return Err(self.why_not_drawn(operation, lane, &draws, fault).await);
         }
         commit(transaction, operation).await?;
         Ok(intents)
+    }
+
+    async fn why_not_drawn(
+        &self,
+        operation: &'static str,
+        lane: &LaneId,
+        draws: &[Draw],
+        fault: StoreFault,
+    ) -> IntendFault {
+        if fault.constraint() != Some(budgets::WITHIN) {
+            return fault.into();
+        }
+        match self.budget_short(operation, &lane.network, draws).await {
+            Ok(Some(shortage)) => IntendFault::Short(shortage),
+            // There is enough by now: the next try will do.
+            Ok(None) => fault.into(),
+            Err(fault) => fault.into(),
+        }
     }
 
     /// How many of the lane's nonces are taken and not known to be spent.
@@ -198,6 +215,14 @@ pub(super) async fn hold(
         .map_err(StoreFault::reading(operation))
 }
 
+/// A payment that is locked for signing, as it was before.
+#[derive(sqlx::FromRow)]
+pub(super) struct Claimed {
+    pub(super) payment_id: Uuid,
+    pub(super) version: i64,
+    pub(super) seal: Seal,
+}
+
 /// Locks those of the payments that may be signed for now, and names them in the order given, each once.
 async fn claim(
     connection: &mut PgConnection,
@@ -205,30 +230,26 @@ async fn claim(
     lane: &LaneId,
     payments: &[PaymentId],
     alone_retry: bool,
-) -> Result<Vec<PaymentId>, StoreFault> {
+) -> Result<Vec<Claimed>, StoreFault> {
     let state = if alone_retry { State::InFlight } else { State::Reserved };
     let asked: Vec<Uuid> = payments.iter().map(PaymentId::as_uuid).collect();
-    let mut claimable: Vec<Uuid> = sqlx::query_scalar(CLAIM)
-        .bind(asked)
+    let mut claimed: Vec<Claimed> = sqlx::query_as(CLAIM)
+        .bind(&asked)
         .bind(state.as_str())
         .bind(lane.network.as_str())
         .fetch_all(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;
-    if alone_retry && !claimable.is_empty() {
+    if alone_retry && !claimed.is_empty() {
         // A statement of its own, after the locks: it must see a seat that was taken while we waited for them.
-        claimable = sqlx::query_scalar(SEATS_FREE)
-            .bind(claimable)
+        let free: Vec<Uuid> = sqlx::query_scalar(SEATS_FREE)
+            .bind(claimed.iter().map(|it| it.payment_id).collect::<Vec<_>>())
             .fetch_all(connection)
             .await
             .map_err(StoreFault::reading(operation))?;
+        claimed.retain(|it| free.contains(&it.payment_id));
     }
-    let mut claimed = Vec::with_capacity(claimable.len());
-    for payment in payments {
-        if claimable.contains(&payment.as_uuid()) && !claimed.contains(payment) {
-            claimed.push(*payment);
-        }
-    }
+    claimed.sort_by_key(|it| asked.iter().position(|id| *id == it.payment_id));
     Ok(claimed)
 }
 
@@ -260,13 +281,16 @@ async fn intend(
     lane: &LaneId,
     first_nonce: i64,
     intents: &[Intent],
+    claimed: &[Claimed],
 ) -> Result<(), StoreFault> {
     let Some(first) = intents.first() else {
         return Ok(());
     };
     let mut cargo = Cargo::default();
     for intent in intents {
-        cargo.load(lane, intent).map_err(OutOfPlace::during(operation))?;
+        cargo
+            .load(lane, intent, claimed)
+            .map_err(OutOfPlace::during(operation))?;
     }
     let done = sqlx::query(INTEND)
         .bind(lane.network.as_str())
@@ -280,6 +304,7 @@ async fn intend(
         .bind(cargo.nonces)
         .bind(cargo.seats)
         .bind(Event::Signed(first.tx.id.clone()).as_str())
+        .bind(cargo.seals)
         .execute(connection)
         .await
         .map_err(StoreFault::reading(operation))?;
@@ -297,18 +322,23 @@ struct Cargo {
     bodies: Vec<String>,
     nonces: Vec<i64>,
     seats: Vec<i64>,
+    seals: Vec<Vec<u8>>,
 }
 
 impl Cargo {
-    fn load(&mut self, lane: &LaneId, intent: &Intent) -> Result<(), OutOfPlace> {
+    fn load(&mut self, lane: &LaneId, intent: &Intent, claimed: &[Claimed]) -> Result<(), OutOfPlace> {
         let nonce = signed("nonce", intent.nonce)?;
+        let kind = Event::Signed(intent.tx.id.clone());
         for (seat, payment) in (0..).zip(&intent.payments) {
-            let state = State::InFlight;
+            let before = claimed.iter().find(|it| it.payment_id == payment.as_uuid());
+            let before = before.ok_or(OutOfPlace("payment"))?;
+            let version = before.version.saturating_add(1);
+            let told = Told::signed(*payment, version, kind.as_str(), &lane.network, &intent.tx.id);
             self.payments.push(payment.as_uuid());
-            self.bodies
-                .push(events::body(*payment, &lane.network, state, Some(&intent.tx.id), None));
+            self.bodies.push(told.body());
             self.nonces.push(nonce);
             self.seats.push(seat);
+            self.seals.push(told.seal(before.seal.as_deref()));
         }
         Ok(())
     }

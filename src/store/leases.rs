@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sqlx::types::Uuid;
 
-use super::rows::{OutOfPlace, signed, unsigned};
-use super::{Store, StoreFault, commit};
+use super::rows::{OutOfPlace, network, signed, unsigned};
+use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::lease::{Lease, ProcessId, Tenancy};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::LaneId;
@@ -24,6 +24,11 @@ statements! {
             case when lease_until > now() then lease_holder end as holder
         from lanes where network = $1 and signer = any($2::text[])
         order by signer";
+    LIST = "select l.network, l.signer, l.next_nonce, l.quarantined_at,
+            case when l.lease_until > now() then l.lease_holder end as holder,
+            (select count(*) from slots o
+                where o.network = l.network and o.signer = l.signer and o.consumed_by is null) as in_flight
+        from lanes l order by l.network, l.signer";
     ALIVE = "select count(*) from replicas where network = $1 and alive_until > now()";
     FORGET = "delete from replicas where network = $1 and alive_until < now() - $2::float8 * interval '1 second'";
     TAKE = "update lanes set lease_holder = $3, lease_until = now() + $4::float8 * interval '1 second', fence = fence + 1
@@ -56,6 +61,31 @@ pub struct Roll {
     pub lanes: Vec<Tenancy>,
     /// How many processes serve the network now, this one among them.
     pub alive: usize,
+}
+
+/// A lane on record.
+#[derive(Debug, Clone)]
+pub struct LaneRecord {
+    /// Its network and signer.
+    pub lane: LaneId,
+    /// The nonce that is signed next.
+    pub next_nonce: u64,
+    /// How many of its nonces are taken and not known to be spent.
+    pub in_flight: u64,
+    /// Who drives it now.
+    pub holder: Option<ProcessId>,
+    /// Since when nothing new may be signed in it.
+    pub quarantined_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct LaneRow {
+    network: String,
+    signer: String,
+    next_nonce: i64,
+    in_flight: i64,
+    holder: Option<Uuid>,
+    quarantined_at: Option<DateTime<Utc>>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -116,6 +146,32 @@ impl Store {
             lanes: lanes.map_err(OutOfPlace::during(operation))?,
             alive: usize::try_from(alive).unwrap_or_default(),
         })
+    }
+
+    /// All lanes on record, by network and signer.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn lanes_list(&self) -> Result<Vec<LaneRecord>, StoreFault> {
+        let operation = "lanes_list";
+        let rows: Vec<LaneRow> = sqlx::query_as(LIST)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let read = |row: LaneRow| {
+            Ok(LaneRecord {
+                lane: LaneId {
+                    network: network(&row.network)?,
+                    signer: row.signer,
+                },
+                next_nonce: unsigned("next_nonce", row.next_nonce)?,
+                in_flight: unsigned("in_flight", row.in_flight)?,
+                holder: row.holder.map(ProcessId),
+                quarantined_at: row.quarantined_at,
+            })
+        };
+        let lanes: Result<_, _> = rows.into_iter().map(read).collect();
+        lanes.map_err(OutOfPlace::during(operation))
     }
 
     /// Takes a lane that nobody has a lease of, for `term` from now. None when somebody has.

@@ -33,6 +33,7 @@ mod lanes;
 mod leases;
 mod ledger;
 mod payments;
+mod records;
 mod replacements;
 mod reports;
 mod rows;
@@ -41,8 +42,9 @@ mod transactions;
 
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use lanes::{IntendFault, Intent};
-pub use leases::{FOREIGN, Roll};
+pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
+pub use records::{Records, Sign};
 pub use replacements::Replaced;
 pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
@@ -91,11 +93,12 @@ const SESSION: [(&str, &str); 3] = [
 const SESSION_MIGRATING: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "10s")];
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
     (4, "leases", include_str!("../../migrations/0004_leases.sql")),
+    (5, "event_chain", include_str!("../../migrations/0005_event_chain.sql")),
     (6, "budgets", include_str!("../../migrations/0006_budgets.sql")),
 ];
 

@@ -1,12 +1,12 @@
 //! Reserving payments, and finding them again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::budgets::{self, Draws};
-use super::events::{self, EventRow};
+use super::events::{self, Seal, Told};
 use super::rows::{OutOfPlace, RecordRow, bounds, read_all, read_one, records, reference, signed};
 use super::{Cause, DateTime, Record, Store, StoreFault, Utc, commit};
 use crate::domain::authorization::PaymentKey;
@@ -27,20 +27,21 @@ statements! {
             returning id, created_at
         ), settled as (
             insert into settlements (payment_id, state, version, created_at, budget_held, budget_at)
-            select id, 'reserved', 0, created_at, $24::text::numeric, created_at from reserved
+            select id, 'reserved', 0, created_at, $25::text::numeric, created_at from reserved
         ), named as (
             insert into payment_references (kind, value, payment_id)
             select r.kind, r.value, p.id from reserved p, unnest($18::text[], $19::text[]) as r(kind, value)
         ), told as (
-            insert into events (payment_id, version, kind, body, created_at)
-            select id, 0, $20::text, $21::text::jsonb, created_at from reserved
+            insert into events (payment_id, version, kind, body, seal, created_at)
+            select id, 0, $20::text, $21::text::jsonb, $24, created_at from reserved
         ), drawn as (
-            ", budgets::drawing!("$4", "$25", "$26", "$27", "$28", "$29", "and exists (select 1 from reserved)"), "
+            ", budgets::drawing!("$4", "$26", "$27", "$28", "$29", "$30", "and exists (select 1 from reserved)"), "
         )
         select created_at from reserved");
     REOPEN = "update settlements set state = 'reserved', version = version + 1, budget_held = $3::text::numeric,
             budget_at = now()
-        where payment_id = $1 and version = $2 and state = 'withdrawn'";
+        where payment_id = $1 and version = $2 and state = 'withdrawn'
+        returning (select e.seal from events e where e.payment_id = $1 and e.version = $2)";
     REWRITE = "update payments set scheme = $2, pay_to = $3, amount = $4::text::numeric, valid_after = $5::text::numeric,
             valid_before = $6::text::numeric, body = $7, digest = $8, envelope = $9, resource_url = $10,
             since_height = $11, must_go_alone = $12, signer = $13, memo = $14, payer = $15
@@ -200,6 +201,7 @@ impl Store {
         let since_height = signed("since_height", facts.height).map_err(OutOfPlace::during(operation))?;
         let (valid_after, valid_before) = bounds(signed_by_payer.window);
         let network = &request.rail.network;
+        let told = Told::reserved(new.id, 0, events::RESERVED, network);
         let mut connection = self.connection(operation).await?;
         let query = sqlx::query(RESERVE)
             .bind(new.id.as_uuid())
@@ -221,10 +223,11 @@ impl Store {
             .bind(facts.must_go_alone)
             .bind(&references.kinds)
             .bind(&references.values)
-            .bind(events::RESERVED)
-            .bind(events::body(new.id, network, State::Reserved, None, None))
+            .bind(told.kind)
+            .bind(told.body())
             .bind(&signed_by_payer.signer)
             .bind(&signed_by_payer.memo)
+            .bind(told.seal(None))
             .bind(new.reserve.amount.to_string());
         let row = Draws::of(&new.reserve.draws)
             .bind(query)
@@ -244,29 +247,25 @@ impl Store {
     ) -> Result<Option<Record>, StoreFault> {
         let operation = "payment_reserve";
         let mut transaction = self.begin(operation).await?;
-        let reopened = sqlx::query(REOPEN)
+        let reopened: Option<Seal> = sqlx::query_scalar(REOPEN)
             .bind(old.id.as_uuid())
             .bind(old.version)
             .bind(new.reserve.amount.to_string())
-            .execute(&mut *transaction)
+            .fetch_optional(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
-        if reopened.rows_affected() == 0 {
+        let Some(newest) = reopened else {
             return Ok(None);
-        }
+        };
         rewrite(&mut transaction, old.id, new, references).await?;
         let record = record_by_id(&mut transaction, operation, old.id).await?;
         let Some(record) = record else {
             let what = "a payment that is gone";
             return Err(StoreFault::Corrupt { operation, what });
         };
-        let event = EventRow {
-            payment: old.id,
-            version: record.version,
-            kind: Event::Reopened.as_str(),
-            body: events::body(old.id, &record.network, State::Reserved, None, None),
-        };
-        events::add(&mut transaction, operation, &[event]).await?;
+        let told = Told::reserved(old.id, record.version, Event::Reopened.as_str(), &record.network);
+        let newest = HashMap::from([(old.id.as_uuid(), newest)]);
+        events::add(&mut transaction, operation, &[told], &newest).await?;
         budgets::draw(&mut transaction, operation, &record.network, &new.reserve.draws).await?;
         commit(transaction, operation).await?;
         Ok(Some(record))

@@ -3,8 +3,10 @@
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
+use super::events::Told;
+use super::lanes::{self, Claimed};
 use super::rows::{OutOfPlace, signed};
-use super::{Store, StoreFault, commit, events, lanes};
+use super::{Store, StoreFault, commit};
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, Outbid, Replacement, TxId};
@@ -15,7 +17,9 @@ statements! {
             join chain_transactions t on t.network = o.network and t.signer = o.signer and t.nonce = o.nonce
         where o.network = $1 and o.signer = $2 and o.nonce = $3
         order by t.created_at, t.tx";
-    RIDERS = "select s.payment_id from settlement_attempts a join settlements s on s.payment_id = a.payment_id
+    RIDERS = "select s.payment_id, s.version, (select e.seal from events e
+                where e.payment_id = s.payment_id and e.version = s.version) as seal
+            from settlement_attempts a join settlements s on s.payment_id = a.payment_id
         where a.network = $1 and a.signer = $2 and a.nonce = $3 and a.closed_at is null and s.state = $4
         order by s.payment_id for update of s";
     // The time is the clock's, not that at which the transaction began: several writers hold the lane one after the
@@ -25,11 +29,12 @@ statements! {
             values ($4, $1, $2, $3, $5, $6::text::numeric, 'signed', $7, clock_timestamp())
         ), moved as (
             update settlements s set version = s.version + 1, tx = $4, setback = null, setback_tx = null
-            from unnest($8::uuid[], $9::text[]) as c(payment_id, body) where s.payment_id = c.payment_id
-            returning s.payment_id, s.version, c.body
+            from unnest($8::uuid[], $9::text[], $11::bytea[]) as c(payment_id, body, seal)
+            where s.payment_id = c.payment_id
+            returning s.payment_id, s.version, c.body, c.seal
         )
-        insert into events (payment_id, version, kind, body, created_at)
-        select m.payment_id, m.version, $10::text, m.body::jsonb, now() from moved m";
+        insert into events (payment_id, version, kind, body, seal, created_at)
+        select m.payment_id, m.version, $10::text, m.body::jsonb, m.seal, now() from moved m";
 }
 
 /// How many transactions one slot may have: the first and five that replace one another.
@@ -88,7 +93,14 @@ impl Store {
         if is_empty && !riders.is_empty() {
             return Ok(Replaced::Moved);
         }
-        let body = |id: &PaymentId| events::body(*id, &lane.network, State::InFlight, Some(&with.id), None);
+        let kind = Event::Signed(with.id.clone());
+        let told = riders.iter().map(|it| {
+            let (payment, version) = (PaymentId::from_uuid(it.payment_id), it.version.saturating_add(1));
+            let told = Told::signed(payment, version, kind.as_str(), &lane.network, &with.id);
+            (told.body(), told.seal(it.seal.as_deref()))
+        });
+        let (bodies, seals): (Vec<_>, Vec<_>) = told.unzip();
+        let ids: Vec<Uuid> = riders.iter().map(|it| it.payment_id).collect();
         sqlx::query(REPLACE)
             .bind(lane.network.as_str())
             .bind(&lane.signer)
@@ -97,31 +109,31 @@ impl Store {
             .bind(&with.raw)
             .bind(with.cost_max.to_string())
             .bind(is_empty)
-            .bind(riders.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
-            .bind(riders.iter().map(body).collect::<Vec<_>>())
-            .bind(Event::Signed(with.id.clone()).as_str())
+            .bind(&ids)
+            .bind(bodies)
+            .bind(kind.as_str())
+            .bind(seals)
             .execute(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
         commit(transaction, operation).await?;
-        Ok(Replaced::Done(riders))
+        Ok(Replaced::Done(ids.into_iter().map(PaymentId::from_uuid).collect()))
     }
 }
 
-/// Locks the payments that are in flight by the slot, and names them.
+/// Locks the payments that are in flight by the slot, and gives them as they are.
 async fn riders(
     connection: &mut PgConnection,
     operation: &'static str,
     lane: &LaneId,
     nonce: i64,
-) -> Result<Vec<PaymentId>, StoreFault> {
-    let riders: Vec<Uuid> = sqlx::query_scalar(RIDERS)
+) -> Result<Vec<Claimed>, StoreFault> {
+    sqlx::query_as(RIDERS)
         .bind(lane.network.as_str())
         .bind(&lane.signer)
         .bind(nonce)
         .bind(State::InFlight.as_str())
         .fetch_all(connection)
         .await
-        .map_err(StoreFault::reading(operation))?;
-    Ok(riders.into_iter().map(PaymentId::from_uuid).collect())
+        .map_err(StoreFault::reading(operation))
 }

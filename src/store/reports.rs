@@ -81,7 +81,7 @@ pub struct Filter {
 
 /// A place in the order of payments: after this one. Its text is opaque to callers: 48 lower-case hexadecimal
 /// digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
     at: DateTime<Utc>,
     id: Uuid,
@@ -170,7 +170,9 @@ impl Store {
 }
 
 impl Cursor {
-    fn after(record: &Record) -> Self {
+    /// The place of this payment.
+    #[must_use]
+    pub fn after(record: &Record) -> Self {
         Self {
             at: record.created_at,
             id: record.id.as_uuid(),

@@ -340,7 +340,7 @@ pub(super) fn reference(kind: &str, value: String) -> Result<PaymentReference, O
         .ok_or(OutOfPlace("reference_kind"))
 }
 
-fn network(text: &str) -> Result<NetworkId, OutOfPlace> {
+pub(super) fn network(text: &str) -> Result<NetworkId, OutOfPlace> {
     text.parse().map_err(|_| OutOfPlace("network"))
 }
 

@@ -1,11 +1,11 @@
 //! Moving settlements along, each by compare-and-set on its version, and granting the one success.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
-use super::events::{self, EventRow};
+use super::events::{self, Seal, Told};
 use super::rows::{OutOfPlace, RecordRow, SettlementRow, read_all, records, setback_words, signed, unsigned};
 use super::{Cause, Record, Store, StoreFault, budgets, commit, ledger};
 use crate::domain::id::PaymentId;
@@ -56,7 +56,8 @@ statements! {
             and (a.state not in ('final', 'failed')
                 or not exists (select 1 from chain_transactions t join payments p on p.network = t.network
                     where p.id = a.payment_id and t.tx = coalesce(a.landed_tx, a.proof_tx) and t.cost is null))
-        returning s.payment_id";
+        returning s.payment_id, (select e.seal from events e
+            where e.payment_id = a.payment_id and e.version = a.version) as seal";
     EVIDENCE_ADD = "insert into evidence (payment_id, version, claim, tx, log_index, block_height, block_hash, block_time,
             ours, created_at)
         select e.payment_id, e.version, e.claim, e.tx, e.log_index, e.block_height, e.block_hash, e.block_time,
@@ -91,7 +92,7 @@ impl Advance<'_> {
         self.record.version.saturating_add(1)
     }
 
-    fn told(&self, change: &str) -> EventRow {
+    fn told<'t>(&'t self, change: &'t str) -> Told<'t> {
         let (tx, reason) = match &self.event {
             Event::Signed(tx) => (Some(tx), None),
             Event::SetBack(setback) => {
@@ -103,12 +104,15 @@ impl Advance<'_> {
             Event::Failed(proof) => (proof.tx(), Some(proof.as_str())),
             Event::Withdrawn | Event::Reopened => (None, None),
         };
-        let (payment, state) = (self.record.id, self.next.state());
-        EventRow {
-            payment,
+        Told {
+            payment: self.record.id,
             version: self.version_after(),
             kind: self.event.as_str(),
-            body: events::change_body(change, payment, &self.record.network, state, tx, reason),
+            network: self.record.network.as_str(),
+            state: self.next.state().as_str(),
+            tx: tx.map(|tx| tx.0.as_str()),
+            reason,
+            change: Some(change),
         }
     }
 
@@ -269,13 +273,13 @@ impl Store {
         let changed = compare_and_set(&mut transaction, operation, &firsts).await?;
         let applied: Vec<&Advance<'_>> = firsts
             .into_iter()
-            .filter(|it| changed.contains(&it.record.id))
+            .filter(|it| changed.contains_key(&it.record.id.as_uuid()))
             .collect();
         if !applied.is_empty() {
             evidence_add(&mut transaction, operation, &applied).await?;
             ledger::add(&mut transaction, operation, &applied).await?;
-            let told: Vec<EventRow> = applied.iter().map(|it| it.told(&change)).collect();
-            events::add(&mut transaction, operation, &told).await?;
+            let told: Vec<Told<'_>> = applied.iter().map(|it| it.told(&change)).collect();
+            events::add(&mut transaction, operation, &told, &changed).await?;
             seats_close(&mut transaction, operation, &applied).await?;
             spend(&mut transaction, operation, &applied).await?;
         }
@@ -343,19 +347,19 @@ async fn grant_many(
     Ok(granted.into_iter().map(PaymentId::from_uuid).collect())
 }
 
-/// Writes the settlements whose version is still the record's, and names them.
+/// Writes the settlements whose version is still the record's, and names them, each with its newest event's seal.
 async fn compare_and_set(
     connection: &mut PgConnection,
     operation: &'static str,
     advances: &[&Advance<'_>],
-) -> Result<HashSet<PaymentId>, StoreFault> {
+) -> Result<HashMap<Uuid, Seal>, StoreFault> {
     let rows: Vec<SettlementRow> = advances
         .iter()
         .map(|it| SettlementRow::of(&it.next))
         .collect::<Result<_, _>>()
         .map_err(OutOfPlace::during(operation))?;
     let ids: Vec<Uuid> = advances.iter().map(|it| it.record.id.as_uuid()).collect();
-    let changed: Vec<Uuid> = sqlx::query_scalar(ADVANCE)
+    let changed: Vec<(Uuid, Seal)> = sqlx::query_as(ADVANCE)
         .bind(ids)
         .bind(advances.iter().map(|it| it.record.version).collect::<Vec<_>>())
         .bind(column(&rows, |row| row.state.as_str()))
@@ -377,7 +381,7 @@ async fn compare_and_set(
         .fetch_all(connection)
         .await
         .map_err(StoreFault::reading(operation))?;
-    Ok(changed.into_iter().map(PaymentId::from_uuid).collect())
+    Ok(changed.into_iter().collect())
 }
 
 async fn evidence_add(

@@ -2,11 +2,16 @@
 //! one leaves behind the other finishes.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
+use alloy::primitives::U256;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use crate::support::anvil::Mining;
 use crate::support::books::books_agree;
+use crate::support::contracts::{Token, addresses, third_party};
+use crate::support::eventually;
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, fee_quote, send};
 use crate::support::world::{Setup, World};
@@ -100,7 +105,171 @@ async fn two_processes_share_a_lane() {
     for answer in settling {
         transactions.insert(answer.await.unwrap().settled());
     }
-    assert!(transactions.len() >= 2, "each process sends its own");
+    assert!(
+        transactions.len() < payments.len(),
+        "payments of both share transactions"
+    );
     assert_eq!(world.received().await, 400_000);
+    books_agree(&world).await;
+}
+
+/// Each lane's holder, in the order of the signers; none that nobody drives.
+async fn holders(world: &World) -> Vec<String> {
+    let sql = "select coalesce(string_agg(lease_holder::text, ' ' order by signer), '') from lanes
+        where lease_until > now()";
+    let all: String = world.db.one(sql).await;
+    all.split_whitespace().map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn what_a_killed_process_drove_is_driven_again_within_seconds() {
+    let mut world = World::usual().await;
+    let successor = world.replica().await;
+    world.facilitator.settle(&Payment::by(1).body()).await.settled();
+    world.facilitator.kill();
+    let began = Instant::now();
+    successor.settle(&Payment::by(2).body()).await.settled();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    books_agree(&world).await;
+}
+
+/// A process that stands still for longer than its lease lasts: the other takes over, and when the first wakes up it does
+/// no harm with what it believes to have.
+#[tokio::test]
+async fn k17_a_process_that_is_paused_beyond_its_lease_and_wakes_up_does_no_harm() {
+    let world = World::start(Setup {
+        mining: Mining::EverySecond,
+        ..Setup::default()
+    })
+    .await;
+    let other = world.replica().await;
+    let sending = world.proxy.fault(send, Fault::HoldRequest);
+    let first = world.settling(&Payment::by(1));
+    sending.met(1).await;
+    world.facilitator.pause();
+    sending.release();
+    let payments: Vec<Payment> = (2..=6).map(Payment::by).collect();
+    for payment in &payments[..3] {
+        other.settle(&payment.body()).await.settled();
+    }
+    let now = holders(&world).await;
+    world.facilitator.resume();
+    let rest = payments[3..].iter().map(|it| world.settling(it));
+    for answer in rest.collect::<Vec<_>>() {
+        answer.await.unwrap().settled();
+    }
+    first.await.unwrap().settled();
+    assert_eq!(holders(&world).await, now, "the lane stays where it went");
+    assert_eq!(world.received().await, 60_000);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn lanes_are_shared_among_those_who_are_there() {
+    let mut world = World::start(Setup {
+        signers: 2,
+        ..Setup::default()
+    })
+    .await;
+    let shared = async |expected: usize| {
+        eventually("the lanes are shared", async || {
+            let holders = holders(&world).await;
+            let distinct: HashSet<&String> = holders.iter().collect();
+            (holders.len() == 2 && distinct.len() == expected).then_some(())
+        })
+        .await;
+    };
+    shared(1).await;
+    let mut replica = world.replica().await;
+    shared(2).await;
+    let both = [world.facilitator.caller(), replica.caller()];
+    let settle = async |from: usize| {
+        let payments: Vec<Payment> = (from..from + 6).map(|i| Payment::by(1 + i % 6)).collect();
+        let settling = payments
+            .iter()
+            .zip(both.iter().cycle())
+            .map(|(it, at)| at.settling(it.body()));
+        for answer in settling.collect::<Vec<_>>() {
+            answer.await.unwrap().settled();
+        }
+    };
+    settle(0).await;
+    // One that leaves in order leaves its lane at once.
+    replica.terminate();
+    assert!(replica.ended().await.success());
+    shared(1).await;
+    world.facilitator.settle(&Payment::by(1).body()).await.settled();
+    books_agree(&world).await;
+    world.facilitator.terminate();
+    world.facilitator.ended().await;
+    assert!(holders(&world).await.is_empty());
+    assert_eq!(world.db.count("replicas").await, 0);
+}
+
+/// Somebody else has the key of one of two signers and takes the very nonce that was meant for a payment: nothing more is
+/// signed with that key, and once the loss is final the payment goes by the other.
+#[tokio::test]
+async fn r06_a_nonce_that_somebody_else_took_closes_the_lane_and_the_payment_goes_by_another() {
+    let mut world = World::start(Setup {
+        mining: Mining::OnDemand,
+        epoch: Some(1),
+        wait_seconds: 1,
+        signers: 2,
+        ..Setup::default()
+    })
+    .await;
+    let losing = world.proxy.fault(send, Fault::LoseRequest);
+    let payment = Payment::by(1);
+    world.facilitator.settle(&payment.body()).await.pending();
+    let signer: String = world.db.one("select signer from slots").await;
+    let foreign = Token::transferCall {
+        to: third_party(),
+        value: U256::from(1),
+    };
+    world
+        .node
+        .send_mined(signer.parse().unwrap(), addresses().usdc, &foreign)
+        .await;
+    world.node.mine(4).await;
+    losing.release();
+    world.facilitator.says("lane closed", 1).await;
+    eventually("it goes by the other signer", async || {
+        world.node.mine(1).await;
+        (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
+    })
+    .await;
+    let by: String = world
+        .db
+        .one("select signer from slots where consumed_by <> 'foreign'")
+        .await;
+    assert_ne!(by, signer);
+    assert_eq!(world.received().await, 10_000);
+
+    let (status, listed) = world.facilitator.run("lanes", &[]).await;
+    assert!(
+        status.success()
+            && listed
+                .lines()
+                .any(|line| line.contains(&signer) && !line.ends_with(',')),
+        "{listed}"
+    );
+    let other = world
+        .facilitator
+        .run("lanes", &["readmit", "eip155:84532", "0xNobody"])
+        .await;
+    assert!(!other.0.success() && other.1.contains("not configured"), "{}", other.1);
+    let (status, said) = world
+        .facilitator
+        .run("lanes", &["readmit", "eip155:84532", &signer])
+        .await;
+    assert!(status.success(), "{said}");
+    let nonces = world
+        .node
+        .call("eth_getTransactionCount", json!([signer, "latest"]))
+        .await;
+    let sql = "select '0x' || to_hex(next_nonce) from lanes order by (signer = (select signer from slots where
+        consumed_by = 'foreign' limit 1)) desc limit 1";
+    assert_eq!(json!(world.db.one::<String>(sql).await), nonces);
     books_agree(&world).await;
 }

@@ -285,6 +285,9 @@ insert into replicas select * from replicas;
 -- schema_floor_migration
 insert into schema_floor select * from schema_floor;
 
+-- events_seal_length
+update events set seal = '';
+
 -- settlements_budget_complete
 update settlements set budget_at = null;
 

@@ -110,6 +110,20 @@ impl Facilitator {
         self.process.as_ref().unwrap().signal("-TERM");
     }
 
+    /// Stops it in its tracks until [`Facilitator::resume`], as a machine does that is paused.
+    pub(crate) fn pause(&self) {
+        self.process.as_ref().unwrap().signal("-STOP");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.process.as_ref().unwrap().signal("-CONT");
+    }
+
+    /// Waits until it has said this so many times.
+    pub(crate) async fn says(&mut self, text: &str, times: usize) {
+        self.process.as_mut().unwrap().says(text, times).await;
+    }
+
     /// Waits until the process has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let (status, said) = self.process.as_mut().unwrap().ended().await;

@@ -1,6 +1,8 @@
 //! What the board says of the lanes' money: which can pay, and which may.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::app::board::Board;
 use crate::domain::budget::Shortage;

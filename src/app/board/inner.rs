@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::app::board::slots::Slots;
 use crate::app::board::{Cargo, CargoItem, Claim, Look, News};
@@ -17,11 +18,12 @@ use crate::domain::time::Timestamp;
 use crate::store::Record;
 
 pub(super) struct Inner {
-    pub(super) open: HashMap<PaymentId, Open>,
+    /// In the order of the ids, so that what is done for all of them is always done in one order.
+    pub(super) open: BTreeMap<PaymentId, Open>,
     pub(super) queue: VecDeque<PaymentId>,
     pub(super) in_queue: HashSet<PaymentId>,
     pub(super) slots: Slots,
-    pub(super) listeners: HashMap<PaymentId, watch::Sender<Option<News>>>,
+    pub(super) listeners: BTreeMap<PaymentId, watch::Sender<Option<News>>>,
     pub(super) claims: HashMap<PaymentId, VecDeque<Claim>>,
     pub(super) claims_made: u64,
     pub(super) is_doubtful: bool,

@@ -1,7 +1,9 @@
 //! What the board says of lanes and of our transactions in them: what to look for, what to send again, what is stuck.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::app::board::Board;
 use crate::app::board::inner::{Held, Inner};

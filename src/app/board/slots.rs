@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::domain::rail::{LaneId, Outbid, Replacement, SignedTx, TxId};
 use crate::store::{Carrier, FOREIGN};

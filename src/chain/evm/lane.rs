@@ -396,11 +396,11 @@ mod tests {
         assert_eq!(decoded.max_fee_per_gas(), QUOTE.fee_max);
         assert_eq!(decoded.max_priority_fee_per_gas(), Some(QUOTE.tip));
         assert_eq!(decoded.value(), U256::ZERO);
-        let data = u128::try_from(tx.raw.len().div_ceil(1_024)).unwrap() * QUOTE.data.max;
-        assert_eq!(
-            tx.cost_max.units(),
-            u128::from(decoded.gas_limit()) * QUOTE.fee_cap + data
-        );
+        let prices = Prices {
+            gas: QUOTE.fee_cap,
+            data: QUOTE.data.max,
+        };
+        assert_eq!(tx.cost_max, prices.of(decoded.gas_limit(), tx.raw.len()));
         (tx, decoded)
     }
 
