@@ -112,7 +112,9 @@ async fn m02_what_is_metered_is_what_the_signer_has_less() {
         .administer(addresses().trick_token, &Trick::Revert.on())
         .await;
     world.facilitator.settle(&reverted.body()).await.unsettled();
-    answers.iter().for_each(|it| drop(it.settled()));
+    for answer in &answers {
+        answer.settled();
+    }
     let spent = before - balance(&world, signer).await;
     assert!(spent > 9 * 21_000 * 1_000_000, "{spent}");
     eventually("the meter shows what was spent", async || {
@@ -260,11 +262,8 @@ async fn m05_a_spike_of_the_fee_for_data_is_waited_out_and_the_fee_is_metered() 
     assert!(!status.success() && said.contains("data_fee_max_gwei"), "{said}");
     world.facilitator.config.evm[0].key = "data_fee_max_gwei = 1000";
     let price = async |gwei: u64| {
-        let word = format!("{:#066x}", u128::from(gwei) * 1_000_000_000);
-        world
-            .node
-            .call("anvil_setStorageAt", json!([ORACLE, "0x0", word]))
-            .await
+        let wei = format!("{:#066x}", u128::from(gwei) * 1_000_000_000);
+        world.node.call("anvil_setStorageAt", json!([ORACLE, "0x0", wei])).await
     };
     price(100).await;
     let receipts = world.proxy.fault(

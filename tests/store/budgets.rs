@@ -39,15 +39,16 @@ fn within(budget: &Budget, sample: &Sample, cost: u128) -> NewPayment {
 async fn taken(store: &Store, new: &NewPayment) -> Record {
     match store.payment_reserve(new).await.unwrap() {
         Reservation::New(record) | Reservation::Reopened(record) => record,
-        other => panic!("{other:?}"),
+        other @ (Reservation::Seen(_) | Reservation::ReferenceTaken(_) | Reservation::Short(_)) => panic!("{other:?}"),
     }
 }
 
 async fn short(store: &Store, new: &NewPayment) -> Shortage {
-    match store.payment_reserve(new).await.unwrap() {
-        Reservation::Short(shortage) => shortage,
-        other => panic!("{other:?}"),
-    }
+    let reservation = store.payment_reserve(new).await.unwrap();
+    let Reservation::Short(shortage) = reservation else {
+        panic!("{reservation:?}");
+    };
+    shortage
 }
 
 /// What the day's windows hold, by their scopes.
