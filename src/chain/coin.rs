@@ -32,8 +32,8 @@ impl<'de> Deserialize<'de> for Decimal {
         match Number::deserialize(deserializer) {
             Ok(Number::Whole(number)) => Ok(Self(number.to_string())),
             // The shortest decimal that reads back as the same number: the one in the file.
-            Ok(Number::Broken(number)) => Ok(Self(number.to_string())),
-            Err(_) => Err(serde::de::Error::custom("expected a number, 0 or more")),
+            Ok(Number::Broken(number)) if number >= 0.0 => Ok(Self(number.to_string())),
+            Ok(Number::Broken(_)) | Err(_) => Err(serde::de::Error::custom("expected a number, 0 or more")),
         }
     }
 }
@@ -141,13 +141,12 @@ mod tests {
             (json!(1000.5), 9, Some(1_000_500_000_000)),
             (json!(0.000_000_001), 9, Some(1)),
             (json!(0.000_000_000_1), 9, None),
-            (json!(-1.5), 9, None),
             (json!(0), 9, Some(0)),
         ] {
             let decimal: Decimal = serde_json::from_value(number.clone()).unwrap();
             assert_eq!(decimal.units(places), units, "{number}");
         }
-        for bad in [json!("1"), json!(-1), json!(null)] {
+        for bad in [json!("1"), json!(-1), json!(-1.5), json!(null)] {
             assert!(serde_json::from_value::<Decimal>(bad).is_err());
         }
     }

@@ -65,7 +65,7 @@ impl Prices {
     /// The most that settling an ordinary payment can cost, where transactions are shared or not.
     pub(super) fn of_ordinary(self, gas_transfer_max: u64, is_shared: bool) -> Amount {
         let call = |gas_max: u64| TransferCall {
-            target: Address::ZERO,
+            target: Address::repeat_byte(0xFF),
             input: Bytes::from(vec![0xFF; TRANSFER_BYTES]),
             gas_max,
         };
