@@ -4,6 +4,7 @@
 //! Only a view of what the database holds, so that the usual case needs no polling of it: everything here can be
 //! lost at any instant and is rebuilt by [`Board::reconcile`].
 
+mod funds;
 mod inner;
 mod lanes;
 mod listen;
@@ -104,6 +105,8 @@ impl Board {
             is_doubtful: false,
             head: 0,
             unfunded: HashSet::new(),
+            poor: HashSet::new(),
+            short: HashMap::new(),
             held: BTreeMap::new(),
             elsewhere: HashSet::new(),
             has_company: false,

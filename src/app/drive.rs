@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::board::{Cargo, CargoItem};
 use crate::app::{App, Track, deliver};
 use crate::domain::authorization::Authorization;
+use crate::domain::budget::Shortage;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, Quote, RailFault, SignedTx};
@@ -25,6 +26,9 @@ use crate::task::guarded;
 
 /// The pause after a dependency failed, before the lane tries again.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
+
+/// The pause after a lane's signer was found to have spent all that it may for now.
+const PAUSE_WHILE_SHORT: Duration = Duration::from_secs(1);
 
 /// How many block times the chain's word about a payment is good for; after that it is asked again before we sign.
 const FACTS_GOOD_FOR_BLOCKS: u32 = 2;
@@ -49,18 +53,30 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
             None => Halt::Poison("a panic".to_owned()),
         };
         tracing::warn!(lane = %lane, payments = ids.len(), error = %halt, "lane paused");
-        if matches!(halt, Halt::Poison(_)) {
-            track.board.isolate(&ids);
+        match &halt {
+            Halt::Poison(_) => track.board.isolate(&ids),
+            // Other signers may still send them.
+            Halt::Short(shortage) => {
+                track.board.note_short(lane, *shortage);
+                put_back(track, &ids, is_retry);
+            }
+            Halt::Fault(_) => {}
         }
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(PAUSE_AFTER_FAULT) => {}
+            () = tokio::time::sleep(halt.pause()) => {}
         }
-        track.board.release(&ids);
-        for id in ids {
-            track.board.enqueue(id, is_retry);
+        if !matches!(halt, Halt::Short(_)) {
+            put_back(track, &ids, is_retry);
         }
+    }
+}
+
+fn put_back(track: &Track, payments: &[PaymentId], is_retry: bool) {
+    track.board.release(payments);
+    for id in payments {
+        track.board.enqueue(*id, is_retry);
     }
 }
 
@@ -70,9 +86,23 @@ enum Halt {
     /// What we depend on could not be asked: it is tried again for as long as it takes.
     #[error(transparent)]
     Fault(#[from] RailFault),
+    /// The signer may spend no more for now.
+    #[error("{0}")]
+    Short(Shortage),
     /// Something about the payments themselves: each is tried again by itself, and not for ever.
     #[error("cannot be signed for: {0}")]
     Poison(String),
+}
+
+impl Halt {
+    /// How long the lane rests. A budget is looked at again before its window ends, since settlements mostly cost less
+    /// than was set aside for them.
+    const fn pause(&self) -> Duration {
+        match self {
+            Self::Fault(_) | Self::Poison(_) => PAUSE_AFTER_FAULT,
+            Self::Short(_) => PAUSE_WHILE_SHORT,
+        }
+    }
 }
 
 /// Takes one cargo from the queue to the chain.
@@ -110,7 +140,8 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<
         }
         Ok(signed)
     };
-    match app.store.lane_intend(lease, &ids, is_retry, &sign).await {
+    let limits = &track.rail.purse().budget.signer;
+    match app.store.lane_intend(lease, &ids, is_retry, limits, &sign).await {
         // Somebody else moved them: the record tells.
         Ok(intents) if intents.is_empty() => {
             track.board.doubt();
@@ -127,6 +158,7 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<
             Ok(())
         }
         Err(IntendFault::Sign(fault)) => Err(Halt::Poison(fault.to_string())),
+        Err(IntendFault::Short(shortage)) => Err(Halt::Short(shortage)),
         Err(IntendFault::Lost) => {
             track.board.lost(lane);
             Err(unrecorded(lane, "the lane is another process's, or closed").into())
@@ -178,13 +210,15 @@ fn affordable(lane: &LaneId, quote: Quote) -> Result<Quote, RailFault> {
     if quote.is_affordable() || Bug::UnaffordableSigned.is_on() {
         return Ok(quote);
     }
+    let (what, allowed, asked) = if quote.floor > quote.fee_max {
+        ("the fee cap", quote.fee_max, quote.floor)
+    } else {
+        ("the cap of the fee for data", quote.data.max, quote.data.now)
+    };
     Err(RailFault {
         operation: "quote",
         network: lane.network.clone(),
-        cause: format!(
-            "the fee cap allows {} and the chain asks for at least {}",
-            quote.fee_max, quote.floor
-        ),
+        cause: format!("{what} allows {allowed} and the chain asks for at least {asked}"),
     })
 }
 

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod board;
 pub mod deliver;
 pub mod drive;
+pub mod funds;
 pub mod outbid;
 pub mod records;
 pub mod settle;
@@ -23,9 +24,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::app::board::Board;
+use crate::domain::authorization::Authorization;
+use crate::domain::budget::Shortage;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::{NetworkId, RailId};
-use crate::domain::rail::{Rail, RailFault};
+use crate::domain::rail::{Advertised, LaneId, Rail, RailFault};
 use crate::domain::rejection::{Malformed, Rejection};
 use crate::domain::settlement::State;
 use crate::domain::time::{Clock, Timestamp};
@@ -76,6 +79,12 @@ pub enum Trouble {
     /// The caller: it used one name for two different requests.
     #[error("{0} was used before with another request")]
     Conflict(&'static str),
+    /// Nobody yet: what settling may cost is used up for now. Nothing happened.
+    #[error(transparent)]
+    Short(#[from] Shortage),
+    /// The operator: no signer that could send the payment holds enough. Nothing happened.
+    #[error("{0} is not served now: no signer that could send the payment holds enough to pay for it")]
+    Unfunded(NetworkId),
     /// Nobody yet: the chain could not be asked. Nothing happened.
     #[error(transparent)]
     Rail(#[from] RailFault),
@@ -123,6 +132,7 @@ impl App {
     pub async fn start(self: &Arc<Self>) -> Result<(), StoreFault> {
         for track in self.rails.values() {
             self.reconcile(track, &State::OPEN).await?;
+            funds::look(track).await;
             for lane in track.rail.lanes() {
                 let (app, track, lane, stop) =
                     (Arc::clone(self), track.clone(), lane.clone(), self.tasks.stop_signal());
@@ -138,6 +148,9 @@ impl App {
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
                 .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
+            let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
+            self.tasks
+                .spawn("funds", async move { funds::run(&app, &kept, &stop).await });
         }
         Ok(())
     }
@@ -160,6 +173,21 @@ impl App {
         self.rails.values().map(|track| &*track.rail)
     }
 
+    /// What clients and merchants are told of the rails; without signers where nobody can pay now.
+    pub fn advertised(&self) -> impl Iterator<Item = (&RailId, Advertised)> {
+        self.rails.iter().map(|(id, track)| {
+            let able = track.board.able(track.rail.lanes());
+            (id, track.rail.advertised(&able))
+        })
+    }
+
+    /// The networks that are not served now because none of their signers holds enough.
+    pub fn withdrawn(&self) -> impl Iterator<Item = &NetworkId> {
+        let tracks = self.rails.values();
+        let withdrawn = tracks.filter(|track| track.board.able(track.rail.lanes()).is_empty());
+        withdrawn.map(|track| &track.rail.id().network)
+    }
+
     /// Whether requests can be served now; if not, what is missing.
     ///
     /// # Errors
@@ -180,6 +208,22 @@ impl App {
 
     fn track_on(&self, network: &NetworkId) -> Option<&Track> {
         self.rails.values().find(|track| track.rail.id().network == *network)
+    }
+}
+
+impl Track {
+    /// Those of the lanes that could send the payment whose signers hold what they must; at least one.
+    ///
+    /// # Errors
+    /// [`Trouble::Unfunded`] when there is none.
+    fn able(&self, authorization: &Authorization) -> Result<Vec<LaneId>, Trouble> {
+        let named = authorization.signer.as_ref();
+        let mut able = self.board.able(self.rail.lanes());
+        able.retain(|lane| named.is_none_or(|signer| *signer == lane.signer));
+        if able.is_empty() {
+            return Err(Trouble::Unfunded(self.rail.id().network.clone()));
+        }
+        Ok(able)
     }
 }
 

@@ -9,10 +9,12 @@ use tokio::time::Instant;
 use crate::app::board::{Granted, News, Subscription};
 use crate::app::{App, Track, Trouble, verify};
 use crate::domain::authorization::Authorization;
+use crate::domain::budget::{Reserve, Shortage};
 use crate::domain::outcome::Outcome;
 use crate::domain::rejection::Rejection;
 use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
 use crate::domain::settlement::{Landed, Settlement};
+use crate::domain::verdict::Verified;
 use crate::seeded::Bug;
 use crate::store::{NewPayment, Record, Reservation, StoreFault};
 
@@ -64,12 +66,14 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
     };
     let new = NewPayment {
         id: app.clock.mint(),
+        reserve: reserve_for(track, &verified)?,
         verified,
         digest: ask.digest,
     };
     match reserve(app, track, new, encode).await? {
         Reserved::Ours(record, news) => ask.wait(record, news).await,
         Reserved::Seen(record) => ask.join(track, record).await,
+        Reserved::Short(shortage) => Err(exhausted(track, shortage)),
         Reserved::ReferenceTaken(reference) => Err(Trouble::Conflict(words_for(reference.kind))),
     }
 }
@@ -78,6 +82,35 @@ enum Reserved {
     Ours(Record, Subscription),
     Seen(Record),
     ReferenceTaken(PaymentReference),
+    Short(Shortage),
+}
+
+/// The worst case of the settlement. None is begun while no signer that could send it may spend anything.
+fn reserve_for(track: &Track, verified: &Verified) -> Result<Reserve, Trouble> {
+    let (rail, authorization) = (&track.rail, verified.authorization());
+    let able = track.able(authorization)?;
+    if let Some(shortage) = track.board.shortage(&able) {
+        return Err(exhausted(track, shortage));
+    }
+    let amount = rail.cost_max(authorization, verified.facts().must_go_alone)?;
+    Ok(rail.purse().budget.reserve(&authorization.payer, amount))
+}
+
+fn exhausted(track: &Track, shortage: Shortage) -> Trouble {
+    let network = track.rail.id().network.to_string();
+    metrics::counter!(
+        "facilitator_budget_exhausted_total",
+        "network" => network.clone(),
+        "scope" => shortage.scope.as_str()
+    )
+    .increment(1);
+    tracing::warn!(
+        network,
+        scope = shortage.scope.as_str(),
+        ends_in = shortage.ends_in,
+        "budget exhausted"
+    );
+    shortage.into()
 }
 
 /// Puts the payment on record and hands it to the lanes, both or neither, whether or not the client stays.
@@ -92,6 +125,7 @@ async fn reserve(app: &Arc<App>, track: &Track, new: NewPayment, encode: Encode)
                 Reserved::Ours(record, news)
             }
             Reservation::Seen(record) => Reserved::Seen(record),
+            Reservation::Short(shortage) => Reserved::Short(shortage),
             Reservation::ReferenceTaken(reference) => Reserved::ReferenceTaken(reference),
         })
     };

@@ -61,7 +61,8 @@ pub(super) fn read<'a>(
     }
 }
 
-/// Applies every rule in its order; the chain is asked only about a payment that everything else allows.
+/// Applies every rule in its order; the chain is asked only about a payment that everything else allows, and that
+/// somebody could send.
 pub(super) async fn judge(
     app: &App,
     track: &Track,
@@ -74,6 +75,7 @@ pub(super) async fn judge(
     if let Err(rejection) = precheck(&request, &authorization, now, lifetime, canonical) {
         return Ok(Err(rejection));
     }
+    track.able(&authorization)?;
     let facts = rail.inspect(&authorization).await?;
     Ok(Verified::judge(request, authorization, facts))
 }

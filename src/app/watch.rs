@@ -126,6 +126,7 @@ async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
     let (over, under_way): (Vec<_>, Vec<_>) = advances.into_iter().partition(|it| is_over(&it.event));
     record(app, track, &under_way).await?;
     note_mined(app, track, &looks, &sighting).await?;
+    meter(app, &under_way).await?;
     let network = &track.rail.id().network;
     app.store.transactions_dead(network, &sighting.dead).await?;
     track.board.note_dead(&sighting.dead);
@@ -134,6 +135,19 @@ async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
         track.board.enqueue(id, alone);
     }
     Ok(())
+}
+
+/// Puts what it has cost in the place of the worst case of what is settled or set back. Whatever is missed here is done
+/// when the payment is over.
+async fn meter(app: &App, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
+    let done = advances
+        .iter()
+        .filter(|it| matches!(it.event, Event::Confirmed(_) | Event::SetBack(_)));
+    let done: Vec<PaymentId> = done.map(|it| it.record.id).collect();
+    if done.is_empty() {
+        return Ok(());
+    }
+    app.store.budgets_meter(&done).await
 }
 
 const fn is_over(event: &Event) -> bool {

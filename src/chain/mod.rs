@@ -4,6 +4,7 @@
 //! here before anything is served.
 
 mod coalesce;
+mod coin;
 mod endpoint;
 pub mod evm;
 #[cfg(any(test, fuzzing))]
@@ -25,6 +26,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::task::Tasks;
 
+pub use self::coin::{BudgetSettings, Decimal};
 pub use self::secret::Secret;
 pub use self::urls::Urls;
 

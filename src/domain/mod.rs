@@ -6,6 +6,7 @@
 
 pub mod amount;
 pub mod authorization;
+pub mod budget;
 pub mod flaw;
 pub mod id;
 pub mod lease;

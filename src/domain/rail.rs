@@ -11,6 +11,7 @@ use async_trait::async_trait;
 
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
+use crate::domain::budget::Budget;
 use crate::domain::flaw::Flaw;
 use crate::domain::id::PaymentId;
 use crate::domain::network::{NetworkId, RailId};
@@ -31,8 +32,11 @@ pub trait Rail: Send + Sync {
     /// The signers that settle here, one lane each. Includes those that are being retired.
     fn lanes(&self) -> &[LaneId];
 
-    /// What clients and merchants are told of this rail.
-    fn advertised(&self) -> Advertised;
+    /// What settling costs here, and what it may cost.
+    fn purse(&self) -> &Purse;
+
+    /// What clients and merchants are told of this rail while these of its lanes can pay.
+    fn advertised(&self, able: &[LaneId]) -> Advertised;
 
     /// Reads the proof and the terms: shape, encodings, and every check that needs no chain and no clock.
     ///
@@ -54,6 +58,19 @@ pub trait Rail: Send + Sync {
     /// # Errors
     /// The chain could not be asked; nothing is known about the payment.
     async fn inspect(&self, authorization: &Authorization) -> Result<Facts, RailFault>;
+
+    /// The most that settling this payment can cost, in the chain's smallest unit: of its own transaction or its share of
+    /// one, at the highest price that may be paid, and of a second try where it may have one.
+    ///
+    /// # Errors
+    /// The authorization's body is not one this rail made.
+    fn cost_max(&self, authorization: &Authorization, must_go_alone: bool) -> Result<Amount, RailFault>;
+
+    /// What each lane's signer holds of the chain's own coin, in the order of [`Rail::lanes`].
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn balances(&self) -> Result<Vec<Amount>, RailFault>;
 
     /// What a transaction costs now.
     ///
@@ -160,6 +177,19 @@ pub struct Pace {
     pub poll: Duration,
     /// The least remaining lifetime of an authorization, in seconds.
     pub lifetime_min_seconds: u64,
+}
+
+/// What settling costs on a rail, in the smallest unit of the chain's own coin.
+#[derive(Debug, Clone)]
+pub struct Purse {
+    /// Digits after the point: one coin is 10^decimals of the smallest unit.
+    pub decimals: u8,
+    /// The most that settling an ordinary payment can cost; more than 0.
+    pub settlement_max: Amount,
+    /// A signer that holds less takes on no more payments.
+    pub balance_min: Amount,
+    /// What may be spent.
+    pub budget: Budget,
 }
 
 /// A signer on a network: the unit of order.
@@ -290,13 +320,27 @@ pub struct Quote {
     pub fee_max: u128,
     /// Of that, the tip to the block's producer.
     pub tip: u128,
+    /// The most that may ever be paid for a unit of work, also by what takes a transaction's place.
+    pub fee_cap: u128,
+    /// What the chain asks for each 1,024 bytes of a transaction on top of its work (the OP stack's fee for data on the
+    /// chain underneath), and the most to pay for them; 0 where it asks for nothing.
+    pub data: DataFee,
+}
+
+/// The price of 1,024 bytes of a transaction, as far as it is not in the price of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DataFee {
+    /// What is asked now.
+    pub now: u128,
+    /// The most to pay. A transaction does not state it, so it is held by not signing while more is asked.
+    pub max: u128,
 }
 
 impl Quote {
     /// Whether a transaction signed for it could be mined now.
     #[must_use]
     pub const fn is_affordable(&self) -> bool {
-        self.floor <= self.fee_max
+        self.floor <= self.fee_max && self.data.now <= self.data.max
     }
 }
 
@@ -307,7 +351,7 @@ pub struct SignedTx {
     pub id: TxId,
     /// The exact bytes.
     pub raw: Vec<u8>,
-    /// The most it can cost, in the chain's own coin.
+    /// The most that it, or what takes its place, can cost, in the chain's own coin.
     pub cost_max: Amount,
     /// How many payments it carries; at least 1.
     pub payments: usize,

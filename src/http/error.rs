@@ -23,6 +23,8 @@ pub(super) struct Denied {
     /// How all other endpoints put it.
     code: &'static str,
     message: Cow<'static, str>,
+    /// Seconds after which asking again may help.
+    retry_after: Option<u64>,
 }
 
 impl Denied {
@@ -32,6 +34,10 @@ impl Denied {
             complaint,
             code,
             message,
+            retry_after: match status {
+                StatusCode::SERVICE_UNAVAILABLE => Some(1),
+                _ => None,
+            },
         }
     }
 
@@ -118,8 +124,8 @@ impl Denied {
         };
         let mut response = json(self.status, body);
         let headers = response.headers_mut();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.leaves_body_unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -198,6 +204,21 @@ impl From<Trouble> for Denied {
                 StatusCode::CONFLICT,
                 Complaint::Conflict,
                 "conflict",
+                trouble.to_string().into(),
+            ),
+            Trouble::Short(shortage) => Self {
+                retry_after: Some(shortage.ends_in),
+                ..Self::because(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    Complaint::BudgetExhausted,
+                    "budget_exhausted",
+                    format!("budget_exhausted ({}): {shortage}", shortage.scope.as_str()).into(),
+                )
+            },
+            Trouble::Unfunded(_) => Self::because(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Complaint::Unexpected,
+                "network_unavailable",
                 trouble.to_string().into(),
             ),
             Trouble::Rail(fault) => {

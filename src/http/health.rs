@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
+use crate::domain::network::NetworkId;
 use crate::http::Edge;
 use crate::http::error::json;
 
@@ -19,11 +20,16 @@ pub(super) async fn live() -> Response {
     json(StatusCode::OK, r#"{"status":"live"}"#)
 }
 
-/// `GET /health/ready`: what requests depend on answers too.
+/// `GET /health/ready`: what requests depend on answers too. Says which networks are not served for want of money; the
+/// others are.
 pub(super) async fn ready(State(edge): State<Edge>) -> Response {
     let checked = tokio::time::timeout(PATIENCE, edge.app.is_ready()).await;
     match checked.unwrap_or_else(|_| Err("the check took too long".to_owned())) {
-        Ok(()) => json(StatusCode::OK, r#"{"status":"ready"}"#),
+        Ok(()) => {
+            let withdrawn: Vec<&str> = edge.app.withdrawn().map(NetworkId::as_str).collect();
+            let body = json!({"status": "ready", "withdrawn": withdrawn}).to_string();
+            json(StatusCode::OK, body)
+        }
         Err(reason) => {
             tracing::warn!(reason, "not ready");
             let body = json!({"status": "unready", "reason": reason}).to_string();

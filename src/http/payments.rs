@@ -26,7 +26,7 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// `GET /supported`.
 pub(super) async fn supported(State(edge): State<Edge>) -> Response {
-    let rails: Vec<_> = edge.app.rails().map(|rail| (rail.id(), rail.advertised())).collect();
+    let rails: Vec<_> = edge.app.advertised().collect();
     json(StatusCode::OK, wire::encode_supported(&rails))
 }
 

@@ -8,7 +8,9 @@ use sqlx::types::Uuid;
 
 use super::events::{Seal, Told};
 use super::rows::{OutOfPlace, signed, unsigned};
-use super::{Store, StoreFault, commit};
+use super::{Store, StoreFault, budgets, commit};
+use crate::domain::amount::Amount;
+use crate::domain::budget::{Draw, Limits, Shortage};
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, RailFault, SignedTx};
@@ -34,7 +36,8 @@ statements! {
             select c.tx, c.raw, c.cost_max, $3::bigint + c.place - 1 as nonce
             from unnest($4::text[], $5::bytea[], $6::text[]) with ordinality as c(tx, raw, cost_max, place)
         ), slot as (
-            insert into slots (network, signer, nonce, created_at) select $1, $2, c.nonce, now() from carriers c
+            insert into slots (network, signer, nonce, created_at, budget_held)
+            select $1, $2, c.nonce, now(), c.cost_max::numeric from carriers c
         ), signed as (
             insert into chain_transactions (tx, network, signer, nonce, raw, cost_max, status, created_at)
             select c.tx, $1, $2, c.nonce, c.raw, c.cost_max::numeric, 'signed', now() from carriers c
@@ -83,6 +86,10 @@ pub enum IntendFault {
     /// The signer's fault; nothing was recorded and the nonce is still free.
     #[error(transparent)]
     Sign(RailFault),
+    /// What the transactions may cost is more than the signer may still spend; nothing was recorded and the nonce is
+    /// still free.
+    #[error(transparent)]
+    Short(Shortage),
     /// The lane is somebody else's by now, or nothing new may be signed in it. Nothing was recorded.
     #[error("the lane may not be signed in any more")]
     Lost,
@@ -115,18 +122,21 @@ impl Store {
     /// transaction's nonce is known to be spent ([`Store::transactions_mined`]), so that no payment is in two
     /// transactions that may both still be mined.
     ///
+    /// The most that the transactions can cost is taken from what the signer may spend (`limits`), all of it or nothing.
+    ///
     /// `sign` gets the first nonce and the claimed payments in the order given, and gives transactions that carry
     /// them in that order. It runs while the lane is held: it must be quick and must not touch the network.
     ///
     /// # Errors
-    /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded, as after [`IntendFault::Lost`]. After
-    /// [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not leave until the payments were
-    /// read again.
+    /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded, as after [`IntendFault::Lost`] and
+    /// [`IntendFault::Short`]. After [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not
+    /// leave until the payments were read again.
     pub async fn lane_intend<F>(
         &self,
         lease: &Lease,
         payments: &[PaymentId],
         alone_retry: bool,
+        limits: &Limits,
         sign: F,
     ) -> Result<Vec<Intent>, IntendFault>
     where
@@ -149,8 +159,31 @@ impl Store {
         let txs = sign(nonce, &claimed).map_err(IntendFault::Sign)?;
         let intents = seated(nonce, txs, &claimed).map_err(OutOfPlace::during(operation))?;
         intend(&mut transaction, operation, lane, stored_nonce, &intents, &rows).await?;
+        let draws = limits.of_signer(&lane.signer, cost_max(&intents));
+        if let Err(fault) = budgets::draw(&mut transaction, operation, &lane.network, &draws).await {
+            drop(transaction);
+            return Err(self.why_not_drawn(operation, lane, &draws, fault).await);
+        }
         commit(transaction, operation).await?;
         Ok(intents)
+    }
+
+    async fn why_not_drawn(
+        &self,
+        operation: &'static str,
+        lane: &LaneId,
+        draws: &[Draw],
+        fault: StoreFault,
+    ) -> IntendFault {
+        if fault.constraint() != Some(budgets::WITHIN) {
+            return fault.into();
+        }
+        match self.budget_short(operation, &lane.network, draws).await {
+            Ok(Some(shortage)) => IntendFault::Short(shortage),
+            // There is enough by now: the next try will do.
+            Ok(None) => fault.into(),
+            Err(fault) => fault.into(),
+        }
     }
 
     /// How many of the lane's nonces are taken and not known to be spent.
@@ -226,6 +259,12 @@ async fn claim(
     }
     claimed.sort_by_key(|it| asked.iter().position(|id| *id == it.payment_id));
     Ok(claimed)
+}
+
+/// The most that these transactions can cost together.
+fn cost_max(intents: &[Intent]) -> Amount {
+    let costs = intents.iter().map(|it| it.tx.cost_max.units());
+    Amount::from_units(costs.fold(0, u128::saturating_add))
 }
 
 /// Which transaction carries which of the claimed payments.

@@ -27,6 +27,7 @@ macro_rules! statements {
 }
 
 mod audit;
+mod budgets;
 mod events;
 mod fault;
 mod lanes;
@@ -94,12 +95,13 @@ const SESSION: [(&str, &str); 3] = [
 const SESSION_MIGRATING: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "10s")];
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
     (4, "leases", include_str!("../../migrations/0004_leases.sql")),
     (5, "event_chain", include_str!("../../migrations/0005_event_chain.sql")),
+    (6, "budgets", include_str!("../../migrations/0006_budgets.sql")),
 ];
 
 statements! {
@@ -230,6 +232,7 @@ impl Store {
         [
             STATEMENTS,
             audit::STATEMENTS,
+            budgets::STATEMENTS,
             events::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,

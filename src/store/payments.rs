@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
+use super::budgets::{self, Draws};
 use super::events::{self, Seal, Told};
 use super::rows::{OutOfPlace, RecordRow, bounds, read_all, read_one, records, reference, signed};
 use super::{Cause, DateTime, Record, Store, StoreFault, Utc, commit};
 use crate::domain::authorization::PaymentKey;
+use crate::domain::budget::{Reserve, Shortage};
 use crate::domain::id::PaymentId;
 use crate::domain::rail::TxId;
 use crate::domain::request::PaymentReference;
@@ -15,7 +18,7 @@ use crate::domain::settlement::{Event, Settlement, State};
 use crate::domain::verdict::Verified;
 
 statements! {
-    RESERVE = "with reserved as (
+    RESERVE = concat!("with reserved as (
             insert into payments (id, key, scheme, network, payer, pay_to, asset, amount, nonce, valid_after,
                 valid_before, body, digest, envelope, resource_url, since_height, must_go_alone, created_at, signer, memo)
             values ($1, $2, $3, $4, $5, $6, $7, $8::text::numeric, $9, $10::text::numeric, $11::text::numeric,
@@ -23,17 +26,20 @@ statements! {
             on conflict do nothing
             returning id, created_at
         ), settled as (
-            insert into settlements (payment_id, state, version, created_at)
-            select id, 'reserved', 0, created_at from reserved
+            insert into settlements (payment_id, state, version, created_at, budget_held, budget_at)
+            select id, 'reserved', 0, created_at, $25::text::numeric, created_at from reserved
         ), named as (
             insert into payment_references (kind, value, payment_id)
             select r.kind, r.value, p.id from reserved p, unnest($18::text[], $19::text[]) as r(kind, value)
         ), told as (
             insert into events (payment_id, version, kind, body, seal, created_at)
             select id, 0, $20::text, $21::text::jsonb, $24, created_at from reserved
+        ), drawn as (
+            ", budgets::drawing!("$4", "$26", "$27", "$28", "$29", "$30", "and exists (select 1 from reserved)"), "
         )
-        select created_at from reserved";
-    REOPEN = "update settlements set state = 'reserved', version = version + 1
+        select created_at from reserved");
+    REOPEN = "update settlements set state = 'reserved', version = version + 1, budget_held = $3::text::numeric,
+            budget_at = now()
         where payment_id = $1 and version = $2 and state = 'withdrawn'
         returning (select e.seal from events e where e.payment_id = $1 and e.version = $2)";
     REWRITE = "update payments set scheme = $2, pay_to = $3, amount = $4::text::numeric, valid_after = $5::text::numeric,
@@ -72,6 +78,8 @@ pub struct NewPayment {
     pub verified: Verified,
     /// The request's digest.
     pub digest: [u8; 32],
+    /// The most that its settlement can cost, and the windows that this is taken from.
+    pub reserve: Reserve,
 }
 
 /// What became of a reservation.
@@ -87,6 +95,8 @@ pub enum Reservation {
     Seen(Record),
     /// A name it brings belongs to another payment; nothing was written.
     ReferenceTaken(PaymentReference),
+    /// What its settlement may cost is more than a window has left; nothing was written.
+    Short(Shortage),
 }
 
 /// The request's references in stored order, each once, as columns.
@@ -146,6 +156,7 @@ impl Store {
                 let taken = self.reference_taken(new.id, &references).await?;
                 return Ok(taken.map(Reservation::ReferenceTaken));
             }
+            Err(fault) if is_short(&fault) => return self.reserve_short(new).await,
             Err(fault) => return Err(fault),
         }
         let key = new.verified.authorization().key;
@@ -161,8 +172,18 @@ impl Store {
         }
         match self.payment_reopen(new, &references, &record).await {
             Err(fault) if is_reference_taken(&fault) => Ok(None),
+            Err(fault) if is_short(&fault) => self.reserve_short(new).await,
             reopened => Ok(reopened?.map(Reservation::Reopened)),
         }
+    }
+
+    /// None when there is enough by now.
+    async fn reserve_short(&self, new: &NewPayment) -> Result<Option<Reservation>, StoreFault> {
+        let network = &new.verified.request().rail.network;
+        let short = self
+            .budget_short("payment_reserve", network, &new.reserve.draws)
+            .await?;
+        Ok(short.map(Reservation::Short))
     }
 
     /// None when the key is on record.
@@ -182,7 +203,7 @@ impl Store {
         let network = &request.rail.network;
         let told = Told::reserved(new.id, 0, events::RESERVED, network);
         let mut connection = self.connection(operation).await?;
-        sqlx::query_scalar(RESERVE)
+        let query = sqlx::query(RESERVE)
             .bind(new.id.as_uuid())
             .bind(signed_by_payer.key.0)
             .bind(request.rail.scheme.as_str())
@@ -207,9 +228,14 @@ impl Store {
             .bind(&signed_by_payer.signer)
             .bind(&signed_by_payer.memo)
             .bind(told.seal(None))
+            .bind(new.reserve.amount.to_string());
+        let row = Draws::of(&new.reserve.draws)
+            .bind(query)
             .fetch_optional(&mut *connection)
             .await
-            .map_err(StoreFault::writing(operation))
+            .map_err(StoreFault::writing(operation))?;
+        row.map(|row| row.try_get(0).map_err(StoreFault::reading(operation)))
+            .transpose()
     }
 
     /// None when somebody else has changed the settlement since.
@@ -224,6 +250,7 @@ impl Store {
         let reopened: Option<Seal> = sqlx::query_scalar(REOPEN)
             .bind(old.id.as_uuid())
             .bind(old.version)
+            .bind(new.reserve.amount.to_string())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
@@ -239,6 +266,7 @@ impl Store {
         let told = Told::reserved(old.id, record.version, Event::Reopened.as_str(), &record.network);
         let newest = HashMap::from([(old.id.as_uuid(), newest)]);
         events::add(&mut transaction, operation, &[told], &newest).await?;
+        budgets::draw(&mut transaction, operation, &record.network, &new.reserve.draws).await?;
         commit(transaction, operation).await?;
         Ok(Some(record))
     }
@@ -422,6 +450,10 @@ fn reserved(new: &NewPayment, references: &References<'_>, created_at: DateTime<
         confirmed_at: None,
         final_at: None,
     })
+}
+
+fn is_short(fault: &StoreFault) -> bool {
+    fault.constraint() == Some(budgets::WITHIN)
 }
 
 fn is_reference_taken(fault: &StoreFault) -> bool {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::{Advance, Advanced, Carrier, Cursor, Filter, IntendFault, Intent, NewPayment, Page, Record, Replaced};
 use super::{Cause, Reservation, Roll, Store, StoreFault};
 use crate::domain::authorization::PaymentKey;
+use crate::domain::budget::Limits;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::{Lease, ProcessId};
 use crate::domain::network::NetworkId;
@@ -154,6 +155,7 @@ pub trait Records: Send + Sync {
         lease: &Lease,
         payments: &[PaymentId],
         alone_retry: bool,
+        limits: &Limits,
         sign: Sign<'_>,
     ) -> Result<Vec<Intent>, IntendFault>;
 
@@ -204,6 +206,18 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// As of it.
     async fn transactions_dead(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault>;
+
+    /// [`Store::budgets_meter`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn budgets_meter(&self, payments: &[PaymentId]) -> Result<(), StoreFault>;
+
+    /// [`Store::budgets_forget`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn budgets_forget(&self) -> Result<(), StoreFault>;
 }
 
 /// The longest wait for the database's answer. The server's own limits are shorter, but a server that stands still, or
@@ -318,9 +332,14 @@ impl Records for Store {
         lease: &Lease,
         payments: &[PaymentId],
         alone_retry: bool,
+        limits: &Limits,
         sign: Sign<'_>,
     ) -> Result<Vec<Intent>, IntendFault> {
-        in_time("lane_intend", self.lane_intend(lease, payments, alone_retry, sign)).await
+        in_time(
+            "lane_intend",
+            self.lane_intend(lease, payments, alone_retry, limits, sign),
+        )
+        .await
     }
 
     async fn lane_replace(
@@ -355,5 +374,13 @@ impl Records for Store {
 
     async fn transactions_dead(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {
         in_time("transactions_dead", self.transactions_dead(network, txs)).await
+    }
+
+    async fn budgets_meter(&self, payments: &[PaymentId]) -> Result<(), StoreFault> {
+        in_time("budgets_meter", self.budgets_meter(payments)).await
+    }
+
+    async fn budgets_forget(&self) -> Result<(), StoreFault> {
+        in_time("budgets_forget", self.budgets_forget()).await
     }
 }

@@ -7,7 +7,7 @@ use sqlx::types::Uuid;
 
 use super::events::{self, Seal, Told};
 use super::rows::{OutOfPlace, RecordRow, SettlementRow, read_all, records, setback_words, signed, unsigned};
-use super::{Cause, Record, Store, StoreFault, commit, ledger};
+use super::{Cause, Record, Store, StoreFault, budgets, commit, ledger};
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
@@ -281,6 +281,7 @@ impl Store {
             let told: Vec<Told<'_>> = applied.iter().map(|it| it.told(&change)).collect();
             events::add(&mut transaction, operation, &told, &changed).await?;
             seats_close(&mut transaction, operation, &applied).await?;
+            spend(&mut transaction, operation, &applied).await?;
         }
         let moved: Vec<PaymentId> = applied.iter().map(|it| it.record.id).collect();
         let granted = grant_many(&mut transaction, operation, &moved, answers).await?;
@@ -431,6 +432,22 @@ async fn seats_close(
         .await
         .map_err(StoreFault::reading(operation))?;
     Ok(())
+}
+
+/// A failed transaction counts against its payer, and what is over costs what it has cost.
+async fn spend(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    applied: &[&Advance<'_>],
+) -> Result<(), StoreFault> {
+    let of = |is: fn(&Event) -> bool| {
+        let some = applied.iter().filter(|advance| is(&advance.event));
+        some.map(|advance| advance.record.id.as_uuid()).collect::<Vec<Uuid>>()
+    };
+    let reverted = of(|event| matches!(event, Event::SetBack(_)));
+    let over = of(|event| matches!(event, Event::Finalized(_) | Event::Failed(_) | Event::Withdrawn));
+    budgets::reverted(connection, operation, reverted).await?;
+    budgets::meter(connection, operation, over).await
 }
 
 /// One column of many rows, for `unnest`.

@@ -28,6 +28,8 @@ pub enum Complaint {
     InvalidRequirements,
     /// The caller's name for the payment belongs to another request.
     Conflict,
+    /// What settling may cost is used up for now.
+    BudgetExhausted,
     /// Ours: a dependency does not answer, too much is under way, or a bug.
     Unexpected,
 }
@@ -62,6 +64,8 @@ impl Complaint {
             Self::InvalidRequirements => "invalid_payment_requirements",
             // The protocol has a status for this, 409, and no word.
             Self::Conflict => "idempotency_conflict",
+            // Nor for this, 429.
+            Self::BudgetExhausted => "budget_exhausted",
             Self::Unexpected => "unexpected_settle_error",
         }
     }

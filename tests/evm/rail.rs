@@ -25,6 +25,11 @@ pub(crate) fn settings(anvil: &Anvil, url: &str) -> Value {
     json!({
         "id": "eip155:84532", "rpc_url": url, "signers": [anvil.key(0)], "block_time_ms": 1000,
         "fee_max_gwei": 100, "factories": [anvil.address("walletFactory"), anvil.address("revertingFactory")],
+        "budget": {
+            "total": { "minute": "unlimited", "day": "unlimited" },
+            "signer": { "minute": "unlimited", "day": "unlimited" },
+            "payer": { "minute": "unlimited", "day": "unlimited" },
+        },
         "asset": [asset("usdc"), asset("trickToken")],
     })
 }

@@ -13,6 +13,7 @@ mod support;
 
 mod audit;
 mod batch;
+mod budget;
 mod chain;
 mod chaos;
 mod clients;

@@ -224,6 +224,8 @@ async fn r10_a_lane_without_money_pauses_and_the_others_go_on() {
     let world = World::start(Setup {
         signers: 2,
         wait_seconds: 1,
+        // That it cannot pay is found out by sending, not by looking.
+        network_key: "balance_min = 0",
         ..Setup::default()
     })
     .await;

@@ -1,6 +1,7 @@
 //! What happened is written once, whole, and only over what it was judged by.
 
 use facilitator::domain::amount::Amount;
+use facilitator::domain::budget::Limits;
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::settlement::{CannotLand, Event, Setback, Settlement, State, apply};
 use facilitator::domain::time::Timestamp;
@@ -255,7 +256,13 @@ async fn what_failed_has_cost_us_all_the_same_and_all_of_it() {
             .unwrap();
         let again_alone = |_: u64, cargo: &[PaymentId]| Ok(signed("second", cargo));
         store
-            .lane_intend(&lease(&db.store).await, &[record.id], true, again_alone)
+            .lane_intend(
+                &lease(&db.store).await,
+                &[record.id],
+                true,
+                &Limits::default(),
+                again_alone,
+            )
             .await
             .unwrap();
         let record = again(store, &record).await;

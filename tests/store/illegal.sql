@@ -287,3 +287,21 @@ insert into schema_floor select * from schema_floor;
 
 -- events_seal_length
 update events set seal = '';
+
+-- settlements_budget_complete
+update settlements set budget_at = null;
+
+-- budget_windows_name
+insert into budget_windows select 'eip155:1', 'total', '', 60, 0, 1, null from generate_series(1, 2);
+
+-- budget_windows_scope_known
+insert into budget_windows values ('eip155:1', 'lunch', '', 60, 0, 1, null);
+
+-- budget_windows_span_known
+insert into budget_windows values ('eip155:1', 'total', '', 61, 0, 1, null);
+
+-- budget_windows_taken_range
+insert into budget_windows values ('eip155:1', 'total', '', 60, 0, -1, null);
+
+-- budget_windows_within
+insert into budget_windows values ('eip155:1', 'total', '', 60, 0, 2, 1);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use facilitator::domain::budget::Limits;
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::rail::{RailFault, SignedTx};
 use facilitator::domain::settlement::{Event, Setback, Settlement, State};
@@ -59,11 +60,17 @@ async fn only_reserved_payments_of_the_network_are_claimed_in_the_order_given() 
         let mut shown = Vec::new();
         let intents = db
             .store
-            .lane_intend(&lease(&db.store).await, &asked, false, |nonce, claimed| {
-                shown = claimed.to_vec();
-                assert_eq!(nonce, 6);
-                Ok(signed("batch", claimed))
-            })
+            .lane_intend(
+                &lease(&db.store).await,
+                &asked,
+                false,
+                &Limits::default(),
+                |nonce, claimed| {
+                    shown = claimed.to_vec();
+                    assert_eq!(nonce, 6);
+                    Ok(signed("batch", claimed))
+                },
+            )
             .await
             .unwrap();
         let [intent] = intents.as_slice() else {
@@ -86,7 +93,13 @@ async fn only_reserved_payments_of_the_network_are_claimed_in_the_order_given() 
         assert!(intend(&db.store, &[&records[0], &elsewhere], "none").await.is_none());
         assert!(
             db.store
-                .lane_intend(&lease(&db.store).await, &[], false, |_, _| unreachable!())
+                .lane_intend(
+                    &lease(&db.store).await,
+                    &[],
+                    false,
+                    &Limits::default(),
+                    |_, _| unreachable!()
+                )
                 .await
                 .unwrap()
                 .is_empty()
@@ -111,7 +124,12 @@ async fn eight_callers_on_one_lane_take_nonces_without_gaps_and_no_payment_twice
                 // Overlapping on purpose: every caller asks for every payment, three at a time.
                 for asked in ids.chunks(3) {
                     let sign = |nonce: u64, cargo: &[PaymentId]| Ok(signed(&format!("{caller}-{nonce}"), cargo));
-                    intents.extend(store.lane_intend(&lease, asked, false, sign).await.unwrap());
+                    intents.extend(
+                        store
+                            .lane_intend(&lease, asked, false, &Limits::default(), sign)
+                            .await
+                            .unwrap(),
+                    );
                 }
                 intents
             });
@@ -142,7 +160,7 @@ async fn payments_that_cannot_share_are_signed_in_one_commit_and_a_transaction_e
         };
         let intents = db
             .store
-            .lane_intend(&lease(&db.store).await, &ids, false, each)
+            .lane_intend(&lease(&db.store).await, &ids, false, &Limits::default(), each)
             .await
             .unwrap();
         let seen: Vec<_> = intents
@@ -176,7 +194,9 @@ async fn transactions_that_do_not_carry_what_was_claimed_are_not_recorded() {
         for cargo in [&ids[..1], &[ids[0], ids[1], ids[0]], &[]] {
             let done = db
                 .store
-                .lane_intend(&lease(&db.store).await, &ids, false, |_, _| Ok(signed("t", cargo)))
+                .lane_intend(&lease(&db.store).await, &ids, false, &Limits::default(), |_, _| {
+                    Ok(signed("t", cargo))
+                })
                 .await;
             assert!(
                 matches!(done, Err(IntendFault::Store(StoreFault::Corrupt { .. }))),
@@ -229,7 +249,13 @@ async fn a_signer_that_fails_leaves_nothing_behind() {
         };
         let done = db
             .store
-            .lane_intend(&lease(&db.store).await, &[records[0].id], false, fails)
+            .lane_intend(
+                &lease(&db.store).await,
+                &[records[0].id],
+                false,
+                &Limits::default(),
+                fails,
+            )
             .await;
         assert!(matches!(done, Err(IntendFault::Sign(_))));
         for table in ["slots", "chain_transactions", "settlement_attempts"] {
@@ -250,7 +276,7 @@ async fn a_payment_is_tried_again_alone_only_once_its_nonce_is_spent() {
         let retry = async |name: &'static str| {
             let asked = [records[1].id];
             db.store
-                .lane_intend(&lease(&db.store).await, &asked, true, |_, cargo| {
+                .lane_intend(&lease(&db.store).await, &asked, true, &Limits::default(), |_, cargo| {
                     Ok(signed(name, cargo))
                 })
                 .await
@@ -368,7 +394,13 @@ async fn a_lane_held_too_long_is_given_up_with_nothing_written() {
             .unwrap();
         let done = db
             .store
-            .lane_intend(&lease, &[records[0].id], false, |_, _| unreachable!())
+            .lane_intend(
+                &lease,
+                &[records[0].id],
+                false,
+                &Limits::default(),
+                |_, _| unreachable!(),
+            )
             .await;
         let Err(IntendFault::Store(StoreFault::Unavailable { source, .. })) = done else {
             panic!("{done:?}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use facilitator::domain::budget::Limits;
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::rail::{LaneId, Outbid, Replacement};
@@ -39,7 +40,9 @@ async fn lapse(db: &Database) {
 
 async fn sign(store: &Store, lease: &Lease, payment: PaymentId, name: &str) -> Result<Vec<Intent>, IntendFault> {
     let sign = |_: u64, cargo: &[PaymentId]| Ok(signed(name, cargo));
-    store.lane_intend(lease, &[payment], false, sign).await
+    store
+        .lane_intend(lease, &[payment], false, &Limits::default(), sign)
+        .await
 }
 
 #[tokio::test]

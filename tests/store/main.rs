@@ -10,6 +10,7 @@
 )]
 
 mod advancing;
+mod budgets;
 mod lanes;
 mod leases;
 mod replacing;

@@ -1,6 +1,7 @@
 //! Slots with several transactions: one at most is mined, and the payments are where the newest is until then.
 
 use facilitator::domain::amount::Amount;
+use facilitator::domain::budget::Limits;
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::rail::{Outbid, Replacement, TxId};
 use facilitator::domain::settlement::{CannotLand, Event, Settlement, State};
@@ -141,10 +142,16 @@ async fn a_slot_is_used_up_only_when_nothing_in_flight_is_left_of_it() {
         let back = advance(&db.store, &confirmed, Event::Reversed).await;
         let intents = db
             .store
-            .lane_intend(&lease(&db.store).await, &[back.id], true, |nonce, cargo| {
-                assert_eq!(nonce, 6);
-                Ok(signed("anew", cargo))
-            })
+            .lane_intend(
+                &lease(&db.store).await,
+                &[back.id],
+                true,
+                &Limits::default(),
+                |nonce, cargo| {
+                    assert_eq!(nonce, 6);
+                    Ok(signed("anew", cargo))
+                },
+            )
             .await
             .unwrap();
         assert_eq!(intents.len(), 1);

@@ -23,7 +23,9 @@ async fn a_hundred_requests_for_one_key_reserve_it_once() {
             match done.unwrap() {
                 Reservation::New(record) => made.push(record.id),
                 Reservation::Seen(record) => seen.push(record.id),
-                other @ (Reservation::Reopened(_) | Reservation::ReferenceTaken(_)) => panic!("{other:?}"),
+                other @ (Reservation::Reopened(_) | Reservation::ReferenceTaken(_) | Reservation::Short(_)) => {
+                    panic!("{other:?}")
+                }
             }
         }
         assert_eq!((made.len(), seen.len()), (1, 99));
@@ -144,7 +146,9 @@ async fn a_withdrawn_payment_is_reopened_once_by_the_next_request() {
             .iter()
             .filter_map(|it| match it {
                 Reservation::Reopened(record) => Some(record),
-                Reservation::New(_) | Reservation::Seen(_) | Reservation::ReferenceTaken(_) => None,
+                Reservation::New(_) | Reservation::Seen(_) | Reservation::ReferenceTaken(_) | Reservation::Short(_) => {
+                    None
+                }
             })
             .collect();
         assert_eq!(reopened.len(), 1);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use facilitator::domain::amount::Amount;
 use facilitator::domain::authorization::{Authorization, PaymentKey, Window};
+use facilitator::domain::budget::{Limits, Reserve};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
@@ -226,6 +227,10 @@ impl Sample {
             id: PaymentId::mint(),
             verified: Verified::judge(request, authorization, facts).unwrap(),
             digest: [self.digest; 32],
+            reserve: Reserve {
+                amount: Amount::ZERO,
+                draws: Vec::new(),
+            },
         }
     }
 }
@@ -294,7 +299,9 @@ pub(crate) async fn again(store: &Store, record: &Record) -> Record {
 pub(crate) async fn intend(store: &Store, payments: &[&Record], name: &str) -> Option<Intent> {
     let ids: Vec<PaymentId> = payments.iter().map(|record| record.id).collect();
     store
-        .lane_intend(&lease(store).await, &ids, false, |_, cargo| Ok(signed(name, cargo)))
+        .lane_intend(&lease(store).await, &ids, false, &Limits::default(), |_, cargo| {
+            Ok(signed(name, cargo))
+        })
         .await
         .unwrap()
         .pop()

@@ -29,8 +29,18 @@ pub(crate) struct Evm {
     pub(crate) signers: Vec<Account>,
     pub(crate) assets: Vec<Asset>,
     pub(crate) factories: Vec<Address>,
+    pub(crate) budget: Budget,
     /// Another key of the table, or none.
     pub(crate) key: &'static str,
+}
+
+/// What settling may cost on a network, as the file writes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(crate) total: &'static str,
+    pub(crate) signer: &'static str,
+    pub(crate) payer: &'static str,
+    pub(crate) payer_reverts_max: u32,
 }
 
 /// A token on an EVM network.
@@ -170,6 +180,7 @@ impl Evm {
             rpc_url = {rpc_url}
             signers = [{signers}]
             factories = [{factories}]
+            {budget}
             block_time_ms = 1000
             poll_ms = 50
             fee_max_gwei = 100
@@ -180,8 +191,32 @@ impl Evm {
             rpc_url = endpoints(&format!("RPC_{index}"), self.other_rpc_urls.len()),
             signers = joined((0..self.signers.len()).map(|i| format!("{{ env = \"SIGNER_{index}_{i}\" }}"))),
             factories = joined(self.factories.iter().map(|it| format!("\"{it}\""))),
+            budget = self.budget.to_toml(),
             key = self.key,
             assets = self.assets.iter().map(Asset::to_toml).collect::<String>(),
+        )
+    }
+}
+
+impl Budget {
+    const NO_LIMITS: &'static str = r#"{ minute = "unlimited", day = "unlimited" }"#;
+
+    pub(crate) const UNLIMITED: Self = Self {
+        total: Self::NO_LIMITS,
+        signer: Self::NO_LIMITS,
+        payer: Self::NO_LIMITS,
+        payer_reverts_max: 100,
+    };
+
+    fn to_toml(self) -> String {
+        let Self {
+            total,
+            signer,
+            payer,
+            payer_reverts_max,
+        } = self;
+        format!(
+            "budget = {{ total = {total}, signer = {signer}, payer = {payer}, payer_reverts_max = {payer_reverts_max} }}"
         )
     }
 }
@@ -246,6 +281,7 @@ impl Solana {
             commitment = "{commitment}"
             block_time_ms = {slot_ms}
             poll_ms = {poll_ms}
+            {budget}
             {key}
             {mints}
             "#,
@@ -263,6 +299,7 @@ impl Solana {
             commitment = self.commitment,
             slot_ms = self.slot_ms,
             poll_ms = (self.slot_ms / 2).max(20),
+            budget = Budget::UNLIMITED.to_toml(),
             key = self.key,
             mints = self.mints.iter().map(Listed::to_toml).collect::<String>(),
         )

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::anvil::{Anvil, Mining};
-use super::config::{Asset, Config, Evm};
+use super::config::{Asset, Budget, Config, Evm};
 use super::contracts::addresses;
 use super::database::Database;
 use super::eventually;
@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) log_filter: &'static str,
     /// The wallet factories that may be called.
     pub(crate) factories: Vec<Address>,
+    /// What settling may cost.
+    pub(crate) budget: Budget,
     /// Another key of the network, or none.
     pub(crate) network_key: &'static str,
 }
@@ -42,6 +44,7 @@ impl Default for Setup {
             wait_seconds: 20,
             log_filter: "info",
             factories: Vec::new(),
+            budget: Budget::UNLIMITED,
             network_key: "",
         }
     }
@@ -108,6 +111,7 @@ impl World {
                 .collect(),
             assets: vec![Asset::usdc(), Asset::trick()],
             factories: setup.factories,
+            budget: setup.budget,
             key: setup.network_key,
         });
         world

@@ -48,6 +48,9 @@ rpc_url = "http://{node}"
 signers = [{{ env = "FIGURES_EVM_KEY" }}]
 block_time_ms = {block_time_ms}
 fee_max_gwei = 1000
+budget.total = {{ minute = "unlimited", day = "unlimited" }}
+budget.signer = {{ minute = "unlimited", day = "unlimited" }}
+budget.payer = {{ minute = "unlimited", day = "unlimited" }}
 [[network.asset]]
 address = "{usdc}"
 name = "{usdc_name}"

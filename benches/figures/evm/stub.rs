@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::OnceLock;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, U256, address};
 use alloy::sol_types::SolValue;
 use serde_json::{Value, json};
 
@@ -19,6 +19,9 @@ const ITEMS_MAX: usize = 128;
 
 /// Hexadecimal digits of a word.
 const WORD: usize = 64;
+
+/// Where a chain would be asked for the price of its data; this one asks none.
+const GAS_PRICE_ORACLE: Address = address!("420000000000000000000000000000000000000F");
 
 const HEIGHT: u64 = 1_000;
 
@@ -96,7 +99,7 @@ impl Stub {
             "eth_gasPrice" | "eth_maxPriorityFeePerGas" => json!("0xf4240"),
             "eth_getBalance" => json!("0x56bc75e2d63100000"),
             "eth_getTransactionCount" => json!("0x0"),
-            "eth_getCode" if is_at(params, self.signer) => json!("0x"),
+            "eth_getCode" if is_at(params, self.signer) || is_at(params, GAS_PRICE_ORACLE) => json!("0x"),
             "eth_getCode" => json!("0x60806040"),
             "eth_getLogs" => json!([]),
             "eth_getTransactionReceipt" | "eth_getTransactionByHash" => Value::Null,

@@ -51,6 +51,9 @@ id = "{name}"
 rpc_url = "http://{node}"
 signers = [{{ env = "FIGURES_SOLANA_KEY" }}]
 block_time_ms = {block_time_ms}
+budget.total = {{ minute = "unlimited", day = "unlimited" }}
+budget.signer = {{ minute = "unlimited", day = "unlimited" }}
+budget.payer = {{ minute = "unlimited", day = "unlimited" }}
 {more}
 [[network.asset]]
 address = "{USDC}"

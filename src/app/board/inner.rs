@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::app::board::slots::Slots;
 use crate::app::board::{Cargo, CargoItem, Claim, Look, News};
+use crate::domain::budget::Shortage;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, TxId};
@@ -30,6 +31,10 @@ pub(super) struct Inner {
     pub(super) head: u64,
     /// Lanes whose signer could not pay for what was sent last.
     pub(super) unfunded: HashSet<LaneId>,
+    /// Lanes whose signer holds less than it must.
+    pub(super) poor: HashSet<LaneId>,
+    /// Lanes whose signer may spend no more for now: what is used up, and when that was last found.
+    pub(super) short: HashMap<LaneId, (Shortage, Instant)>,
     /// The lanes that this process drives.
     pub(super) held: BTreeMap<LaneId, Held>,
     /// Those that another process drives.
@@ -171,7 +176,7 @@ impl Inner {
     /// The lane takes no payments from us now. One that has nothing out finds out by sending whether it can pay again.
     pub(super) fn is_paused(&self, lane: &LaneId) -> bool {
         let is_ours = self.held.get(lane).is_some_and(|it| !it.is_quarantined);
-        !is_ours || (self.unfunded.contains(lane) && self.slots.in_flight(lane) > 0)
+        !is_ours || self.poor.contains(lane) || (self.unfunded.contains(lane) && self.slots.in_flight(lane) > 0)
     }
 
     /// How many of the waiting payments the lane may carry.

@@ -15,14 +15,16 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
+use super::cost::{self, Prices};
 use super::eip3009::{Call3, MULTICALL3, Multicall3};
 use super::node::INVALID_PARAMS;
 use super::words;
 use crate::chain::pool::Pool;
 use crate::chain::rpc::{Call, RpcError};
 use crate::domain::amount::Amount;
-use crate::domain::rail::{Delivery, Quote, RailFault, SignedTx, TxId};
+use crate::domain::rail::{DataFee, Delivery, Quote, RailFault, SignedTx, TxId};
 
 /// The most gas of a transaction: 2^24, the protocol's own limit (EIP-7825).
 pub(super) const TX_GAS_MAX: u64 = 16_777_216;
@@ -86,7 +88,7 @@ pub(super) struct TransferCall {
 /// What a transaction costs, remembered for half a block so that signing a batch asks the node for nothing.
 #[derive(Debug)]
 pub(super) struct Fees {
-    fee_cap: u128,
+    prices: Prices,
     fresh_for: Duration,
     /// Held while asking, so that concurrent callers share one question.
     last: tokio::sync::Mutex<Option<(Instant, Quote)>>,
@@ -99,10 +101,11 @@ struct FeeHeader {
 }
 
 impl Fees {
-    /// Fees of at most `fee_cap` wei for a unit of gas on a chain with this usual time between blocks.
-    pub(super) fn new(fee_cap: u128, block_time: Duration) -> Self {
+    /// Fees of at most these prices on a chain with this usual time between blocks. It charges for data where that may
+    /// cost something.
+    pub(super) fn new(prices: Prices, block_time: Duration) -> Self {
         Self {
-            fee_cap,
+            prices,
             fresh_for: block_time.checked_div(2).unwrap_or_default(),
             last: tokio::sync::Mutex::new(None),
         }
@@ -121,7 +124,7 @@ impl Fees {
         {
             return Ok(quote);
         }
-        let calls = [
+        let mut calls = vec![
             Call {
                 method: "eth_getBlockByNumber",
                 params: json!(["latest", false]),
@@ -131,6 +134,9 @@ impl Fees {
                 params: json!([]),
             },
         ];
+        if self.prices.data > 0 {
+            calls.push(cost::data_fee_call());
+        }
         let mut answers = rpc.batch(OPERATION, &calls).await?.into_iter();
         let (Some(header), Some(tip)) = (answers.next(), answers.next()) else {
             return Err(rpc.fault(OPERATION, "the batch came back short"));
@@ -146,13 +152,20 @@ impl Fees {
             Err(RpcError::Node { .. }) => None,
             Err(RpcError::Fault(fault)) => return Err(fault),
         };
-        let quote = quote_of(self.fee_cap, base_fee, tip);
+        let data_fee = match answers.next() {
+            None => 0,
+            Some(Ok(answer)) => cost::data_fee(&rpc.read(OPERATION, &answer)?)
+                .ok_or_else(|| rpc.fault(OPERATION, "the chain does not say what it charges for data"))?,
+            Some(Err(error)) => return Err(rpc.refused(OPERATION, error)),
+        };
+        let quote = quote_of(self.prices, base_fee, tip, data_fee);
         *last = Some((Instant::now(), quote));
         Ok(quote)
     }
 }
 
-fn quote_of(fee_cap: u128, base_fee: u128, tip: Option<u128>) -> Quote {
+fn quote_of(prices: Prices, base_fee: u128, tip: Option<u128>, data_fee: u128) -> Quote {
+    let fee_cap = prices.gas;
     // A tip that dwarfs the base fee would be mere waste on a cheap chain.
     let tip = tip.unwrap_or_else(|| TIP_FALLBACK.min(base_fee.max(TIP_FALLBACK_MIN)));
     let fee_max = base_fee.saturating_mul(2).saturating_add(tip).min(fee_cap);
@@ -160,6 +173,12 @@ fn quote_of(fee_cap: u128, base_fee: u128, tip: Option<u128>) -> Quote {
         floor: base_fee,
         fee_max,
         tip: tip.min(fee_max),
+        fee_cap,
+        // Twice, since it may rise until the transaction is mined and no transaction can state the most it pays.
+        data: DataFee {
+            now: data_fee.saturating_mul(2),
+            max: prices.data,
+        },
     }
 }
 
@@ -189,6 +208,26 @@ pub(super) async fn lane_spent(rpc: &Pool, account: Address) -> Result<Option<u6
         Err(RpcError::Node { code, .. }) if code == INVALID_PARAMS => Ok(None),
         Err(other) => Err(rpc.refused(OPERATION, other)),
     }
+}
+
+/// What these accounts hold of the chain's own coin, as the latest block has it, in wei.
+///
+/// # Errors
+/// The node could not be asked.
+pub(super) async fn balances(rpc: &Pool, accounts: &[Address]) -> Result<Vec<Amount>, RailFault> {
+    const OPERATION: &str = "balances";
+    let question = |account: &Address| Call {
+        method: "eth_getBalance",
+        params: json!([account, "latest"]),
+    };
+    let calls: Vec<Call> = accounts.iter().map(question).collect();
+    let answers = rpc.batch(OPERATION, &calls).await?;
+    let read = |answer: Result<Box<RawValue>, RpcError>| {
+        let answer = answer.map_err(|error| rpc.refused(OPERATION, error))?;
+        let wei: U256 = rpc.read(OPERATION, &answer)?;
+        Ok(Amount::from_units(wei.try_into().unwrap_or(u128::MAX)))
+    };
+    answers.into_iter().map(read).collect()
 }
 
 /// One signed EIP-1559 transaction: the call itself for one payment, a Multicall3 `aggregate3` in which each
@@ -226,7 +265,12 @@ pub(super) fn sign(
         access_list: alloy::eips::eip2930::AccessList::default(),
         input,
     };
-    let Sealed { id, raw, cost_max } = seal(signer, tx)?;
+    let Sealed { id, raw, .. } = seal(signer, tx)?;
+    let prices = Prices {
+        gas: quote.fee_cap,
+        data: quote.data.max,
+    };
+    let cost_max = prices.of(gas_limit, raw.len());
     Ok(SignedTx {
         id,
         raw,
@@ -263,7 +307,8 @@ pub(super) fn seal(signer: &Signer, tx: TxEip1559) -> Result<Sealed, String> {
     })
 }
 
-fn aggregate(cargo: &[TransferCall]) -> Bytes {
+/// The call data of a transaction that carries several payments.
+pub(super) fn aggregate(cargo: &[TransferCall]) -> Bytes {
     let calls = cargo
         .iter()
         .map(|call| Call3 {
@@ -277,7 +322,7 @@ fn aggregate(cargo: &[TransferCall]) -> Bytes {
 
 /// Enough for every call to take all it may. What calls leave over is a reserve for nobody: unused gas is not
 /// paid for.
-fn gas_limit(cargo: &[TransferCall], input: &[u8]) -> u64 {
+pub(super) fn gas_limit(cargo: &[TransferCall], input: &[u8]) -> u64 {
     let (zeros, others) = input.iter().fold((0_u64, 0_u64), |(zeros, others), byte| match byte {
         0 => (zeros.saturating_add(1), others),
         _ => (zeros, others.saturating_add(1)),
@@ -323,6 +368,8 @@ mod tests {
         floor: 1_000_000,
         fee_max: 2_000_000_000,
         tip: 1_000_000,
+        fee_cap: 3_000_000_000,
+        data: DataFee { now: 0, max: 5_000 },
     };
 
     fn call(n: u8) -> TransferCall {
@@ -346,7 +393,11 @@ mod tests {
         assert_eq!(decoded.max_fee_per_gas(), QUOTE.fee_max);
         assert_eq!(decoded.max_priority_fee_per_gas(), Some(QUOTE.tip));
         assert_eq!(decoded.value(), U256::ZERO);
-        assert_eq!(tx.cost_max.units(), u128::from(decoded.gas_limit()) * QUOTE.fee_max);
+        let prices = Prices {
+            gas: QUOTE.fee_cap,
+            data: QUOTE.data.max,
+        };
+        assert_eq!(tx.cost_max, prices.of(decoded.gas_limit(), tx.raw.len()));
         (tx, decoded)
     }
 
@@ -414,7 +465,8 @@ mod tests {
             (u128::MAX, u128::MAX, Some(1), (u128::MAX, 1)),
         ];
         for (cap, base_fee, tip, expected) in cases {
-            let quote = quote_of(cap, base_fee, tip);
+            let prices = Prices { gas: cap, data: 10 };
+            let quote = quote_of(prices, base_fee, tip, 0);
             assert_eq!((quote.fee_max, quote.tip), expected);
             assert_eq!((quote.floor, quote.is_affordable()), (base_fee, cap >= base_fee));
         }

@@ -5,6 +5,7 @@
 //! authorization's stored form (`body`).
 
 mod body;
+mod cost;
 mod eip3009;
 mod evidence;
 mod finding;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::body::{Body, Wallet};
+use self::cost::Prices;
 use self::lane::{Fees, Signer, TransferCall};
 use self::lens::{Caps, Question};
 use self::listing::{Listing, checksummed};
@@ -42,11 +44,12 @@ use self::strangers::Strangers;
 use super::Unservable;
 use super::coalesce::Coalescer;
 use super::pool::Pool;
+use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting, SignedTx, TxId,
-    Watched,
+    Advertised, Delivery, Facts, LaneId, Outbid, Pace, Purse, Quote, Rail, RailFault, Replacement, Sighting, SignedTx,
+    TxId, Watched,
 };
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
@@ -67,6 +70,7 @@ const OUTBID_AFTER: Duration = Duration::from_secs(8);
 pub struct EvmRail {
     id: RailId,
     pace: Pace,
+    purse: Purse,
     lanes: Vec<LaneId>,
     /// One for each lane, in the same order.
     signers: Vec<Signer>,
@@ -74,7 +78,7 @@ pub struct EvmRail {
     coalescer: Coalescer<Reader>,
     strangers: Strangers,
     fees: Fees,
-    fee_cap: u128,
+    prices: Prices,
     confirmations: u64,
     caps: Caps,
     gas_deployment_max: u64,
@@ -102,11 +106,16 @@ impl EvmRail {
             signature: settings.gas_signature_max,
             transfer: settings.gas_transfer_max,
         };
+        let prices = Prices {
+            gas: settings.fee_max_gwei.0,
+            data: settings.data_fee_max_gwei.0,
+        };
+        let purse = purse(settings, prices)?;
         let block_time = Duration::from_millis(settings.block_time_ms);
         let (urls, quorum, chain) = (&settings.rpc_url, settings.quorum, Chain { id: chain_id });
         let pool = Pool::open(&settings.id, urls, quorum, chain, block_time, tasks).await?;
         let reader = Reader::new(pool, caps, settings.gas_deployment_max);
-        probe::prove(&reader, &listing).await?;
+        probe::prove(&reader, &listing, prices.data > 0).await?;
         Ok(Self {
             id: RailId {
                 scheme: Scheme::exact(),
@@ -124,6 +133,7 @@ impl EvmRail {
                 poll: Duration::from_millis(settings.poll_ms()),
                 lifetime_min_seconds: settings.lifetime_min_seconds,
             },
+            purse,
             lanes: listing
                 .signers
                 .iter()
@@ -136,8 +146,8 @@ impl EvmRail {
             listing,
             coalescer: Coalescer::new(reader, tasks.clone()),
             strangers: Strangers::default(),
-            fees: Fees::new(settings.fee_max_gwei.0, block_time),
-            fee_cap: settings.fee_max_gwei.0,
+            fees: Fees::new(prices, block_time),
+            prices,
             confirmations: settings.confirmations,
             caps,
             gas_deployment_max: settings.gas_deployment_max,
@@ -171,12 +181,33 @@ impl EvmRail {
         };
         TransferCall { target, input, gas_max }
     }
+
+    /// Alone it may be tried with all that a wallet may take: gas that is not used is not paid for.
+    fn alone(&self, call: TransferCall) -> TransferCall {
+        TransferCall {
+            gas_max: call.gas_max.max(self.caps.transfer),
+            ..call
+        }
+    }
 }
 
 /// An address in EIP-55's mixed case, however it was written; none when the text is not one.
 #[must_use]
 pub fn canonical_account(text: &str) -> Option<String> {
     text.strip_prefix("0x")?.parse().ok().as_ref().map(checksummed)
+}
+
+fn purse(settings: &Settings, prices: Prices) -> Result<Purse, String> {
+    let settlement_max = prices.of_ordinary(settings.gas_transfer_max, settings.batch_max > 1);
+    let balance_min = settings
+        .balance_min
+        .map_or(settlement_max, |wei| Amount::from_units(wei.0));
+    Ok(Purse {
+        decimals: settings::DECIMALS,
+        settlement_max,
+        balance_min,
+        budget: settings.budget.budget(settings::DECIMALS, settlement_max)?,
+    })
 }
 
 fn signers(settings: &Settings) -> Result<Vec<Signer>, String> {
@@ -205,9 +236,13 @@ impl Rail for EvmRail {
         &self.lanes
     }
 
-    fn advertised(&self) -> Advertised {
+    fn purse(&self) -> &Purse {
+        &self.purse
+    }
+
+    fn advertised(&self, able: &[LaneId]) -> Advertised {
         Advertised {
-            signers: self.lanes.iter().map(|lane| lane.signer.clone()).collect(),
+            signers: able.iter().map(|lane| lane.signer.clone()).collect(),
             extra: None,
         }
     }
@@ -249,6 +284,18 @@ impl Rail for EvmRail {
         Ok(facts)
     }
 
+    fn cost_max(&self, authorization: &Authorization, must_go_alone: bool) -> Result<Amount, RailFault> {
+        let shared = self.transfer_call(&self.body("cost", authorization)?);
+        let alone = self.alone(shared.clone());
+        let is_shared = !must_go_alone && self.pace.batch_max > 1;
+        Ok(self.prices.of_settlement(&alone, is_shared.then_some(&shared)))
+    }
+
+    async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
+        let signers: Vec<_> = self.signers.iter().map(Signer::address).collect();
+        lane::balances(self.rpc(), &signers).await
+    }
+
     async fn quote(&self) -> Result<Quote, RailFault> {
         self.fees.quote(self.rpc()).await
     }
@@ -286,9 +333,8 @@ impl Rail for EvmRail {
             .iter()
             .map(|authorization| Ok(self.transfer_call(&self.body(OPERATION, authorization)?)))
             .collect::<Result<Vec<_>, RailFault>>()?;
-        // Alone it may be tried with all that a wallet may take: gas that is not used is not paid for.
         if let [only] = calls.as_mut_slice() {
-            only.gas_max = only.gas_max.max(self.caps.transfer);
+            *only = self.alone(only.clone());
         }
         lane::sign(signer, self.listing.chain_id, nonce, &calls, *quote)
             .map(|tx| vec![tx])
@@ -304,7 +350,7 @@ impl Rail for EvmRail {
     ) -> Result<Option<Replacement>, RailFault> {
         const OPERATION: &str = "outbid";
         let signer = self.signer(OPERATION, lane)?;
-        outbid::outbid(signer, raw, cargo, *quote, self.fee_cap).map_err(|cause| self.rpc().fault(OPERATION, &cause))
+        outbid::outbid(signer, raw, cargo, *quote, self.prices.gas).map_err(|cause| self.rpc().fault(OPERATION, &cause))
     }
 
     fn is_underpriced(&self, raw: &[u8], quote: &Quote) -> bool {

@@ -79,12 +79,19 @@ mod tests {
 
     use super::*;
     use crate::chain::evm::lane::{TRANSFER_GAS_MAX, TransferCall, sign};
+    use crate::domain::rail::DataFee;
 
     /// Anvil's second published account.
     const KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
     fn quote(floor: u128, fee_max: u128, tip: u128) -> Quote {
-        Quote { floor, fee_max, tip }
+        Quote {
+            floor,
+            fee_max,
+            tip,
+            fee_cap: fee_max,
+            data: DataFee::default(),
+        }
     }
 
     fn signed(signer: &Signer, at: Quote) -> Vec<u8> {

@@ -21,6 +21,11 @@ fn listing() -> Listing {
     let settings: Settings = serde_json::from_value(json!({
         "id": "eip155:84532", "rpc_url": "http://localhost", "signers": ["0x"], "block_time_ms": 1000,
         "fee_max_gwei": 1, "factories": [FACTORY.to_string()],
+        "budget": {
+            "total": { "minute": "unlimited", "day": "unlimited" },
+            "signer": { "minute": "unlimited", "day": "unlimited" },
+            "payer": { "minute": "unlimited", "day": "unlimited" },
+        },
         "asset": [{ "address": USDC, "name": "USDC", "version": "2", "symbol": "USDC", "decimals": 6 }],
     }))
     .unwrap();

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::cost::GAS_PRICE_ORACLE;
 use super::eip3009::{MULTICALL3, Token};
 use super::lens::{Finding, Question};
 use super::listing::{Asset, Listing};
@@ -58,24 +59,26 @@ fn quantity(result: &RawValue) -> Option<u64> {
     serde_json::from_str::<U64>(result.get()).ok().map(|it| it.to())
 }
 
-/// Proves the network, of which the chain id is proven already, and finds out how its node is best asked.
+/// Proves the network, of which the chain id is proven already: that it charges for data where that is expected and
+/// only there. Finds out how its node is best asked.
 ///
 /// # Errors
 /// What was expected and what was found; without the endpoint's address.
-pub(super) async fn prove(reader: &Reader, listing: &Listing) -> Result<(), String> {
+pub(super) async fn prove(reader: &Reader, listing: &Listing, pays_for_data: bool) -> Result<(), String> {
     let rpc = reader.rpc();
-    let height = prove_accounts(rpc, listing).await?;
+    let height = prove_accounts(rpc, listing, pays_for_data).await?;
     prove_lens(reader, listing, height).await
 }
 
 /// Proves the contracts and our own accounts; gives the newest block's number.
-async fn prove_accounts(rpc: &Pool, listing: &Listing) -> Result<u64, String> {
+async fn prove_accounts(rpc: &Pool, listing: &Listing, pays_for_data: bool) -> Result<u64, String> {
     let mut calls = vec![
         Call {
             method: "eth_blockNumber",
             params: json!([]),
         },
         code(MULTICALL3),
+        code(GAS_PRICE_ORACLE),
     ];
     for asset in &listing.assets {
         calls.extend(questions(asset));
@@ -93,6 +96,18 @@ async fn prove_accounts(rpc: &Pool, listing: &Listing) -> Result<u64, String> {
     let height = answers.next::<U64>("eth_blockNumber")?.to();
     if answers.next::<Bytes>("Multicall3")?.is_empty() {
         return Err(format!("expected Multicall3 at {MULTICALL3}, found no contract"));
+    }
+    let charges_for_data = !answers.next::<Bytes>("the oracle of the price of data")?.is_empty();
+    match (charges_for_data, pays_for_data) {
+        (true, false) => {
+            return Err("data_fee_max_gwei: expected more than 0, since the chain charges for data".to_owned());
+        }
+        (false, true) => {
+            return Err(format!(
+                "data_fee_max_gwei: expected 0, since the chain has no oracle of the price of data at {GAS_PRICE_ORACLE}"
+            ));
+        }
+        (true, true) | (false, false) => {}
     }
     for asset in &listing.assets {
         prove_asset(asset, &mut answers)?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::eip3009;
 use super::listing::checksummed;
-use crate::chain::{Secret, Urls};
+use crate::chain::{BudgetSettings, Decimal, Secret, Urls};
 use crate::domain::network::NetworkId;
 
 /// The most payments one transaction may be told to carry. At 120,000 gas each they come near the protocol's
@@ -55,6 +55,16 @@ pub struct Settings {
     /// of ten thousand between chains. While the chain's base fee is above it, nothing is settled.
     #[serde(deserialize_with = "gwei")]
     pub fee_max_gwei: Wei,
+    /// The most to pay for each 1,024 bytes of a transaction on top of its gas, in gwei, on a chain that charges for its
+    /// data on another (the OP stack): needed there, and 0 when absent. While the chain asks for more than half of it,
+    /// nothing is settled, since the price may rise until a transaction is mined.
+    #[serde(default, deserialize_with = "gwei")]
+    pub data_fee_max_gwei: Wei,
+    /// A signer that holds less of the chain's coin takes on no more payments. What one settlement can cost when absent.
+    #[serde(default, deserialize_with = "coins")]
+    pub balance_min: Option<Wei>,
+    /// What settling may cost, in the chain's coin.
+    pub budget: BudgetSettings,
     /// The wallet factories that may be called to deploy a payer's wallet (ERC-6492). Whoever is listed here can
     /// spend gas of ours; nobody is by default.
     #[serde(default, deserialize_with = "addresses")]
@@ -94,8 +104,11 @@ pub struct AssetSettings {
 }
 
 /// An amount of the chain's own coin: 10^-18 of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wei(pub u128);
+
+/// Digits of the coin after the point, on every EVM chain.
+pub(super) const DECIMALS: u8 = 18;
 
 mod default {
     pub(super) const fn quorum() -> usize {
@@ -215,26 +228,19 @@ fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>,
 }
 
 fn gwei<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Wei, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Whole(u64),
-        Broken(f64),
-    }
-    let text = match Number::deserialize(deserializer) {
-        Ok(Number::Whole(number)) => number.to_string(),
-        // The shortest decimal that reads back as the same number: the one in the file.
-        Ok(Number::Broken(number)) => number.to_string(),
-        Err(_) => String::new(),
-    };
-    parse_gwei(&text).ok_or_else(|| D::Error::custom("expected gwei, with at most 9 digits after the point"))
+    let units = Decimal::deserialize(deserializer).ok().and_then(|it| it.units(9));
+    units
+        .map(Wei)
+        .ok_or_else(|| D::Error::custom("expected gwei, with at most 9 digits after the point"))
 }
 
-fn parse_gwei(text: &str) -> Option<Wei> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = format!("{whole}{fraction:0<9}");
-    let is_plain = fraction.len() <= 9 && !whole.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    if is_plain { digits.parse().ok().map(Wei) } else { None }
+fn coins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Wei>, D::Error> {
+    let units = Decimal::deserialize(deserializer)
+        .ok()
+        .and_then(|it| it.units(DECIMALS));
+    units
+        .map(|it| Some(Wei(it)))
+        .ok_or_else(|| D::Error::custom("expected coins, with at most 18 digits after the point"))
 }
 
 #[cfg(test)]
@@ -251,6 +257,11 @@ mod tests {
             "signers": ["0xsecret"],
             "block_time_ms": 2000,
             "fee_max_gwei": 5,
+            "budget": {
+                "total": { "minute": 1, "day": 1 },
+                "signer": { "minute": 1, "day": 1 },
+                "payer": { "minute": 1, "day": "unlimited" },
+            },
             "asset": [{
                 "address": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
                 "name": "USDC",
@@ -297,19 +308,16 @@ mod tests {
 
     #[test]
     fn gwei_are_exact() {
-        for (text, wei) in [
-            ("1", 1_000_000_000),
-            ("0.05", 50_000_000),
-            ("0.000000001", 1),
-            ("1000.5", 1_000_500_000_000),
+        for (gwei, wei) in [
+            (json!(1), 1_000_000_000),
+            (json!(0.05), 50_000_000),
+            (json!(0.000_000_001), 1),
+            (json!(1000.5), 1_000_500_000_000),
         ] {
-            assert_eq!(parse_gwei(text), Some(Wei(wei)), "{text}");
+            let settings = parsed(with("fee_max_gwei", gwei)).unwrap();
+            assert_eq!(settings.fee_max_gwei, Wei(wei));
         }
-        for bad in ["", "-1", "1e3", "0.0000000001", "NaN", "inf", ".5"] {
-            assert_eq!(parse_gwei(bad), None, "{bad}");
-        }
-        let settings = parsed(with("fee_max_gwei", json!(0.05))).unwrap();
-        assert_eq!(settings.fee_max_gwei, Wei(50_000_000));
+        assert!(parsed(with("fee_max_gwei", json!(0.000_000_000_1))).is_err());
     }
 
     #[test]
@@ -319,6 +327,8 @@ mod tests {
         for (key, value, complaint) in [
             ("fee_max_gwei", Value::Null, "fee_max_gwei"),
             ("fee_max_gwei", json!(-5), "expected gwei"),
+            ("budget", Value::Null, "budget"),
+            ("balance_min", json!("1 ETH"), "expected coins"),
             ("block_time", json!(5), "block_time"),
             ("asset", json!([asset]), "expected an address"),
         ] {

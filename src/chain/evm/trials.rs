@@ -14,6 +14,7 @@ use alloy::signers::local::PrivateKeySigner;
 use serde_json::{Value, json};
 
 use super::body::{Body, Domain, Wallet};
+use super::cost::Prices;
 use super::eip3009::{digest, domain_separator, transfer_call};
 use super::lane::{Fees, Signer, TRANSFER_GAS_MAX, TransferCall, deliver, lane_nonce, sign};
 use super::watch::observe;
@@ -28,6 +29,11 @@ use crate::domain::time::Timestamp;
 
 mod lane;
 mod watch;
+
+/// At most this much wei for a unit of gas, and nothing for data.
+const fn prices(gas: u128) -> Prices {
+    Prices { gas, data: 0 }
+}
 
 const CHAIN_ID: u64 = 84_532;
 const FAR: u64 = 1 << 40;
@@ -91,7 +97,7 @@ impl Anvil {
             pay_to: address("payTo"),
             gas_hog: address("gasHogWallet"),
             keys: keys.map(|it| it["key"].as_str().unwrap().to_owned()).collect(),
-            fees: Fees::new(u128::MAX, Duration::ZERO),
+            fees: Fees::new(prices(u128::MAX), Duration::ZERO),
         };
         for _ in 0..400 {
             if this.rpc.call("start", "eth_chainId", &[(); 0]).await.is_ok() {

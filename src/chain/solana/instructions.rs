@@ -142,10 +142,17 @@ pub(super) fn cost_max(transaction: &Transaction) -> u128 {
         .instructions()
         .find_map(|it| argument(&it, SET_COMPUTE_UNIT_PRICE));
     let offered = u128::from(units).saturating_mul(price.map_or(0, u64::from_le_bytes).into());
-    let signatures = u128::try_from(transaction.required_signatures()).unwrap_or(u128::MAX);
-    signatures
-        .saturating_mul(LAMPORTS_PER_SIGNATURE)
-        .saturating_add(offered.div_ceil(MICRO_LAMPORTS))
+    signatures_cost(transaction.required_signatures()).saturating_add(offered.div_ceil(MICRO_LAMPORTS))
+}
+
+/// The most that a transaction with these bounds may cost, in lamports.
+pub(super) fn cost_bound(signatures_max: usize, priority_fee_max: u64) -> u128 {
+    signatures_cost(signatures_max).saturating_add(priority_fee_max.into())
+}
+
+fn signatures_cost(signatures: usize) -> u128 {
+    let signatures = u128::try_from(signatures).unwrap_or(u128::MAX);
+    signatures.saturating_mul(LAMPORTS_PER_SIGNATURE)
 }
 
 impl Transfer {

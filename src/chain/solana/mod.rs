@@ -53,7 +53,6 @@ use async_trait::async_trait;
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
-use self::balance::Balances;
 use self::body::Body;
 use self::fee_payer::FeePayer;
 use self::listing::Listing;
@@ -70,8 +69,8 @@ use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting, SignedTx, TxId,
-    Watched,
+    Advertised, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Purse, Quote, Rail, RailFault, Replacement, Sighting,
+    SignedTx, TxId, Watched,
 };
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
@@ -98,13 +97,15 @@ const PATIENCE_BLOCKS: u32 = 100;
 pub struct SolanaRail {
     id: RailId,
     pace: Pace,
+    purse: Purse,
     lanes: Vec<LaneId>,
     /// One for each lane, in the same order; those that are advertised no more come last.
     fee_payers: Vec<FeePayer>,
+    /// How many of them are advertised.
+    advertised: usize,
     listing: Listing,
     node: Arc<Node>,
     coalescer: Coalescer<Reader>,
-    balances: Arc<Balances>,
     subscriptions: Option<Subscriptions>,
     commitment: Commitment,
     lifetime_min_blocks: u64,
@@ -137,9 +138,7 @@ impl SolanaRail {
         let pool = Pool::open(&settings.id, urls, quorum, cluster, block_time, tasks).await?;
         let (node, blockhashes) = probe::prove(pool, &listing, &advertised).await?;
         let node = Arc::new(node);
-        let balances = Balances::start(Arc::clone(&node), advertised, settings.balance_min_lamports, tasks)
-            .await
-            .map_err(|fault| fault.cause)?;
+        let purse = purse(settings)?;
         let lane = |fee_payer: &FeePayer| LaneId {
             network: settings.id.clone(),
             signer: fee_payer.address().to_string(),
@@ -164,12 +163,13 @@ impl SolanaRail {
                 // Counted in blocks, and only the chain knows how many are left.
                 lifetime_min_seconds: 0,
             },
+            purse,
             lanes: fee_payers.iter().map(lane).collect(),
             fee_payers,
+            advertised: advertised.len(),
             listing,
             coalescer: Coalescer::new(reader, tasks.clone()),
             node,
-            balances,
             subscriptions: settings.ws_url.as_ref().map(subscribe),
             commitment: settings.commitment,
             lifetime_min_blocks: settings.lifetime_min_blocks,
@@ -189,6 +189,18 @@ impl SolanaRail {
 #[must_use]
 pub fn canonical_account(text: &str) -> Option<String> {
     text.parse::<Pubkey>().ok().map(|address| address.to_string())
+}
+
+/// An ordinary payment has as many signatures and offers as much as one may.
+fn purse(settings: &Settings) -> Result<Purse, String> {
+    let settlement_max = instructions::cost_bound(settings.signatures_max, settings.priority_fee_max_lamports);
+    let settlement_max = Amount::from_units(settlement_max);
+    Ok(Purse {
+        decimals: settings::DECIMALS,
+        settlement_max,
+        balance_min: Amount::from_units(settings.balance_min_lamports.into()),
+        budget: settings.budget.budget(settings::DECIMALS, settlement_max)?,
+    })
 }
 
 /// The fee payers, those that are advertised first.
@@ -225,16 +237,21 @@ impl Rail for SolanaRail {
         &self.lanes
     }
 
-    /// The fee payers that have enough to pay with; payments are to be made out to the first of them. Always the same
-    /// one while it can pay: official servers ask more than once for one purchase, and refuse their own client when
-    /// they hear of another in between.
-    fn advertised(&self) -> Advertised {
-        let able = self.balances.enough();
+    fn purse(&self) -> &Purse {
+        &self.purse
+    }
+
+    /// Payments are to be made out to the first fee payer that can pay. Always the same one while it can: official servers
+    /// ask more than once for one purchase, and refuse their own client when they hear of another in between.
+    fn advertised(&self, able: &[LaneId]) -> Advertised {
+        let offered = self.lanes.iter().take(self.advertised);
+        let signers: Vec<String> = offered
+            .filter(|lane| able.contains(lane))
+            .map(|lane| lane.signer.clone())
+            .collect();
         Advertised {
-            signers: able.iter().map(Pubkey::to_string).collect(),
-            extra: able
-                .first()
-                .map(|it| json!({ "feePayer": it.to_string() }).to_string().into()),
+            extra: signers.first().map(|it| json!({ "feePayer": it }).to_string().into()),
+            signers,
         }
     }
 
@@ -258,12 +275,24 @@ impl Rail for SolanaRail {
             .map_err(|cause| self.fault(OPERATION, &cause))
     }
 
+    fn cost_max(&self, authorization: &Authorization, _: bool) -> Result<Amount, RailFault> {
+        let body = self.body("cost", authorization)?;
+        Ok(Amount::from_units(instructions::cost_max(&body.transaction)))
+    }
+
+    async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
+        let fee_payers: Vec<Pubkey> = self.fee_payers.iter().map(|it| *it.address()).collect();
+        balance::read(&self.node, &fee_payers).await
+    }
+
     /// What a transaction costs stands in it, and is bounded before it is accepted.
     async fn quote(&self) -> Result<Quote, RailFault> {
         Ok(Quote {
             floor: 0,
             fee_max: 0,
             tip: 0,
+            fee_cap: 0,
+            data: DataFee::default(),
         })
     }
 

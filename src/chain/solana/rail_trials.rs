@@ -13,7 +13,7 @@ use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
 use crate::domain::flaw::Flaw;
 use crate::domain::id::PaymentId;
-use crate::domain::rail::{Delivery, Facts, Observation, Quote, Rail, Simulation, Watched};
+use crate::domain::rail::{DataFee, Delivery, Facts, LaneId, Observation, Quote, Rail, Simulation, Watched};
 use crate::domain::settlement::Landed;
 use crate::domain::verdict::judge_facts;
 use crate::task::Tasks;
@@ -23,6 +23,8 @@ pub(super) const FREE: Quote = Quote {
     floor: 0,
     fee_max: 0,
     tip: 0,
+    fee_cap: 0,
+    data: DataFee { now: 0, max: 0 },
 };
 
 /// Settings for this node that accept these mints, each by its name there.
@@ -42,6 +44,11 @@ pub(super) fn settings(node: &Surfpool, mints: &[&str]) -> Value {
         "ws_url": node.text("/wsUrl"),
         "signers": [node.text("/feePayers/0/key"), node.text("/feePayers/1/key")],
         "retired_signers": [node.text("/retiredFeePayer/key")],
+        "budget": {
+            "total": { "minute": "unlimited", "day": "unlimited" },
+            "signer": { "minute": "unlimited", "day": "unlimited" },
+            "payer": { "minute": "unlimited", "day": "unlimited" },
+        },
         "block_time_ms": 50,
         "asset": assets,
     })
@@ -172,8 +179,16 @@ async fn one_fee_payer_is_named_and_none_that_is_poor_or_retired() {
     let rail = connect(settings, &tasks).await.unwrap();
     let able = [node.text("/feePayers/0/address"), node.text("/feePayers/1/address")];
     assert_eq!(rail.lanes().len(), 4);
+    let balances = rail.balances().await.unwrap();
+    let rich: Vec<LaneId> = rail
+        .lanes()
+        .iter()
+        .zip(balances)
+        .filter(|(_, balance)| *balance >= rail.purse().balance_min)
+        .map(|(lane, _)| lane.clone())
+        .collect();
     for _ in 0..2 {
-        let advertised = rail.advertised();
+        let advertised = rail.advertised(&rich);
         assert_eq!(advertised.signers, able);
         let extra: Value = serde_json::from_str(&advertised.extra.unwrap()).unwrap();
         assert_eq!(extra, json!({ "feePayer": able[0] }));

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Deserializer};
 use solana_pubkey::Pubkey;
 
-use crate::chain::{Secret, Urls};
+use crate::chain::{BudgetSettings, Secret, Urls};
 use crate::domain::network::NetworkId;
 
 /// How many characters of a cluster's genesis hash its CAIP-2 reference has (CAIP-30).
@@ -54,9 +54,11 @@ pub struct Settings {
     /// its price.
     #[serde(default = "default::priority_fee_max_lamports")]
     pub priority_fee_max_lamports: u64,
-    /// A fee payer that holds less, in lamports, is not advertised.
+    /// A fee payer that holds less, in lamports, is not advertised and takes on no more payments.
     #[serde(default = "default::balance_min_lamports")]
     pub balance_min_lamports: u64,
+    /// What settling may cost, in SOL.
+    pub budget: BudgetSettings,
     /// Also accept payments of smart wallets, whose transfer only a simulation shows.
     #[serde(default)]
     pub smart_wallets: bool,
@@ -105,6 +107,9 @@ pub enum TokenProgram {
     #[serde(rename = "token-2022")]
     Token2022,
 }
+
+/// Digits of SOL after the point.
+pub(super) const DECIMALS: u8 = 9;
 
 mod default {
     pub(super) const fn quorum() -> usize {

@@ -50,6 +50,11 @@ pub(super) fn account(seed: u8) -> Pubkey {
 pub(super) fn listing() -> Listing {
     let settings: Settings = serde_json::from_value(json!({
         "id": NETWORK, "rpc_url": "http://localhost", "signers": [""],
+        "budget": {
+            "total": { "minute": "unlimited", "day": "unlimited" },
+            "signer": { "minute": "unlimited", "day": "unlimited" },
+            "payer": { "minute": "unlimited", "day": "unlimited" },
+        },
         "asset": [
             { "address": MINT.to_string(), "symbol": "USDC", "decimals": 6, "program": "token" },
             { "address": MINT_2022.to_string(), "symbol": "PYUSD", "decimals": 6, "program": "token-2022" },

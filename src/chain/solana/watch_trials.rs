@@ -6,7 +6,7 @@ use std::time::Duration;
 use solana_pubkey::Pubkey;
 use tokio::time::timeout;
 
-use super::balance::Balances;
+use super::balance;
 use super::body::Body;
 use super::deliver::deliver;
 use super::fee_payer::{FeePayer, Sealed};
@@ -250,20 +250,14 @@ async fn what_was_never_delivered_is_over_when_its_blockhash_is_too_old() {
 }
 
 #[tokio::test]
-async fn a_fee_payer_that_runs_dry_has_not_enough() {
+async fn an_account_that_does_not_exist_holds_nothing() {
     let chain = Chain::start();
     let rich = *chain.fee_payer.address();
     let (poor, empty) = (
         chain.surfpool.address("/poorFeePayer/address"),
         Pubkey::new_from_array([9; 32]),
     );
-    let tasks = Tasks::default();
-    for (min, expected) in [(10_000_000, vec![rich]), (1_000, vec![poor, rich])] {
-        let fee_payers = vec![poor, rich, empty];
-        let balances = Balances::start(Arc::clone(&chain.node), fee_payers, min, &tasks)
-            .await
-            .unwrap();
-        assert_eq!(balances.enough(), expected);
-    }
-    assert!(tasks.drain(PATIENCE).await);
+    let lamports = balance::read(&chain.node, &[poor, rich, empty]).await.unwrap();
+    assert_eq!((lamports[0].units(), lamports[2].units()), (1_000_000, 0));
+    assert!(lamports[1].units() >= 10_000_000);
 }

@@ -288,6 +288,7 @@ fn every_complaint_has_its_words() {
             "invalid_payment_requirements",
         ),
         (Complaint::Conflict, "idempotency_conflict", "idempotency_conflict"),
+        (Complaint::BudgetExhausted, "budget_exhausted", "budget_exhausted"),
         (
             Complaint::Unexpected,
             "unexpected_verify_error",

@@ -2,7 +2,7 @@
 
 use crate::support::anvil::{Anvil, Mining};
 use crate::support::books::books_agree_on;
-use crate::support::config::{Asset, Evm};
+use crate::support::config::{Asset, Budget, Evm};
 use crate::support::contracts::addresses;
 use crate::support::payer::{Envelope, NETWORK, Payment};
 use crate::support::proxy::{Fault, Proxy, anything};
@@ -20,6 +20,7 @@ async fn both() -> (SolanaWorld, Anvil, Proxy) {
         signers: vec![addresses().accounts[9].clone()],
         assets: vec![Asset::usdc()],
         factories: Vec::new(),
+        budget: Budget::UNLIMITED,
         key: "",
     });
     world.facilitator.start().await;

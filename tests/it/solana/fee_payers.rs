@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use crate::support::eventually;
 use crate::support::payer::Envelope;
 use crate::support::solana::books::books_agree;
-use crate::support::solana::lab::valid;
 use crate::support::solana::payer::NETWORK;
 use crate::support::solana::world::{Setup, SolanaWorld};
 
@@ -108,7 +107,7 @@ async fn a_retired_fee_payer_still_pays_and_is_not_advertised() {
 }
 
 #[tokio::test]
-async fn a_fee_payer_with_too_little_is_not_advertised_and_not_refused() {
+async fn m04_a_fee_payer_with_too_little_is_not_advertised_and_takes_no_payments() {
     let mut world = Setup::default().prepare().await;
     let poor = world.node.at.poor_fee_payer.clone();
     let rich = world.node.at.fee_payers[0].clone();
@@ -121,12 +120,14 @@ async fn a_fee_payer_with_too_little_is_not_advertised_and_not_refused() {
         "{kinds:?}"
     );
     let payment = world.payment(0).await.through(poor.address);
-    valid(&world, "by the poor one", &payment, &payment.wire()).await;
+    world.facilitator.verify(&payment.body()).await.verdict(503);
+    world.facilitator.settle(&payment.body()).await.outcome(503);
+    assert_eq!(world.db.count("payments").await, 0);
     let metrics = world.facilitator.metrics().await;
     let gauge = metrics
         .lines()
-        .find(|it| it.starts_with("facilitator_fee_payer_lamports") && it.contains(&poor.address.to_string()));
-    assert!(gauge.is_some_and(|it| it.ends_with(" 1000000")), "{gauge:?}");
+        .find(|it| it.starts_with("facilitator_signer_balance") && it.contains(&poor.address.to_string()));
+    assert!(gauge.is_some_and(|it| it.ends_with(" 0.001")), "{gauge:?}");
 }
 
 /// Nobody could pay: merchants are told so by finding nothing.

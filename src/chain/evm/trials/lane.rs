@@ -43,9 +43,9 @@ async fn sharing_a_transaction_saves_a_third_of_the_gas() {
 #[tokio::test]
 async fn a_fee_under_the_chain_s_own_cannot_be_afforded() {
     let anvil = Anvil::start().await;
-    let least = Fees::new(1, Duration::ZERO).quote(&anvil.rpc).await.unwrap();
+    let least = Fees::new(prices(1), Duration::ZERO).quote(&anvil.rpc).await.unwrap();
     assert!(!least.is_affordable() && least.floor > 1, "{least:?}");
-    let fees = Fees::new(u128::MAX, Duration::from_mins(1));
+    let fees = Fees::new(prices(u128::MAX), Duration::from_mins(1));
     let quote = fees.quote(&anvil.rpc).await.unwrap();
     assert!(quote.tip <= quote.fee_max && quote.is_affordable());
 }
