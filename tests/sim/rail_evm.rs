@@ -239,7 +239,7 @@ impl Rail for SimRail {
     }
 
     async fn hint(&self) {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 
