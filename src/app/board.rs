@@ -27,7 +27,7 @@ use crate::domain::rail::{LaneId, Outbid, Pace, Replacement, SignedTx, TxId};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Settlement, State};
 use crate::domain::time::Timestamp;
-use crate::store::{Carrier, Record};
+use crate::store::{Advance, Carrier, Record};
 
 /// How many confirmed payments one look at the chain re-checks, oldest first.
 const RECHECKED_MAX: usize = 500;
@@ -243,13 +243,16 @@ impl Board {
     }
 
     /// A settlement's new state is on record.
-    pub fn moved(&self, id: PaymentId, settlement: Settlement) {
+    pub fn moved(&self, change: &Advance<'_>) {
         let mut inner = self.lock();
-        let (is_over, is_reserved) = (is_over(&settlement), settlement == Settlement::Reserved);
-        if let Some(open) = inner.open.get_mut(&id) {
+        let (id, settlement) = (change.record.id, &change.next);
+        let (is_over, is_reserved) = (is_over(settlement), *settlement == Settlement::Reserved);
+        let version = change.version_after();
+        // It, and what came after it, may have been read from the records already.
+        if let Some(open) = inner.open.get_mut(&id).filter(|it| it.record.version < version) {
             let record = Arc::make_mut(&mut open.record);
-            record.settlement = settlement;
-            record.version = record.version.saturating_add(1);
+            record.settlement = settlement.clone();
+            record.version = version;
         }
         inner.publish(id);
         if is_over {

@@ -271,21 +271,21 @@ async fn give_up(app: &App, track: &Track, item: &CargoItem, rejection: &Rejecti
     let Ok(next) = apply(record.settlement.clone(), &event) else {
         return;
     };
-    let advance = Advance {
-        record,
-        event,
-        next: next.clone(),
-    };
-    match app.store.settlements_advance_granting(&[advance], &[]).await {
+    let advance = Advance { record, event, next };
+    let written = app
+        .store
+        .settlements_advance_granting(std::slice::from_ref(&advance), &[])
+        .await;
+    match written {
         Ok(done) if done.moved.contains(&record.id) => {
             tracing::info!(payment.id = %record.id, reason = %rejection, "payment given up");
-            match next {
+            match advance.next {
                 Settlement::Withdrawn => track.board.withdrawn(record.id, rejection),
                 Settlement::Reserved
                 | Settlement::InFlight { .. }
                 | Settlement::Confirmed { .. }
                 | Settlement::Final { .. }
-                | Settlement::Failed { .. } => track.board.moved(record.id, next),
+                | Settlement::Failed { .. } => track.board.moved(&advance),
             }
         }
         Ok(_) => {}

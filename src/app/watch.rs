@@ -211,7 +211,7 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
     for id in done.moved {
         if let Some(advance) = next.remove(&id) {
             log(advance);
-            track.board.moved(id, advance.next.clone());
+            track.board.moved(advance);
         }
     }
     readmit_reversed(app, track, advances).await?;

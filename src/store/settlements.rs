@@ -88,7 +88,8 @@ pub struct Advance<'a> {
 
 impl Advance<'_> {
     /// The version that the settlement takes by it.
-    pub(super) const fn version_after(&self) -> i64 {
+    #[must_use]
+    pub const fn version_after(&self) -> i64 {
         self.record.version.saturating_add(1)
     }
 

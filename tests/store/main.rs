@@ -11,10 +11,17 @@
 
 mod advancing;
 mod budgets;
+mod conformance;
+#[expect(dead_code, reason = "the simulator throws more of them")]
+#[path = "../sim/dice.rs"]
+mod dice;
 mod lanes;
 mod leases;
 mod replacing;
 mod reports;
 mod reserving;
 mod schema;
+#[expect(dead_code, reason = "the simulator reads more of it")]
+#[path = "../sim/store/mod.rs"]
+mod sim_store;
 mod support;

@@ -226,14 +226,17 @@ impl Inner {
     pub(super) fn board(&mut self, tx: &TxId, payments: &[PaymentId]) {
         for id in payments {
             if let Some(open) = self.open.get_mut(id) {
-                let record = Arc::make_mut(&mut open.record);
-                record.txs.push(tx.clone());
-                record.settlement = Settlement::InFlight {
-                    tx: tx.clone(),
-                    setback: None,
-                };
-                record.version = record.version.saturating_add(1);
                 open.is_retry = false;
+                // It, and what came after it, may have been read from the records already.
+                if !open.record.txs.contains(tx) {
+                    let record = Arc::make_mut(&mut open.record);
+                    record.txs.push(tx.clone());
+                    record.settlement = Settlement::InFlight {
+                        tx: tx.clone(),
+                        setback: None,
+                    };
+                    record.version = record.version.saturating_add(1);
+                }
             }
             self.publish(*id);
         }

@@ -19,6 +19,10 @@ const SPAN_MAX: u64 = 2_000;
 /// The fewest blocks that a query is narrowed down to before the node is believed to refuse it altogether.
 const SPAN_MIN: u64 = 60;
 
+/// How far below the block at which an authorization was unspent the search begins: a reorganization may have put a use of
+/// it into a block of lower height since.
+const REORGANIZED_MAX: u64 = 64;
+
 /// The most authorizations in one query.
 const SEEKERS_MAX: usize = 100;
 
@@ -32,7 +36,7 @@ pub(super) struct Seeker<'t> {
     pub(super) at: usize,
     /// What to find.
     pub(super) target: &'t Target,
-    /// A block at which it was unspent: search from here, inclusive.
+    /// A block at which it was unspent: search from somewhat below it.
     pub(super) since_height: u64,
 }
 
@@ -80,7 +84,8 @@ pub(super) async fn search(node: &mut Node<'_>, seekers: &[Seeker<'_>]) -> Resul
 
 /// All spending logs of one group, or nothing when the node would not say.
 async fn logs_of(node: &Node<'_>, group: &[Seeker<'_>], queries_left: &mut u32) -> Option<Vec<Log>> {
-    let mut from = group.iter().map(|seeker| seeker.since_height).min()?;
+    let since = group.iter().map(|seeker| seeker.since_height).min()?;
+    let mut from = since.saturating_sub(REORGANIZED_MAX);
     let mut span = SPAN_MAX;
     let mut logs = Vec::new();
     while from <= node.head().height {

@@ -1,0 +1,135 @@
+//! The facilitator's real use cases in virtual time, over a simulated store and a simulated chain: every seed is another
+//! story of replicas, clients, faults and a chain that misbehaves, always told the same way.
+//!
+//! `FACILITATOR_SEED` replays one story, `FACILITATOR_SEEDS` says how many are played, from `FACILITATOR_SEED_FIRST` on.
+#![cfg(test)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads what it is to play, and spawns the processes and clients of its story"
+)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows is a test that fails"
+)]
+
+mod chain_evm;
+mod client;
+#[expect(dead_code, reason = "the script of conformance throws the others")]
+mod dice;
+mod invariants;
+mod line;
+mod plan;
+mod rail_evm;
+#[expect(dead_code, reason = "the script of conformance reads the rest")]
+mod store;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::plan::Plan;
+use crate::world::{Told, play};
+
+/// How many stories a plain test run plays.
+const SEEDS: u64 = 60;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// The smallest story found that fails as this one does: without each kind of fault that is not needed, then shorter.
+fn shrunk(plan: &Plan) -> Plan {
+    let mut smallest = plan.clone();
+    for fault in plan.faults.clone() {
+        let mut fewer = smallest.clone();
+        fewer.faults.remove(&fault);
+        if play(&fewer).is_err() {
+            smallest = fewer;
+        }
+    }
+    while smallest.payments > 1 {
+        let mut fewer = smallest.clone();
+        fewer.payments /= 2;
+        if play(&fewer).is_ok() {
+            break;
+        }
+        smallest = fewer;
+    }
+    smallest
+}
+
+fn fail(plan: &Plan, what: &str) -> ! {
+    let smallest = shrunk(plan);
+    let why = play(&smallest).err().unwrap_or_default();
+    panic!(
+        "{what}\n  replay:   FACILITATOR_SEED={plan} ./dev test --test sim\n  smallest: FACILITATOR_SEED={smallest} \
+         ./dev test --test sim\n  which says: {why}"
+    );
+}
+
+#[test]
+fn whatever_goes_wrong_every_payment_ends_in_the_truth() {
+    if let Ok(text) = std::env::var("FACILITATOR_SEED") {
+        let plan: Plan = text.parse().expect("a seed");
+        match play(&plan) {
+            Ok(told) => println!("{plan}: {told:?}"),
+            Err(what) => fail(&plan, &what),
+        }
+        return;
+    }
+    let (first, count) = (
+        number("FACILITATOR_SEED_FIRST").unwrap_or(1),
+        number("FACILITATOR_SEEDS").unwrap_or(SEEDS),
+    );
+    let next = AtomicU64::new(first);
+    let (payments, simulated) = (AtomicU64::new(0), Mutex::new(Duration::ZERO));
+    let failed: Mutex<Option<(Plan, String)>> = Mutex::new(None);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while failed.lock().unwrap().is_none() {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        return;
+                    }
+                    let plan = Plan::drawn(seed);
+                    match play(&plan) {
+                        Ok(Told {
+                            payments: more,
+                            simulated: longer,
+                            ..
+                        }) => {
+                            payments.fetch_add(more, Ordering::Relaxed);
+                            *simulated.lock().unwrap() += longer;
+                        }
+                        Err(what) => {
+                            failed.lock().unwrap().get_or_insert((plan, what));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some((plan, what)) = failed.into_inner().unwrap() {
+        fail(&plan, &what);
+    }
+    let (payments, simulated) = (payments.into_inner(), simulated.into_inner().unwrap());
+    let took = began.elapsed();
+    println!("SIM seeds={count} first={first} payments={payments} simulated={simulated:?} took={took:?} violations=0");
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    for seed in [3, 7, 11] {
+        let plan = Plan::drawn(seed);
+        assert_eq!(play(&plan), play(&plan), "{plan}");
+    }
+}
+
+#[test]
+fn a_story_is_read_as_it_is_written() {
+    let plan = Plan::drawn(5);
+    assert_eq!(plan.to_string().parse(), Ok(plan));
+}

@@ -1,0 +1,463 @@
+//! The rail on the simulated chain, as one replica reaches it. `observe` concludes as `chain/evm/watch.rs` does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use facilitator::domain::amount::Amount;
+use facilitator::domain::authorization::{Authorization, PaymentKey, Window};
+use facilitator::domain::budget::{Budget, Limits};
+use facilitator::domain::network::RailId;
+use facilitator::domain::rail::{
+    Advertised, AuthorizationState, DataFee, Delivery, Facts, LaneId, Mined, Observation, Outbid, Pace, Purse, Quote,
+    Rail, RailFault, Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
+};
+use facilitator::domain::rejection::{Malformed, Refused};
+use facilitator::domain::request::PaymentRequest;
+use facilitator::domain::settlement::{CannotLand, Landed, Setback};
+use facilitator::domain::time::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::time::sleep;
+
+use crate::chain_evm::{Block, Pay, Receipt, SimTx, Use};
+use crate::line::Gate;
+use crate::plan::Fault;
+use crate::world::World;
+
+/// The most to pay for a unit of gas.
+const FEE_CAP: u64 = 4_000;
+
+pub(crate) struct SimRail {
+    pub(crate) world: Arc<World>,
+    pub(crate) gate: Gate,
+    pub(crate) id: RailId,
+    pub(crate) pace: Pace,
+    pub(crate) lanes: Vec<LaneId>,
+    pub(crate) purse: Purse,
+}
+
+/// Without limits, and never empty: what holds those is told elsewhere.
+pub(crate) fn full_purse() -> Purse {
+    Purse {
+        decimals: 18,
+        settlement_max: Amount::from_units(1),
+        balance_min: Amount::ZERO,
+        budget: Budget {
+            total: Limits::default(),
+            signer: Limits::default(),
+            payer: Limits::default(),
+            payer_reverts_max: u32::MAX,
+        },
+    }
+}
+
+impl SimRail {
+    /// Asks a node: it may not answer, and what it shows may be some blocks old.
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        of: impl FnOnce(&[Block], u64) -> T + Send,
+    ) -> Result<T, RailFault> {
+        self.gate.pass().await;
+        sleep(self.world.throw(|dice| dice.up_to(Duration::from_millis(30)))).await;
+        self.gate.pass().await;
+        if self.world.strikes(Fault::NodeDown, 80) {
+            return Err(RailFault {
+                operation,
+                network: self.id.network.clone(),
+                cause: "simulated".into(),
+            });
+        }
+        let lag = if self.world.strikes(Fault::Lag, 300) {
+            self.world.throw(|dice| dice.below(4))
+        } else {
+            0
+        };
+        let shown = {
+            let chain = self.world.chain();
+            let kept = usize::try_from(chain.finalized).unwrap() + 1;
+            let seen = chain
+                .blocks
+                .len()
+                .saturating_sub(usize::try_from(lag).unwrap())
+                .max(kept);
+            of(&chain.blocks[..seen], chain.finalized)
+        };
+        sleep(self.world.throw(|dice| dice.up_to(Duration::from_millis(30)))).await;
+        self.gate.pass().await;
+        Ok(shown)
+    }
+}
+
+fn pay_of(authorization: &Authorization) -> Pay {
+    serde_json::from_slice(&authorization.body).unwrap()
+}
+
+fn sealed(tx: &SimTx) -> (TxId, Vec<u8>, Amount) {
+    let gas = 21 + 50 * u128::try_from(tx.calls.len()).unwrap();
+    (tx.id(), tx.raw(), Amount::from_units(u128::from(tx.fee) * gas))
+}
+
+#[async_trait]
+impl Rail for SimRail {
+    fn id(&self) -> &RailId {
+        &self.id
+    }
+
+    fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    fn lanes(&self) -> &[LaneId] {
+        &self.lanes
+    }
+
+    fn advertised(&self, _: &[LaneId]) -> Advertised {
+        Advertised {
+            signers: Vec::new(),
+            extra: None,
+        }
+    }
+
+    fn decode(&self, request: &PaymentRequest) -> Result<Authorization, Refused> {
+        let pay: Pay = serde_json::from_str(&request.proof.0).unwrap();
+        let key = Sha256::digest(format!("{} {}", pay.payer, pay.nonce));
+        Ok(Authorization {
+            payer: pay.payer.clone(),
+            pay_to: pay.recipient.clone(),
+            asset: request.terms.asset.clone(),
+            amount: Amount::from_units(pay.amount.into()),
+            nonce: pay.nonce.to_string(),
+            window: Window::Time {
+                after: Timestamp(pay.after),
+                before: Timestamp(pay.before),
+            },
+            signer: None,
+            memo: None,
+            key: PaymentKey(key.into()),
+            body: request.proof.0.as_bytes().to_vec(),
+        })
+    }
+
+    fn key_of(&self, _: &str, payer: &str, nonce: &str) -> Result<PaymentKey, Malformed> {
+        Ok(PaymentKey(Sha256::digest(format!("{payer} {nonce}")).into()))
+    }
+
+    fn canonical_account(&self, text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    async fn inspect(&self, authorization: &Authorization) -> Result<Facts, RailFault> {
+        let pay = pay_of(authorization);
+        self.ask("inspect", |blocks, _| facts(&pay, blocks.last().unwrap()))
+            .await
+    }
+
+    async fn quote(&self) -> Result<Quote, RailFault> {
+        let floor = self.ask("quote", |blocks, _| blocks.last().unwrap().base_fee).await?;
+        let fee_max = (2 * floor + 10).min(FEE_CAP);
+        Ok(Quote {
+            floor: floor.into(),
+            fee_max: fee_max.into(),
+            tip: 10,
+            fee_cap: FEE_CAP.into(),
+            data: DataFee::default(),
+        })
+    }
+
+    fn purse(&self) -> &Purse {
+        &self.purse
+    }
+
+    fn cost_max(&self, _: &Authorization, _: bool) -> Result<Amount, RailFault> {
+        Ok(self.purse.settlement_max)
+    }
+
+    async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
+        Ok(vec![Amount::from_units(u128::MAX); self.lanes.len()])
+    }
+
+    async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
+        self.ask("lane nonce", |blocks, _| Some(nonce_at(blocks.last().unwrap(), lane)))
+            .await
+    }
+
+    async fn lane_spent(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
+        let spent =
+            |blocks: &[Block], finalized: u64| Some(nonce_at(&blocks[usize::try_from(finalized).unwrap()], lane));
+        self.ask("lane spent", spent).await
+    }
+
+    async fn lane_strangers(
+        &self,
+        _: &LaneId,
+        _: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
+    ) -> Result<Vec<TxId>, RailFault> {
+        Ok(Vec::new())
+    }
+
+    fn sign(
+        &self,
+        lane: &LaneId,
+        nonce: u64,
+        cargo: &[&Authorization],
+        quote: &Quote,
+    ) -> Result<Vec<SignedTx>, RailFault> {
+        let tx = SimTx {
+            signer: lane.signer.clone(),
+            nonce,
+            fee: quote.fee_max.try_into().unwrap(),
+            tip: quote.tip.try_into().unwrap(),
+            calls: cargo.iter().map(|it| pay_of(it)).collect(),
+        };
+        let (id, raw, cost_max) = sealed(&tx);
+        let payments = cargo.len();
+        Ok(vec![SignedTx {
+            id,
+            raw,
+            cost_max,
+            payments,
+        }])
+    }
+
+    fn outbid(&self, _: &LaneId, raw: &[u8], cargo: Outbid, quote: &Quote) -> Result<Option<Replacement>, RailFault> {
+        let mut tx = SimTx::read(raw);
+        let raised = |it: u64| it + it.div_ceil(8).max(1);
+        tx.fee = raised(tx.fee).max(quote.fee_max.try_into().unwrap());
+        tx.tip = raised(tx.tip).max(quote.tip.try_into().unwrap());
+        if tx.fee > FEE_CAP || u128::from(tx.fee) < quote.floor {
+            return Ok(None);
+        }
+        if cargo == Outbid::Nothing {
+            tx.calls.clear();
+        }
+        let (id, raw, cost_max) = sealed(&tx);
+        Ok(Some(Replacement {
+            id,
+            raw,
+            cost_max,
+            cargo,
+        }))
+    }
+
+    fn is_underpriced(&self, raw: &[u8], quote: &Quote) -> bool {
+        u128::from(SimTx::read(raw).fee) < quote.floor
+    }
+
+    async fn deliver(&self, raw: &[u8]) -> Delivery {
+        self.gate.pass().await;
+        self.world.sent(raw);
+        sleep(self.world.throw(|dice| dice.up_to(Duration::from_millis(60)))).await;
+        let is_lost = self.world.strikes(Fault::Send, 250);
+        if is_lost && self.world.throw(|dice| dice.chance(500)) {
+            return Delivery::Unknown("simulated".into());
+        }
+        let said = self.world.chain().offer(raw);
+        self.gate.pass().await;
+        if is_lost {
+            Delivery::Unknown("simulated".into())
+        } else {
+            said
+        }
+    }
+
+    async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
+        self.ask("observe", |blocks, finalized| {
+            sighting(blocks, finalized, watched, others)
+        })
+        .await
+    }
+
+    async fn hint(&self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn nonce_at(block: &Block, lane: &LaneId) -> u64 {
+    block.accounts.nonces.get(&lane.signer).copied().unwrap_or_default()
+}
+
+fn facts(pay: &Pay, head: &Block) -> Facts {
+    let is_spent = head.accounts.spent.contains_key(&(pay.payer.clone(), pay.nonce));
+    let balance = head.accounts.balances.get(&pay.payer).copied().unwrap_or_default();
+    let is_good = !is_spent && balance >= pay.amount;
+    Facts {
+        height: head.point.height,
+        flaw: None,
+        payer: None,
+        signature_valid: true,
+        factory_refused: None,
+        asset_deployed: true,
+        asset_listed: true,
+        asset_misnamed: None,
+        authorization: if is_spent {
+            AuthorizationState::Used
+        } else {
+            AuthorizationState::Unused
+        },
+        balance: Amount::from_units(balance.into()),
+        transfer: if is_good {
+            Simulation::Succeeded {
+                received: Amount::from_units(pay.amount.into()),
+            }
+        } else {
+            Simulation::Failed {
+                reason: "simulated".into(),
+            }
+        },
+        must_go_alone: false,
+    }
+}
+
+/// One look at what a node shows.
+struct Look<'a> {
+    blocks: &'a [Block],
+    finalized: u64,
+    mined: BTreeMap<&'a TxId, (&'a Receipt, &'a Block)>,
+    carried: BTreeMap<&'a TxId, usize>,
+}
+
+fn sighting(blocks: &[Block], finalized: u64, watched: &[Watched<'_>], others: &[TxId]) -> Sighting {
+    let receipts = blocks
+        .iter()
+        .flat_map(|block| block.receipts.iter().map(move |it| (&it.tx, (it, block))));
+    let mut look = Look {
+        blocks,
+        finalized,
+        mined: receipts.collect(),
+        carried: BTreeMap::new(),
+    };
+    let mut asked: BTreeSet<&TxId> = others.iter().collect();
+    for it in watched {
+        asked.extend(
+            it.txs
+                .iter()
+                .filter(|tx| it.landed.is_none_or(|landed| landed.tx != **tx)),
+        );
+        if let Some(landed) = it.landed.filter(|landed| look.is_moved(landed)) {
+            asked.insert(&landed.tx);
+        }
+    }
+    for tx in watched.iter().flat_map(|it| it.txs) {
+        if let Some((key, _)) = look.mined.get_key_value(tx) {
+            *look.carried.entry(key).or_default() += 1;
+        }
+    }
+    let mined = asked
+        .into_iter()
+        .filter_map(|tx| look.mined.get(tx))
+        .filter(|(it, _)| it.signer.is_some());
+    Sighting {
+        head: blocks.last().unwrap().point.height,
+        payments: watched.iter().map(|it| (it.payment, look.observation(it))).collect(),
+        mined: mined
+            .map(|(receipt, block)| Mined {
+                tx: receipt.tx.clone(),
+                block: block.point.clone(),
+                cost: Amount::from_units(receipt.cost.into()),
+            })
+            .collect(),
+        dead: Vec::new(),
+    }
+}
+
+impl Look<'_> {
+    fn is_moved(&self, landed: &Landed) -> bool {
+        let block = self.blocks.get(usize::try_from(landed.block.height).unwrap());
+        block.is_some_and(|block| block.point.hash != landed.block.hash)
+    }
+
+    fn landed(&self, tx: &TxId, log_index: u64, block: &Block) -> Observation {
+        Observation::Landed(Landed {
+            tx: tx.clone(),
+            log_index,
+            block: block.point.clone(),
+            is_deep_enough: true,
+            is_final: block.point.height <= self.finalized,
+        })
+    }
+
+    fn observation(&self, watched: &Watched<'_>) -> Observation {
+        let head = self.blocks.last().unwrap().point.height;
+        let pay = pay_of(watched.authorization);
+        if let Some(landed) = watched.landed.filter(|landed| !self.is_moved(landed)) {
+            let Some(block) = self.blocks.get(usize::try_from(landed.block.height).unwrap()) else {
+                return Observation::Unseen { head };
+            };
+            return self.landed(&landed.tx, landed.log_index, block);
+        }
+        let anothers = watched
+            .landed
+            .iter()
+            .map(|it| &it.tx)
+            .filter(|tx| !watched.txs.contains(tx));
+        let mined: Vec<_> = watched
+            .txs
+            .iter()
+            .chain(anothers)
+            .filter_map(|tx| self.mined.get(tx))
+            .collect();
+        for (receipt, block) in &mined {
+            if let Some(seen) = self.paid(&pay, receipt, block) {
+                return seen;
+            }
+        }
+        let idle: Vec<_> = mined
+            .into_iter()
+            .filter(|(it, _)| watched.txs.contains(&it.tx))
+            .collect();
+        let is_set_back = !watched.txs.is_empty() && idle.len() == watched.txs.len();
+        let key = (pay.payer.clone(), pay.nonce);
+        let final_block = &self.blocks[usize::try_from(self.finalized).unwrap()];
+        let is_spent = final_block.accounts.spent.contains_key(&key);
+        if final_block.point.time.0 >= pay.before && !is_spent {
+            let block = final_block.point.clone();
+            return Observation::CannotLand(CannotLand::WindowClosed { block });
+        }
+        let is_sought = watched.seek || is_set_back || (is_spent && final_block.point.time.0 >= pay.before);
+        if is_sought && let Some(seen) = self.sought(&pay, watched.since_height) {
+            return seen;
+        }
+        match idle.last().filter(|_| is_set_back) {
+            Some((receipt, _)) => Observation::SetBack {
+                setback: Setback::Reverted { tx: receipt.tx.clone() },
+                shared: !receipt.is_success
+                    && idle.len() == 1
+                    && (receipt.calls > 1 || self.carried.get(&receipt.tx).is_some_and(|it| *it > 1)),
+            },
+            None => Observation::Unseen { head },
+        }
+    }
+
+    fn paid(&self, pay: &Pay, receipt: &Receipt, block: &Block) -> Option<Observation> {
+        let at = receipt.uses.iter().position(|it| *it == Use::Paid(pay.clone()))?;
+        Some(self.landed(&receipt.tx, u64::try_from(at).unwrap(), block))
+    }
+
+    /// In anybody's transactions.
+    fn sought(&self, pay: &Pay, since: u64) -> Option<Observation> {
+        for block in self
+            .blocks
+            .iter()
+            .skip(usize::try_from(since.saturating_sub(64)).unwrap())
+        {
+            for receipt in &block.receipts {
+                if let Some(seen) = self.paid(pay, receipt, block) {
+                    return Some(seen);
+                }
+                let cancelled = Use::Cancelled {
+                    payer: pay.payer.clone(),
+                    nonce: pay.nonce,
+                };
+                if receipt.uses.contains(&cancelled) && block.point.height <= self.finalized {
+                    return Some(Observation::CannotLand(CannotLand::Cancelled {
+                        tx: receipt.tx.clone(),
+                        block: block.point.clone(),
+                    }));
+                }
+            }
+        }
+        None
+    }
+}

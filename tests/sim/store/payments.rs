@@ -1,0 +1,194 @@
+//! Reserving payments, and finding them again.
+
+use std::collections::BTreeSet;
+
+use facilitator::domain::authorization::PaymentKey;
+use facilitator::domain::id::PaymentId;
+use facilitator::domain::rail::TxId;
+use facilitator::domain::request::{PaymentReference, ReferenceKind};
+use facilitator::domain::settlement::{Event, Settlement, State};
+use facilitator::store::{Cursor, Filter, NewPayment, PAGE_MAX, Page, Record, Reservation, StoreFault};
+
+use super::{Payment, Tables};
+
+/// A caller's name for a payment, as it is stored.
+type Name = (&'static str, String);
+
+fn names(references: &[PaymentReference]) -> BTreeSet<Name> {
+    references
+        .iter()
+        .map(|it| (it.kind.as_str(), it.value.clone()))
+        .collect()
+}
+
+fn reference((kind, value): &Name) -> PaymentReference {
+    let kinds = [ReferenceKind::PaymentIdentifier, ReferenceKind::IdempotencyKey];
+    PaymentReference {
+        kind: kinds.into_iter().find(|it| it.as_str() == *kind).unwrap(),
+        value: value.clone(),
+    }
+}
+
+impl Tables {
+    pub(super) fn payment_reserve(&mut self, new: &NewPayment) -> Result<Reservation, StoreFault> {
+        let names = names(&new.verified.request().references);
+        let known = self.keys.get(&new.verified.authorization().key.0).copied();
+        if known.is_none() && self.payments.contains_key(&new.id) {
+            return Err(StoreFault::Corrupt {
+                operation: "payment_reserve",
+                what: "payment id of another key",
+            });
+        }
+        let id = known.unwrap_or(new.id);
+        let taken = names
+            .iter()
+            .find(|name| self.names.get(name).is_some_and(|owner| *owner != id));
+        if let Some(taken) = taken {
+            return Ok(Reservation::ReferenceTaken(reference(taken)));
+        }
+        let Some(old) = known.and_then(|id| self.record(id)) else {
+            self.insert(new, &names);
+            return Ok(Reservation::New(self.record(new.id).unwrap()));
+        };
+        if old.settlement != Settlement::Withdrawn {
+            return Ok(Reservation::Seen(old));
+        }
+        self.reopen(new, &names, &old);
+        Ok(Reservation::Reopened(self.record(id).unwrap()))
+    }
+
+    fn insert(&mut self, new: &NewPayment, names: &BTreeSet<Name>) {
+        let (request, authorization) = (new.verified.request(), new.verified.authorization());
+        let record = Record {
+            id: new.id,
+            network: request.rail.network.clone(),
+            scheme: request.rail.scheme.clone(),
+            authorization: authorization.clone(),
+            settlement: Settlement::Reserved,
+            version: 0,
+            digest: new.digest,
+            envelope: request.envelope.into(),
+            resource_url: request.resource.url.clone(),
+            references: names.iter().map(reference).collect(),
+            txs: Vec::new(),
+            since_height: new.verified.facts().height,
+            must_go_alone: new.verified.facts().must_go_alone,
+            tries: 0,
+            granted_at: None,
+            answer: None,
+            created_at: self.now,
+            confirmed_at: None,
+            final_at: None,
+        };
+        self.keys.insert(authorization.key.0, new.id);
+        self.names.extend(names.iter().map(|name| (name.clone(), new.id)));
+        let payment = Payment {
+            record,
+            seats: Vec::new(),
+        };
+        self.payments.insert(new.id, payment);
+        self.tell(new.id, "payment.reserved");
+    }
+
+    /// Puts the new request in the place of the one that was withdrawn, except what the key consists of.
+    fn reopen(&mut self, new: &NewPayment, names: &BTreeSet<Name>, old: &Record) {
+        let (request, authorization) = (new.verified.request(), new.verified.authorization());
+        let record = &mut self.payments.get_mut(&old.id).unwrap().record;
+        record.scheme = request.rail.scheme.clone();
+        record.authorization = authorization.clone();
+        record.authorization.asset.clone_from(&old.authorization.asset);
+        record.authorization.nonce.clone_from(&old.authorization.nonce);
+        record.settlement = Settlement::Reserved;
+        record.version += 1;
+        record.digest = new.digest;
+        record.envelope = request.envelope.into();
+        record.resource_url.clone_from(&request.resource.url);
+        record.references = names.iter().map(reference).collect();
+        record.since_height = new.verified.facts().height;
+        record.must_go_alone = new.verified.facts().must_go_alone;
+        self.names.retain(|_, owner| *owner != old.id);
+        self.names.extend(names.iter().map(|name| (name.clone(), old.id)));
+        self.tell(old.id, Event::Reopened.as_str());
+    }
+
+    pub(super) fn payment_find(&self, key: &PaymentKey) -> Option<Record> {
+        self.record(*self.keys.get(&key.0)?)
+    }
+
+    pub(super) fn reference_find(&self, references: &[PaymentReference]) -> Option<Record> {
+        let owners: BTreeSet<PaymentId> = names(references)
+            .iter()
+            .filter_map(|name| self.names.get(name).copied())
+            .collect();
+        self.payments_where(|record| owners.contains(&record.id))
+            .into_iter()
+            .next()
+    }
+
+    pub(super) fn payments_by_transaction(&self, tx: &TxId) -> Vec<Record> {
+        let place = self.txs.get(tx).filter(|tx| !tx.is_empty).map(|tx| &tx.place);
+        let carried = self.payments.iter().filter(|(_, it)| {
+            let mut places = it.seats.iter().map(|seat| &seat.place);
+            place.is_some_and(|place| places.any(|it| it == place))
+        });
+        let mut ids: BTreeSet<PaymentId> = carried.map(|(id, _)| *id).collect();
+        let proven = self.evidence.iter().filter(|it| it.tx.as_ref() == Some(tx));
+        ids.extend(proven.map(|it| it.payment));
+        self.payments_where(|record| ids.contains(&record.id))
+    }
+
+    /// Oldest first.
+    pub(super) fn payments_where(&self, is_asked_for: impl Fn(&Record) -> bool) -> Vec<Record> {
+        let payments = self
+            .payments
+            .values()
+            .map(|it| &it.record)
+            .filter(|it| is_asked_for(it));
+        let mut found: Vec<&Record> = payments.collect();
+        found.sort_by_key(|record| (record.created_at, record.id));
+        found.into_iter().filter_map(|it| self.record(it.id)).collect()
+    }
+
+    pub(super) fn payments_list(&self, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Page {
+        let meets = |asked: &Option<String>, found: &str| asked.as_deref().is_none_or(|it| it == found);
+        let mut records = self.payments_where(|record| {
+            let it = &record.authorization;
+            filter.state.is_none_or(|state| record.settlement.state() == state)
+                && filter.network.as_ref().is_none_or(|network| record.network == *network)
+                && meets(&filter.asset, &it.asset)
+                && meets(&filter.payer, &it.payer)
+                && meets(&filter.pay_to, &it.pay_to)
+                && meets(&filter.nonce, &it.nonce)
+                && (filter.memo.is_none() || filter.memo == it.memo)
+                && filter.created_from.is_none_or(|from| record.created_at >= from)
+                && filter.created_before.is_none_or(|before| record.created_at < before)
+                && after.is_none_or(|after| Cursor::after(record) > *after)
+        });
+        let limit = usize::from(limit.clamp(1, PAGE_MAX));
+        let is_last = records.len() <= limit;
+        records.truncate(limit);
+        let next = records.last().map(Cursor::after).filter(|_| !is_last);
+        Page { records, next }
+    }
+
+    /// In these states, none of which may be final.
+    pub(super) fn settlements_open(
+        &self,
+        network: &facilitator::domain::network::NetworkId,
+        states: &[State],
+    ) -> Vec<Record> {
+        use facilitator::domain::authorization::Window;
+        let mut open = self.payments_where(|record| {
+            let state = record.settlement.state();
+            record.network == *network && states.contains(&state) && state != State::Final
+        });
+        open.sort_by_key(|record| {
+            let before = match record.authorization.window {
+                Window::Time { before, .. } => Some(before),
+                Window::Recent => None,
+            };
+            (before, record.id)
+        });
+        open
+    }
+}
