@@ -9,7 +9,8 @@ use crate::chain::{self, evm, solana};
 use crate::domain::authorization::Authorization;
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
-use crate::{http, wire};
+use crate::http;
+use crate::wire;
 
 /// Reads the bytes as its decoder would, and holds the outcome to what is always true of it.
 pub type Target = fn(&[u8]);

@@ -187,6 +187,8 @@ impl Ask {
             (None, _) if !is_same => return Ok(self.duplicate(&record)),
             (None, _) => {}
         }
+        // Another process may have reserved it: what becomes of it is heard here only if it is known here.
+        track.board.learn(vec![record.clone()]);
         let news = track.board.subscribe(record.id, Arc::clone(&self.encode));
         // Read again after subscribing, so that no change falls between the two.
         match self.app.store.payment_get(record.id).await {

@@ -20,6 +20,19 @@ pub struct Budget {
     pub payer_reverts_max: u32,
 }
 
+/// What settling costs on a rail, in the smallest unit of the chain's own coin.
+#[derive(Debug, Clone)]
+pub struct Purse {
+    /// Digits after the point: one coin is 10^decimals of the smallest unit.
+    pub decimals: u8,
+    /// The most that settling an ordinary payment can cost; more than 0.
+    pub settlement_max: Amount,
+    /// A signer that holds less takes on no more payments.
+    pub balance_min: Amount,
+    /// What may be spent.
+    pub budget: Budget,
+}
+
 /// What may be spent within one minute and within one day of the clock, UTC; none is without limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
-use crate::domain::budget::Budget;
+use crate::domain::budget::Purse;
 use crate::domain::flaw::Flaw;
 use crate::domain::id::PaymentId;
 use crate::domain::network::{NetworkId, RailId};
@@ -177,19 +177,6 @@ pub struct Pace {
     pub poll: Duration,
     /// The least remaining lifetime of an authorization, in seconds.
     pub lifetime_min_seconds: u64,
-}
-
-/// What settling costs on a rail, in the smallest unit of the chain's own coin.
-#[derive(Debug, Clone)]
-pub struct Purse {
-    /// Digits after the point: one coin is 10^decimals of the smallest unit.
-    pub decimals: u8,
-    /// The most that settling an ordinary payment can cost; more than 0.
-    pub settlement_max: Amount,
-    /// A signer that holds less takes on no more payments.
-    pub balance_min: Amount,
-    /// What may be spent.
-    pub budget: Budget,
 }
 
 /// A signer on a network: the unit of order.

@@ -156,13 +156,6 @@ async fn copies(world: &World, others: &[Facilitator; 2], bodies: &[Value], time
         } else {
             caller.post("/settle", body).await
         };
-        // A process that does not drive the lane may hear of the landing too late for its callers: they ask again.
-        let is_late = is_keyed && answer.outcome(200)["errorReason"] == "settlement_pending";
-        let answer = if is_late {
-            caller.settle_keyed(body, &format!("order-{payment}")).await
-        } else {
-            answer
-        };
         let outcome = answer.outcome(200);
         let is_success = outcome["success"] == true;
         let reason = outcome["errorReason"].as_str().unwrap_or_default().to_owned();

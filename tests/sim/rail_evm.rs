@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use facilitator::domain::amount::Amount;
 use facilitator::domain::authorization::{Authorization, PaymentKey, Window};
-use facilitator::domain::budget::{Budget, Limits};
+use facilitator::domain::budget::{Budget, Limits, Purse};
 use facilitator::domain::network::RailId;
 use facilitator::domain::rail::{
-    Advertised, AuthorizationState, DataFee, Delivery, Facts, LaneId, Mined, Observation, Outbid, Pace, Purse, Quote,
-    Rail, RailFault, Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
+    Advertised, AuthorizationState, DataFee, Delivery, Facts, LaneId, Mined, Observation, Outbid, Pace, Quote, Rail,
+    RailFault, Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
 };
 use facilitator::domain::rejection::{Malformed, Refused};
 use facilitator::domain::request::PaymentRequest;

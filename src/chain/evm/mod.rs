@@ -46,10 +46,11 @@ use super::coalesce::Coalescer;
 use super::pool::Pool;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
+use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, Delivery, Facts, LaneId, Outbid, Pace, Purse, Quote, Rail, RailFault, Replacement, Sighting, SignedTx,
-    TxId, Watched,
+    Advertised, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting, SignedTx, TxId,
+    Watched,
 };
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;

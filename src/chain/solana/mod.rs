@@ -67,9 +67,10 @@ use super::pool::Pool;
 use super::secret::Secret;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
+use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Purse, Quote, Rail, RailFault, Replacement, Sighting,
+    Advertised, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting,
     SignedTx, TxId, Watched,
 };
 use crate::domain::rejection::{Malformed, Refused};
