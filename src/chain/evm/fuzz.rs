@@ -26,6 +26,11 @@ fn listing() -> &'static Listing {
         let settings: Settings = serde_json::from_value(json!({
             "id": "eip155:84532", "rpc_url": "http://localhost", "signers": ["0x"], "block_time_ms": 1000,
             "fee_max_gwei": 1, "factories": [Address::repeat_byte(0xfa).to_string()],
+            "budget": {
+                "total": {"minute": "unlimited", "day": "unlimited"},
+                "signer": {"minute": "unlimited", "day": "unlimited"},
+                "payer": {"minute": "unlimited", "day": "unlimited"},
+            },
             "asset": [{
                 "address": "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "name": "USDC", "version": "2",
                 "symbol": "USDC", "decimals": 6,

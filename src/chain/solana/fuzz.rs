@@ -31,6 +31,11 @@ fn listing(smart_wallets: bool) -> Listing {
     let settings: Settings = serde_json::from_value(json!({
         "id": "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1", "rpc_url": "http://localhost", "signers": [""],
         "smart_wallets": smart_wallets,
+        "budget": {
+            "total": {"minute": "unlimited", "day": "unlimited"},
+            "signer": {"minute": "unlimited", "day": "unlimited"},
+            "payer": {"minute": "unlimited", "day": "unlimited"},
+        },
         "asset": [
             {
                 "address": "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU", "symbol": "USDC", "decimals": 6,
