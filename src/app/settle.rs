@@ -59,10 +59,14 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         return ask.join(track, record).await;
     }
 
-    let payer = Some(authorization.payer.clone());
+    let (payer, key) = (Some(authorization.payer.clone()), authorization.key);
     let verified = match verify::judge(app, track, request, authorization).await? {
         Ok(verified) => verified,
-        Err(rejection) => return fresh(Outcome::Refused { payer, rejection }),
+        // What is refused may have been settled by a twin since we looked: then that is what there is to say.
+        Err(rejection) => match app.store.payment_find(&key).await? {
+            Some(record) if record.settlement != Settlement::Withdrawn => return ask.join(track, record).await,
+            Some(_) | None => return fresh(Outcome::Refused { payer, rejection }),
+        },
     };
     let new = NewPayment {
         id: app.clock.mint(),

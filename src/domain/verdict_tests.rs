@@ -101,11 +101,12 @@ fn name(rejection: &Rejection) -> String {
 #[test]
 fn each_local_rule_is_named_in_its_order() {
     type Break = fn(&mut PaymentRequest, &mut Authorization);
-    let rules: [(&str, Break); 7] = [
+    let rules: [(&str, Break); 8] = [
         ("RecipientMismatch", |_, a| a.pay_to = "0xOther".into()),
         ("Expired", |_, a| a.window = window(900, 1005)),
         ("NotYetValid", |_, a| a.window = window(1001, 1006)),
         ("AmountMismatch", |_, a| a.amount = Amount::from_units(99)),
+        ("AmountMismatch", |_, a| a.amount = Amount::from_units(101)),
         ("Unacceptable", |r, _| r.offer.terms.asset = "0xOther".into()),
         ("Unacceptable", |r, _| r.offer.terms.pay_to = "0xOther".into()),
         ("Unacceptable", |r, _| r.offer.terms.amount = Amount::from_units(101)),
