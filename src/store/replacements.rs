@@ -13,7 +13,7 @@ use crate::domain::rail::{LaneId, Outbid, Replacement, TxId};
 use crate::domain::settlement::{Event, State};
 
 statements! {
-    SLOT = "select o.consumed_by, t.tx from slots o
+    SLOT = "select o.consumed_by, t.tx, t.is_empty from slots o
             join chain_transactions t on t.network = o.network and t.signer = o.signer and t.nonce = o.nonce
         where o.network = $1 and o.signer = $2 and o.nonce = $3
         order by t.created_at, t.tx";
@@ -75,24 +75,27 @@ impl Store {
         if lanes::hold(&mut transaction, operation, lease).await?.is_none() {
             return Ok(Replaced::Lost);
         }
-        let slot: Vec<(Option<String>, String)> = sqlx::query_as(SLOT)
+        let slot: Vec<(Option<String>, String, bool)> = sqlx::query_as(SLOT)
             .bind(lane.network.as_str())
             .bind(&lane.signer)
             .bind(nonce)
             .fetch_all(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
-        if !matches!(slot.last(), Some((None, newest)) if *newest == over.0) {
-            return Ok(Replaced::Moved);
-        }
+        let was_empty = match slot.last() {
+            Some((None, newest, is_empty)) if *newest == over.0 => *is_empty,
+            Some(_) | None => return Ok(Replaced::Moved),
+        };
         if slot.len() >= SLOT_TRANSACTIONS_MAX {
             return Ok(Replaced::Exhausted);
         }
-        let riders = riders(&mut transaction, operation, lane, nonce).await?;
-        let is_empty = with.cargo == Outbid::Nothing;
-        if is_empty && !riders.is_empty() {
+        let mut riders = riders(&mut transaction, operation, lane, nonce).await?;
+        if with.cargo == Outbid::Nothing && !riders.is_empty() {
             return Ok(Replaced::Moved);
         }
+        // The same as nothing is nothing.
+        let is_empty = was_empty || with.cargo == Outbid::Nothing;
+        riders.retain(|_| !is_empty);
         let kind = Event::Signed(with.id.clone());
         let told = riders.iter().map(|it| {
             let (payment, version) = (PaymentId::from_uuid(it.payment_id), it.version.saturating_add(1));

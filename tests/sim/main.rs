@@ -120,6 +120,13 @@ fn whatever_goes_wrong_every_payment_ends_in_the_truth() {
     println!("SIM seeds={count} first={first} payments={payments} simulated={simulated:?} took={took:?} violations=0");
 }
 
+/// An empty transaction was outbid, and the record of what outbid it said that it carried payments.
+#[test]
+fn what_outbids_an_empty_transaction_is_on_record_as_empty() {
+    let plan = "133/18/Lag+Reorg+Drop+Price+FrontRun+Broke".parse().unwrap();
+    play(&plan).unwrap();
+}
+
 #[test]
 fn the_same_seed_tells_the_same_story() {
     for seed in [3, 7, 11] {

@@ -133,6 +133,10 @@ async fn a_slot_is_used_up_only_when_nothing_in_flight_is_left_of_it() {
         let carriers = db.store.transactions_open(&network(), &[]).await.unwrap();
         let seen: Vec<_> = carriers.iter().map(|it| (it.tx.clone(), it.is_empty)).collect();
         assert_eq!(seen, [(tx("first"), false), (tx("empty"), true)]);
+        // What outbids it carries nothing either.
+        let dearer = replace(&db.store, "empty", "dearer", Outbid::Same).await;
+        assert_eq!(dearer, Replaced::Done(Vec::new()));
+        assert_eq!(again(&db.store, &confirmed).await.txs, [tx("first")]);
 
         // The landing is undone after the slot was used up: the payment may be signed for anew.
         db.store

@@ -172,11 +172,12 @@ impl Tables {
         if slot.txs.len() >= SLOT_TRANSACTIONS_MAX {
             return Ok(Replaced::Exhausted);
         }
-        let riders: Vec<PaymentId> = self.riders(&place).into_iter().collect();
-        let is_empty = with.cargo == Outbid::Nothing;
-        if is_empty && !riders.is_empty() {
+        let mut riders: Vec<PaymentId> = self.riders(&place).into_iter().collect();
+        if with.cargo == Outbid::Nothing && !riders.is_empty() {
             return Ok(Replaced::Moved);
         }
+        let is_empty = self.txs[over].is_empty || with.cargo == Outbid::Nothing;
+        riders.retain(|_| !is_empty);
         if self.is_ours(&with.id) {
             return Err(refused("lane_replace", "a key that is taken"));
         }
