@@ -65,7 +65,10 @@ async fn all_that_the_new_price_shuts_out_is_replaced_at_once_lowest_first() {
     }
     world.is_waiting(3).await;
     until_signed(&world, 50, 6).await;
-    let sent = world.proxy.transactions();
+    let sent = eventually("what is on record is sent", async || {
+        Some(world.proxy.transactions()).filter(|sent| sent.len() == 6)
+    })
+    .await;
     let sql = "select string_agg(tx, ' ' order by created_at) from chain_transactions";
     assert_eq!(sent.join(" "), world.db.one::<String>(sql).await);
     mine_at(&world, 50).await;
