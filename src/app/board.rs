@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use self::inner::{Inner, Open, Standing, TRIES_MAX, is_over};
 pub use self::listen::{Claim, Granted, Subscription};
 use self::slots::Slots;
-pub use self::slots::{Due, Place, Stuck, Waiting};
+pub use self::slots::{Due, Known, Place, Stuck, Waiting};
 use crate::app::settle::Encode;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
@@ -306,12 +306,12 @@ impl Board {
         self.lock().is_doubtful = true;
     }
 
-    /// Takes over what is on record: open settlements that are missing here or have moved on, and transactions. Slots
-    /// that were `unspent` here before the records were read and are not among them any more are forgotten.
-    pub fn reconcile(&self, records: Vec<Record>, carriers: Vec<Carrier>, unspent: &HashSet<Place>) {
+    /// Takes over what is on record: open settlements that are missing here or have moved on, and transactions. The
+    /// slots that were `known` here before the records were read are brought to what these say of them.
+    pub fn reconcile(&self, records: Vec<Record>, carriers: Vec<Carrier>, known: &Known) {
         let mut inner = self.lock();
         inner.learn(records, true);
-        inner.slots.take_over(carriers, unspent);
+        inner.slots.take_over(carriers, known);
         drop(inner);
         self.queued.notify_waiters();
         self.stirred.notify_one();
@@ -323,9 +323,17 @@ impl Board {
         self.queued.notify_waiters();
     }
 
-    /// Takes over transactions that are on record and not known here.
-    pub fn readmit(&self, carriers: Vec<Carrier>) {
-        self.lock().slots.take_over(carriers, &HashSet::new());
+    /// Takes over what is on record of our transactions, as [`Board::reconcile`] does.
+    pub fn readmit(&self, carriers: Vec<Carrier>, known: &Known) {
+        let mut inner = self.lock();
+        let slept = inner.slots.is_empty();
+        inner.slots.take_over(carriers, known);
+        let is_news = slept && !inner.slots.is_empty();
+        drop(inner);
+        self.queued.notify_waiters();
+        if is_news {
+            self.stirred.notify_one();
+        }
     }
 
     /// What to look for on the chain now. Payments in flight at every look; those that were set back, reserved or

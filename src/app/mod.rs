@@ -28,7 +28,7 @@ use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::{NetworkId, RailId};
-use crate::domain::rail::{Advertised, LaneId, Rail, RailFault};
+use crate::domain::rail::{Advertised, LaneId, Rail, RailFault, TxId};
 use crate::domain::rejection::{Malformed, Rejection};
 use crate::domain::settlement::State;
 use crate::domain::time::{Clock, Timestamp};
@@ -158,14 +158,32 @@ impl App {
     /// Brings a rail's board to what is on record of the settlements in these states.
     async fn reconcile(&self, track: &Track, states: &[State]) -> Result<(), StoreFault> {
         let network = &track.rail.id().network;
-        let unspent = track.board.unspent();
+        let known = track.board.slots();
         let mut open = self.store.settlements_open(network, states).await?;
         if Bug::RecoverySkipsInFlight.is_on() {
             open.retain(|record| record.settlement.state() != State::InFlight);
         }
         let carriers = self.store.transactions_open(network, states).await?;
-        track.board.reconcile(open, carriers, &unspent);
+        track.board.reconcile(open, carriers, &known);
         Ok(())
+    }
+
+    /// Brings a rail's board to what is on record of the slots that are not spent.
+    async fn reread_slots(&self, track: &Track) -> Result<(), StoreFault> {
+        let known = track.board.slots();
+        let carriers = self.store.transactions_open(&track.rail.id().network, &[]).await?;
+        track.board.readmit(carriers, &known);
+        Ok(())
+    }
+
+    /// Transactions of ours are in no canonical block any more: their bytes must go out again.
+    async fn take_back(&self, track: &Track, txs: &[TxId]) -> Result<(), StoreFault> {
+        self.store
+            .transactions_reorganized(&track.rail.id().network, txs)
+            .await?;
+        // Where the next look sees them mined again, that is news: their cost is no longer on record.
+        track.board.note_mined(&[], txs);
+        self.reread_slots(track).await
     }
 
     /// The rails that are served, in a stable order.

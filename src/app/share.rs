@@ -44,10 +44,17 @@ async fn pass(app: &App, track: &Track, round: u64) -> Result<(), StoreFault> {
         take_over(app, track).await?;
         hear(app, track).await?;
     }
-    if round.is_multiple_of(ADOPTED_EVERY) && track.board.is_caretaker() {
+    if !round.is_multiple_of(ADOPTED_EVERY) {
+        return Ok(());
+    }
+    if track.board.is_caretaker() {
         let is_whole = round.is_multiple_of(ADOPTED_EVERY.saturating_mul(ADOPTED_ALL_EVERY));
         let states: &[State] = if is_whole { &State::OPEN } else { &State::UNSETTLED };
         app.reconcile(track, states).await?;
+    } else if track.board.drives() {
+        // A slot that is spent and forgotten here may be open again: whoever looks for its payment has seen a
+        // reorganization, and only who drives its lane sends its bytes again.
+        app.reread_slots(track).await?;
     }
     Ok(())
 }

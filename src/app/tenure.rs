@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Track};
 use crate::domain::lease::{Lease, rebalance};
-use crate::domain::rail::LaneId;
+use crate::domain::rail::{LaneId, TxId};
 use crate::domain::settlement::State;
 use crate::store::{Roll, StoreFault};
 use crate::task::guarded;
@@ -73,6 +73,8 @@ struct Hold {
     is_quarantined: bool,
     /// How often in a row slots of it were seen as somebody else's.
     usurped: u32,
+    /// What was on record as mined at the last check with a nonce that the chain had not spent just before.
+    ahead: Vec<TxId>,
 }
 
 impl Tenure {
@@ -85,6 +87,7 @@ impl Tenure {
             .leases_beat(network, app.process, track.rail.lanes(), TERM)
             .await?;
         self.compare(app, &roll);
+        show_quarantined(&roll);
         let change = rebalance(app.process, &roll.lanes, roll.alive);
         if self.beats >= self.leaves_until {
             for lane in &change.take {
@@ -154,6 +157,7 @@ impl Hold {
             is_ready: false,
             is_quarantined: false,
             usurped: 0,
+            ahead: Vec::new(),
         }
     }
 
@@ -186,7 +190,25 @@ impl Hold {
             tracing::info!(lane = %lane, lane.next_nonce = ours, lane.fence = self.lease.fence, "lane ready");
             return Ok(());
         }
+        if let Some(chains) = chains {
+            self.check_mined(app, track, chains).await?;
+        }
         self.check_slots(app, track).await
+    }
+
+    /// A nonce that is on record as spent since the last check at least, and that the chain has not spent, was spent in a
+    /// block that is gone, when nobody looked for its transaction any more. Where the node only lags, its bytes go out
+    /// once more in vain.
+    async fn check_mined(&mut self, app: &App, track: &Track, chains: u64) -> Result<(), String> {
+        let ahead = app.store.transactions_mined_from(&self.lease.lane, chains).await;
+        let ahead = ahead.map_err(|fault| fault.to_string())?;
+        let gone: Vec<TxId> = ahead.iter().filter(|tx| self.ahead.contains(tx)).cloned().collect();
+        self.ahead = ahead;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(lane = %self.lease.lane, transactions = gone.len(), "a reorganization has opened nonces again");
+        app.take_back(track, &gone).await.map_err(|fault| fault.to_string())
     }
 
     /// A nonce that a finalized block shows as spent, and that no transaction of ours has spent, is somebody else's: the
@@ -218,15 +240,20 @@ impl Hold {
 
     async fn quarantine(&mut self, app: &App) -> Result<(), String> {
         self.is_quarantined = true;
-        let lane = &self.lease.lane;
+        let written = app.store.lane_quarantine(&self.lease.lane).await;
+        written.map(drop).map_err(|fault| fault.to_string())
+    }
+}
+
+/// Every process says of every lane what is on record, so that it does not matter which of them is asked.
+fn show_quarantined(roll: &Roll) {
+    for row in &roll.lanes {
         metrics::gauge!(
             "facilitator_lane_quarantined",
-            "network" => lane.network.to_string(),
-            "signer" => lane.signer.clone()
+            "network" => row.lane.network.to_string(),
+            "signer" => row.lane.signer.clone()
         )
-        .set(1);
-        let written = app.store.lane_quarantine(lane).await;
-        written.map(drop).map_err(|fault| fault.to_string())
+        .set(f64::from(u8::from(row.is_quarantined)));
     }
 }
 

@@ -268,12 +268,7 @@ async fn readmit_reversed(app: &App, track: &Track, advances: &[Advance<'_>]) ->
     if txs.is_empty() {
         return Ok(());
     }
-    let network = &track.rail.id().network;
-    app.store.transactions_reorganized(network, &txs).await?;
-    // Where the next look sees them mined again, that is news: their cost is no longer on record.
-    track.board.note_mined(&[], &txs);
-    track.board.readmit(app.store.transactions_open(network, &[]).await?);
-    Ok(())
+    app.take_back(track, &txs).await
 }
 
 fn log(advance: &Advance<'_>) {

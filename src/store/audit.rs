@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::types::Uuid;
 
 use super::events::Told;
+use super::ledger::costs_of;
 use super::rows::{OutOfPlace, amount, unsigned};
 use super::{MIGRATIONS, Store, StoreFault};
 use crate::domain::amount::Amount;
@@ -22,12 +23,6 @@ statements! {
         from ledger_entries e where e.payment_id = any($1::uuid[])";
     EVIDENCE = "select payment_id, coalesce(tx, '') as tx, coalesce(log_index, -1) as log_index, block_hash
         from evidence where payment_id = any($1::uuid[]) and claim = 'landed'";
-    COSTS = "select a.payment_id, a.seat, t.signer, t.cost::text as cost,
-            (select count(*) from settlement_attempts n
-                where n.network = a.network and n.signer = a.signer and n.nonce = a.nonce) as seats
-        from settlement_attempts a
-            join chain_transactions t on t.network = a.network and t.signer = a.signer and t.nonce = a.nonce
-        where a.payment_id = any($1::uuid[]) and t.cost is not null";
     SLOTS = "select o.nonce, o.consumed_by, t.tx, t.block_hash, t.cost::text as cost
         from slots o left join chain_transactions t
             on t.network = o.network and t.signer = o.signer and t.nonce = o.nonce
@@ -140,15 +135,6 @@ struct MovementRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct CostRow {
-    payment_id: Uuid,
-    seat: i64,
-    signer: String,
-    cost: String,
-    seats: i64,
-}
-
-#[derive(sqlx::FromRow)]
 struct SlotRow {
     nonce: i64,
     consumed_by: Option<String>,
@@ -195,19 +181,9 @@ impl Store {
             let landings = found.evidence.entry(PaymentId::from_uuid(payment)).or_default();
             landings.push((TxId(tx), log_index, block));
         }
-        let costs: Vec<CostRow> = sqlx::query_as(COSTS)
-            .bind(&ids)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(&fault)?;
-        for row in costs {
-            let share = row.share().map_err(OutOfPlace::during(operation))?;
-            let of_payment = found.costs.entry(PaymentId::from_uuid(row.payment_id)).or_default();
-            let sum = of_payment.entry(row.signer).or_insert(Amount::ZERO);
-            *sum = sum
-                .checked_add(share)
-                .ok_or(OutOfPlace("cost"))
-                .map_err(OutOfPlace::during(operation))?;
+        for cost in costs_of(&self.pool, operation, payments.iter().copied()).await? {
+            let of_payment = found.costs.entry(cost.payment).or_default();
+            of_payment.insert(cost.signer, cost.amount);
         }
         Ok(found)
     }
@@ -340,13 +316,6 @@ impl MovementRow {
             asset: self.asset,
             is_resolved: self.is_resolved,
         })
-    }
-}
-
-impl CostRow {
-    fn share(&self) -> Result<Amount, OutOfPlace> {
-        let whole = amount("cost", &self.cost)?;
-        Ok(whole.share(unsigned("seat", self.seat)?, unsigned("seats", self.seats)?))
     }
 }
 

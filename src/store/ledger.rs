@@ -1,11 +1,13 @@
 //! The books: balanced movements, only ever added, by the transaction that made them true.
 
+use sqlx::PgExecutor;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::StoreFault;
 use super::rows::{OutOfPlace, amount, unsigned};
 use super::settlements::Advance;
+use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::posting::{Posting, Stage, posting};
 use crate::domain::settlement::Event;
@@ -41,6 +43,14 @@ struct Entry {
     version: i64,
     purpose: &'static str,
     posting: Posting,
+}
+
+/// What a signer has paid for a payment.
+pub(super) struct Cost {
+    pub(super) payment: PaymentId,
+    pub(super) signer: String,
+    /// In the chain's smallest unit.
+    pub(super) amount: Amount,
 }
 
 /// A payment's seat in a transaction of ours that was mined.
@@ -109,44 +119,58 @@ async fn costs(
     if over.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = over.iter().map(|advance| advance.record.id.as_uuid()).collect();
-    let rows: Vec<CostRow> = sqlx::query_as(COSTS)
-        .bind(ids)
-        .fetch_all(connection)
-        .await
-        .map_err(StoreFault::reading(operation))?;
-    let mut entries: Vec<Entry> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let of_this = |it: &&&Advance<'_>| it.record.id.as_uuid() == row.payment_id;
-        let Some(advance) = over.iter().find(of_this) else {
-            continue;
-        };
-        let entry = row.entry(advance).map_err(OutOfPlace::during(operation))?;
-        match entries.last_mut() {
-            Some(last) if last.payment == entry.payment && last.posting.credit == entry.posting.credit => {
-                let sum = last.posting.amount.checked_add(entry.posting.amount);
-                last.posting.amount = sum.ok_or(OutOfPlace("cost")).map_err(OutOfPlace::during(operation))?;
-            }
-            Some(_) | None => entries.push(entry),
-        }
-    }
-    Ok(entries)
-}
-
-impl CostRow {
-    fn entry(&self, advance: &Advance<'_>) -> Result<Entry, OutOfPlace> {
-        let whole = amount("cost", &self.cost)?;
-        Ok(Entry {
-            payment: advance.record.id,
+    let costs = costs_of(connection, operation, over.iter().map(|it| it.record.id)).await?;
+    let entries = costs.into_iter().filter_map(|cost| {
+        let advance = over.iter().find(|it| it.record.id == cost.payment)?;
+        Some(Entry {
+            payment: cost.payment,
             version: advance.version_after(),
             purpose: "gas",
             posting: Posting {
                 stage: Stage::Posted,
                 debit: "facilitator:gas".into(),
-                credit: format!("signer:{}", self.signer),
+                credit: format!("signer:{}", cost.signer),
                 asset: "native".into(),
-                amount: whole.share(unsigned("seat", self.seat)?, unsigned("seats", self.seats)?),
+                amount: cost.amount,
             },
+        })
+    });
+    Ok(entries.collect())
+}
+
+/// What these payments have cost as far as the chain has told: a sum for each payment and signer. Payments that went
+/// together share what their transaction cost.
+pub(super) async fn costs_of(
+    connection: impl PgExecutor<'_>,
+    operation: &'static str,
+    payments: impl Iterator<Item = PaymentId>,
+) -> Result<Vec<Cost>, StoreFault> {
+    let rows: Vec<CostRow> = sqlx::query_as(COSTS)
+        .bind(payments.map(|id| id.as_uuid()).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    let mut costs: Vec<Cost> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let cost = row.read().map_err(OutOfPlace::during(operation))?;
+        match costs.last_mut() {
+            Some(last) if last.payment == cost.payment && last.signer == cost.signer => {
+                let sum = last.amount.checked_add(cost.amount);
+                last.amount = sum.ok_or(OutOfPlace("cost")).map_err(OutOfPlace::during(operation))?;
+            }
+            Some(_) | None => costs.push(cost),
+        }
+    }
+    Ok(costs)
+}
+
+impl CostRow {
+    fn read(self) -> Result<Cost, OutOfPlace> {
+        let whole = amount("cost", &self.cost)?;
+        Ok(Cost {
+            payment: PaymentId::from_uuid(self.payment_id),
+            signer: self.signer,
+            amount: whole.share(unsigned("seat", self.seat)?, unsigned("seats", self.seats)?),
         })
     }
 }

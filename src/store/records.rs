@@ -201,6 +201,12 @@ pub trait Records: Send + Sync {
     /// As of it.
     async fn transactions_reorganized(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault>;
 
+    /// [`Store::transactions_mined_from`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Result<Vec<TxId>, StoreFault>;
+
     /// [`Store::transactions_dead`].
     ///
     /// # Errors
@@ -370,6 +376,10 @@ impl Records for Store {
 
     async fn transactions_reorganized(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {
         in_time("transactions_reorganized", self.transactions_reorganized(network, txs)).await
+    }
+
+    async fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Result<Vec<TxId>, StoreFault> {
+        in_time("transactions_mined_from", self.transactions_mined_from(lane, nonce)).await
     }
 
     async fn transactions_dead(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {

@@ -43,6 +43,8 @@ statements! {
         )
         update slots o set consumed_by = null from back
         where o.network = $1 and o.signer = back.signer and o.nonce = back.nonce and o.consumed_by = back.tx";
+    MINED_FROM = "select tx from chain_transactions
+        where network = $1 and signer = $2 and nonce >= $3 and status = 'mined' order by nonce";
     DEAD = "with gone as (
             update chain_transactions t set status = 'dead'
             where t.network = $1 and t.tx = any($2::text[]) and t.status = 'signed'
@@ -201,6 +203,23 @@ impl Store {
             .await
             .map_err(StoreFault::writing(operation))?;
         Ok(())
+    }
+
+    /// Those of the lane's transactions that are on record as mined and have this nonce or a higher one, the lowest
+    /// first.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Result<Vec<TxId>, StoreFault> {
+        let operation = "transactions_mined_from";
+        let txs: Vec<String> = sqlx::query_scalar(MINED_FROM)
+            .bind(lane.network.as_str())
+            .bind(&lane.signer)
+            .bind(signed("nonce", nonce).map_err(OutOfPlace::during(operation))?)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        Ok(txs.into_iter().map(TxId).collect())
     }
 
     /// Records that these transactions can never be mined, so that their bytes are delivered no more and their

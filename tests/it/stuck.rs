@@ -224,6 +224,59 @@ async fn what_was_given_up_may_be_mined_after_all() {
     books_agree(&world).await;
 }
 
+/// A nonce that was used up by nothing is nobody's business once its payment is over. When the block that holds it is
+/// taken back, whatever comes behind it waits for it.
+#[tokio::test]
+async fn a_nonce_that_a_reorganization_opens_again_is_used_up_again() {
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        epoch: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let payment = Payment::by(1);
+    world.facilitator.settle(&payment.body()).await.pending();
+    world.is_waiting(1).await;
+    mine_at(&world, 50).await;
+    world
+        .node
+        .send_mined(third_party(), payment.asset, &payment.call())
+        .await;
+    let sending = world.proxy.fault(send, Fault::LoseRequest);
+    until_signed(&world, 50, 2).await;
+    eventually("what somebody else landed is final", async || {
+        mine_at(&world, 50).await;
+        (world.state(&payment).await.as_deref() == Some("final")).then_some(())
+    })
+    .await;
+    sending.release();
+    world.is_waiting(1).await;
+    mine_at(&world, 1).await;
+    let spent = "slots where consumed_by is not null";
+    eventually("the nonce is spent on record", async || {
+        (world.db.count(spent).await == 1).then_some(())
+    })
+    .await;
+    world.node.reorganize(1).await;
+
+    let next = Payment::by(2);
+    world.facilitator.settle(&next.body()).await.pending();
+    eventually("what waits behind it lands", async || {
+        world.node.mine(1).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        (world.state(&next).await.as_deref() == Some("confirmed")).then_some(())
+    })
+    .await;
+    assert!(
+        world
+            .facilitator
+            .logs()
+            .contains("a reorganization has opened nonces again")
+    );
+    books_agree(&world).await;
+}
+
 /// Both lanes run dry. What was signed keeps its place, and each goes on as soon as its signer has money.
 #[tokio::test]
 async fn r10_a_lane_without_money_pauses_and_the_others_go_on() {

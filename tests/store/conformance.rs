@@ -323,7 +323,9 @@ impl Side<'_> {
                 let open = self.store.settlements_open(&network(), states).await;
                 let waiting = self.store.settlements_waiting(&network(), 3).await;
                 let told = |it: &facilitator::store::Carrier| format!("{it:?} {} {:?}", it.is_empty, it.raw);
+                let mined = self.store.transactions_mined_from(&lane_of(0), 1).await;
                 said(carriers, |it| it.iter().map(told).collect::<Vec<_>>().join("\n"))
+                    + &said(mined, |it| format!("{it:?}"))
                     + &said(open, |it| records(&it))
                     + &said(waiting, |it| format!("{it:?}"))
             }

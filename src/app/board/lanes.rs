@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::app::board::Board;
 use crate::app::board::inner::{Held, Inner};
-use crate::app::board::slots::{Due, Place, Stuck, sift};
+use crate::app::board::slots::{Due, Known, Stuck, sift};
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, Mined, TxId};
@@ -108,10 +108,10 @@ impl Board {
         outdated.map(|(id, _)| *id).collect()
     }
 
-    /// The slots that are not spent as far as is known here: to be asked before the records are read.
+    /// The slots that are known here: to be asked before the records are read.
     #[must_use]
-    pub fn unspent(&self) -> HashSet<Place> {
-        self.lock().slots.unspent()
+    pub fn slots(&self) -> Known {
+        self.lock().slots.known()
     }
 
     /// Which of the mined transactions were not known to be, and which of those looked for are no longer.

@@ -20,6 +20,9 @@ const OUTBID_AFTER_BLOCKS: u64 = 3;
 /// One nonce of a lane.
 pub type Place = (LaneId, u64);
 
+/// Slots, and whether they are spent.
+pub type Known = HashMap<Place, bool>;
+
 #[derive(Default)]
 pub(super) struct Slots {
     by_place: BTreeMap<Place, Slot>,
@@ -213,15 +216,18 @@ impl Slots {
         }
     }
 
-    /// The slots that are not spent as far as is known here.
-    pub(super) fn unspent(&self) -> HashSet<Place> {
-        let unspent = self.by_place.iter().filter(|(_, slot)| slot.spent_by.is_none());
-        unspent.map(|(place, _)| place.clone()).collect()
+    /// The slots that are known here.
+    pub(super) fn known(&self) -> Known {
+        let known = self.by_place.iter();
+        known
+            .map(|(place, slot)| (place.clone(), slot.spent_by.is_some()))
+            .collect()
     }
 
-    /// Takes over what is on record: transactions and spent slots that were not known here. Of the slots that were
-    /// `unspent` here before the record was read, those that it does not name are somebody else's business by now.
-    pub(super) fn take_over(&mut self, carriers: Vec<Carrier>, unspent: &HashSet<Place>) {
+    /// Takes over what is on record: transactions that were not known here, and which slots are spent. What was `known`
+    /// here before the record was read is older: a slot that was spent then is not any more if the record says so, and
+    /// one that was not, and that the record does not name, is somebody else's business by now.
+    pub(super) fn take_over(&mut self, carriers: Vec<Carrier>, known: &Known) {
         let mut named = HashSet::new();
         for carrier in carriers {
             let place = (carrier.lane, carrier.nonce);
@@ -231,13 +237,15 @@ impl Slots {
                 is_empty: carrier.is_empty,
             };
             self.add(place.clone(), flight);
-            if let Some(by) = carrier.spent_by {
-                self.set_spent(&place, Some(by));
+            if carrier.spent_by.is_some() || known.get(&place) == Some(&true) {
+                self.set_spent(&place, carrier.spent_by);
             }
             named.insert(place);
         }
-        for place in unspent.difference(&named) {
-            self.forget(place);
+        for (place, is_spent) in known {
+            if !is_spent && !named.contains(place) {
+                self.forget(place);
+            }
         }
     }
 

@@ -174,22 +174,51 @@ fn the_record_adds_what_is_not_known_and_ends_what_is_spent() {
     let (mut slots, now) = (Slots::default(), Instant::now());
     take_off(&mut slots, "a", 5, "first", now);
     take_off(&mut slots, "a", 6, "gone", now);
-    let unspent = slots.unspent();
+    let known = slots.known();
     take_off(&mut slots, "a", 8, "signed meanwhile", now);
     let record = vec![
         carrier(5, "first", None),
         carrier(5, "second", None),
         carrier(7, "third", Some("third")),
     ];
-    slots.take_over(record, &unspent);
+    slots.take_over(record, &known);
     assert_eq!(slots.in_flight(&lane("a")), 2);
     let known = ["first", "second", "third", "gone", "signed meanwhile"].map(|name| slots.is_mined(&tx(name)));
     assert_eq!(known, [Some(false), Some(false), Some(true), None, Some(false)]);
-    slots.take_over(vec![carrier(5, "second", Some("second"))], &HashSet::new());
+    slots.take_over(vec![carrier(5, "second", Some("second"))], &Known::new());
     assert_eq!((slots.in_flight(&lane("a")), slots.alive(&[tx("first")]).len()), (1, 0));
     slots.sweep(&slots.places([tx("third")].iter()));
     assert_eq!(slots.is_mined(&tx("second")), None);
     assert_eq!(slots.is_mined(&tx("third")), Some(true));
+}
+
+#[test]
+fn a_spent_slot_is_open_again_when_a_later_record_says_so() {
+    let (mut slots, now) = (Slots::default(), Instant::now());
+    take_off(&mut slots, "a", 5, "taken back", now);
+    slots.set_mined(&tx("taken back"), true);
+    take_off(&mut slots, "a", 6, "mined meanwhile", now);
+    let known = slots.known();
+    slots.set_mined(&tx("mined meanwhile"), true);
+    let record = vec![
+        carrier(4, "forgotten here", None),
+        carrier(5, "taken back", None),
+        carrier(6, "mined meanwhile", None),
+    ];
+    slots.take_over(record, &known);
+    assert_eq!(slots.is_mined(&tx("taken back")), Some(false));
+    assert_eq!(
+        slots.is_mined(&tx("mined meanwhile")),
+        Some(true),
+        "known since the record was read"
+    );
+    let due = slots.due(now, Duration::MAX, Duration::MAX, &HashSet::new());
+    let due: Vec<&str> = due.iter().map(|it| it.tx.0.as_str()).collect();
+    assert_eq!(
+        due,
+        ["forgotten here", "taken back"],
+        "nodes forget what a reorganization takes out"
+    );
 }
 
 #[test]

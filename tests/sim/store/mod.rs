@@ -281,6 +281,10 @@ impl Records for SimStore {
         Ok(())
     }
 
+    async fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Result<Vec<TxId>, StoreFault> {
+        Ok(self.tables().transactions_mined_from(lane, nonce))
+    }
+
     async fn transactions_dead(&self, _: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {
         self.tables().transactions_dead(txs);
         Ok(())

@@ -71,6 +71,12 @@ impl Tables {
         }
     }
 
+    pub(super) fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Vec<TxId> {
+        let slots = self.slots.range((lane.clone(), nonce)..=(lane.clone(), u64::MAX));
+        let mined = slots.flat_map(|(_, slot)| slot.txs.iter().filter(|tx| self.txs[*tx].mined.is_some()));
+        mined.cloned().collect()
+    }
+
     pub(super) fn transactions_dead(&mut self, txs: &[TxId]) {
         for id in txs {
             let is_signed = |tx: &&mut super::Tx| tx.mined.is_none() && !tx.is_dead;
