@@ -347,6 +347,19 @@ impl Pool {
         Ok(self.agreed(&seen, watched))
     }
 
+    /// How far the endpoint is that is asked now.
+    ///
+    /// # Errors
+    /// No endpoint could be asked.
+    pub(super) async fn head(&self) -> Result<u64, RailFault> {
+        const OPERATION: &str = "head";
+        let dialect = &self.shared.dialect;
+        let said = self.call(OPERATION, dialect.head(), &[(); 0]).await;
+        let said = said.map_err(|error| self.refused(OPERATION, error))?;
+        let height = dialect.height(&said);
+        height.ok_or_else(|| self.fault(OPERATION, "the endpoint does not say how far it is"))
+    }
+
     /// Looks through all these endpoints at once; at least `enough` must show something.
     async fn looks<F>(
         &self,

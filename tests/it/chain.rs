@@ -312,6 +312,48 @@ async fn h05_a_chain_that_stands_still_is_no_proof_of_anything() {
 }
 
 #[tokio::test]
+async fn h06_a_chain_that_stands_still_is_given_nothing_new() {
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        stalled_after_seconds: 8,
+        ..Setup::default()
+    })
+    .await;
+    let (under_way, new) = (Payment::by(1), Payment::by(2));
+    let tx = world.facilitator.settle(&under_way.body()).await.pending();
+    eventually("the chain is seen to stand still", async || {
+        let metrics = world.facilitator.metrics().await;
+        let mut lines = metrics.lines().filter(|it| it.starts_with("facilitator_chain_stalled"));
+        lines.any(|it| it.ends_with(" 1")).then_some(())
+    })
+    .await;
+    let refused = world.facilitator.settle(&new.body()).await;
+    assert_eq!(refused.outcome(503)["errorReason"], "chain_stalled");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(world.db.count("payments").await, 1, "nothing is reserved");
+    assert_eq!(
+        world.facilitator.verify(&new.body()).await.verdict(200)["isValid"],
+        true
+    );
+    assert_eq!(world.facilitator.settle(&under_way.body()).await.pending(), tx);
+
+    world.node.mine(1).await;
+    world.reaches(&under_way, "confirmed").await;
+    assert_eq!(world.facilitator.settle(&under_way.body()).await.settled(), tx);
+    eventually("new payments are taken again", async || {
+        let answer = world.facilitator.settle(&new.body()).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    let caller = world.facilitator.caller();
+    caller.settle_until_known(&new.body()).await.settled();
+    books_agree(&world).await;
+}
+
+#[tokio::test]
 async fn deeper_confirmation_is_waited_for_when_asked() {
     let setup = Setup {
         mining: Mining::OnDemand,

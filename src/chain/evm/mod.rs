@@ -44,6 +44,7 @@ use self::strangers::Strangers;
 use super::Unservable;
 use super::coalesce::Coalescer;
 use super::pool::Pool;
+use super::stalled_after;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
@@ -130,6 +131,7 @@ impl EvmRail {
                 outbid_after: Some(OUTBID_AFTER),
                 recheck: block_time,
                 patience: block_time.saturating_mul(2),
+                stalled_after: stalled_after(settings.stalled_after_seconds, block_time),
                 block_time,
                 poll: Duration::from_millis(settings.poll_ms()),
                 lifetime_min_seconds: settings.lifetime_min_seconds,
@@ -290,6 +292,10 @@ impl Rail for EvmRail {
         let alone = self.alone(shared.clone());
         let is_shared = !must_go_alone && self.pace.batch_max > 1;
         Ok(self.prices.of_settlement(&alone, is_shared.then_some(&shared)))
+    }
+
+    async fn head(&self) -> Result<u64, RailFault> {
+        self.rpc().head().await
     }
 
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
