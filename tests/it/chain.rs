@@ -257,6 +257,37 @@ async fn a_reverted_payment_fails_for_good_only_when_its_window_has_closed() {
     books_agree(&world).await;
 }
 
+/// It was said that it had not moved, and our own old bytes land it in another block.
+#[tokio::test]
+async fn h15_a_reverted_payment_that_another_block_takes_after_all_counts_as_paid() {
+    let world = patient_chain().await;
+    let token = addresses().trick_token;
+    world.node.administer(token, &Trick::Revert.on()).await;
+    let payment = Payment::in_trick_token(1);
+    let settling = world.settling(&payment);
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    settling.await.unwrap();
+    let caller = world.facilitator.caller();
+    let (_, tx) = caller.settle_until_known(&payment.body()).await.unsettled();
+    let sending = world.proxy.fault(send, Fault::LoseRequest);
+    world.node.reorganize(1).await;
+    world.node.administer(token, &Trick::Honest.on()).await;
+    sending.release();
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    world.reaches(&payment, "confirmed").await;
+    assert_eq!(
+        world.events(&payment).await[2..],
+        ["payment.set_back", "payment.late_settled"]
+    );
+    assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), tx);
+    assert!(world.proxy.transactions().iter().all(|sent| *sent == tx));
+    world.node.mine(3).await;
+    world.reaches(&payment, "final").await;
+    books_agree(&world).await;
+}
+
 #[tokio::test]
 async fn h04_a_transaction_that_the_node_forgets_is_sent_again() {
     let world = patient_chain().await;
