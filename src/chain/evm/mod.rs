@@ -310,13 +310,18 @@ impl Rail for EvmRail {
     async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
         const OPERATION: &str = "lane nonce";
         let signer = self.signer(OPERATION, lane)?;
-        lane::lane_nonce(self.rpc(), signer.address()).await.map(Some)
+        let address = signer.address();
+        let ask = |rpc| async move { lane::lane_nonce(&rpc, address).await };
+        self.rpc().reached(ask).await.map(Some)
     }
 
     async fn lane_spent(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
         const OPERATION: &str = "lane nonce";
         let signer = self.signer(OPERATION, lane)?;
-        lane::lane_spent(self.rpc(), signer.address()).await
+        let address = signer.address();
+        self.rpc()
+            .reached(|rpc| async move { lane::lane_spent(&rpc, address).await })
+            .await
     }
 
     async fn lane_strangers(
