@@ -108,21 +108,16 @@ impl Halt {
 /// Takes one cargo from the queue to the chain.
 async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<(), Halt> {
     let (lane, is_retry) = (&lease.lane, cargo.is_retry);
-    let asked = join_all(cargo.items.iter().map(|item| still_wanted(app, track, item))).await;
-    let mut wanted = Vec::with_capacity(cargo.items.len());
-    for (item, answer) in cargo.items.into_iter().zip(asked) {
-        match answer {
-            Wanted::Yes => wanted.push(item),
-            Wanted::Later => {}
-            Wanted::No(rejection) => give_up(app, track, &item, &rejection).await,
-        }
-    }
+    let (mut wanted, unfit) = sift(app, track, cargo.items).await;
     if wanted.is_empty() {
         return Ok(());
     }
     let quote = affordable(lane, track.rail.quote().await?)?;
     let barred = count_tries(app, track, lane, &wanted).await?;
     wanted.retain(|item| !barred.contains(&item.record.id));
+    if let Some((_, why)) = unfit.into_iter().find(|(id, _)| !barred.contains(id)) {
+        return Err(Halt::Poison(why));
+    }
     let ids: Vec<PaymentId> = wanted.iter().map(|item| item.record.id).collect();
     let unrecorded_txs: Mutex<Vec<SignedTx>> = Mutex::default();
     let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, RailFault> {
@@ -172,6 +167,24 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<
             Err(unrecorded(lane, &fault.to_string()).into())
         }
     }
+}
+
+/// Those that are to be signed for, and why some of them cannot even be asked about: that is a failed try of theirs.
+async fn sift(app: &App, track: &Track, items: Vec<CargoItem>) -> (Vec<CargoItem>, Vec<(PaymentId, String)>) {
+    let asked = join_all(items.iter().map(|item| guarded(still_wanted(app, track, item)))).await;
+    let (mut wanted, mut unfit) = (Vec::with_capacity(items.len()), Vec::new());
+    for (item, answer) in items.into_iter().zip(asked) {
+        match answer.unwrap_or_else(|| Wanted::Unfit("a panic".to_owned())) {
+            Wanted::Yes => wanted.push(item),
+            Wanted::Later => {}
+            Wanted::No(rejection) => give_up(app, track, &item, &rejection).await,
+            Wanted::Unfit(why) => {
+                unfit.push((item.record.id, why));
+                wanted.push(item);
+            }
+        }
+    }
+    (wanted, unfit)
 }
 
 fn unrecorded(lane: &LaneId, cause: &str) -> RailFault {
@@ -227,6 +240,8 @@ enum Wanted {
     No(Rejection),
     /// Nothing can be said now; the watch puts it in line again.
     Later,
+    /// It cannot even be asked about, for this reason of its own.
+    Unfit(String),
 }
 
 /// Asks the clock, and if the chain's last word is old the chain too, whether the payment would still go through:
@@ -240,6 +255,10 @@ async fn still_wanted(app: &App, track: &Track, item: &CargoItem) -> Wanted {
     let good_for = pace.block_time.saturating_mul(FACTS_GOOD_FOR_BLOCKS).as_secs().max(1);
     if item.facts_at.is_some_and(|at| now.since(at) <= good_for) || Bug::OldFactsTrusted.is_on() {
         return Wanted::Yes;
+    }
+    // Needs nothing but a body that can be read.
+    if let Err(fault) = track.rail.cost_max(authorization, item.record.must_go_alone) {
+        return Wanted::Unfit(fault.to_string());
     }
     let facts = match track.rail.inspect(authorization).await {
         Ok(facts) => facts,

@@ -10,6 +10,7 @@ pub mod deliver;
 pub mod drive;
 pub mod funds;
 pub mod outbid;
+pub mod pulse;
 pub mod records;
 pub mod settle;
 pub mod share;
@@ -24,6 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::app::board::Board;
+use crate::app::pulse::Pulse;
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
 use crate::domain::lease::ProcessId;
@@ -68,6 +70,8 @@ pub struct Track {
     pub rail: Arc<dyn Rail>,
     /// Its open settlements.
     pub board: Arc<Board>,
+    /// Whether its chain goes on.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Why a request got no verdict. Each says who must act.
@@ -85,6 +89,9 @@ pub enum Trouble {
     /// The operator: no signer that could send the payment holds enough. Nothing happened.
     #[error("{0} is not served now: no signer that could send the payment holds enough to pay for it")]
     Unfunded(NetworkId),
+    /// Nobody: the chain makes no blocks. Nothing happened.
+    #[error("{0} makes no blocks now, so no settlement is begun on it; try again with the same request")]
+    Stalled(NetworkId),
     /// Nobody yet: the chain could not be asked. Nothing happened.
     #[error(transparent)]
     Rail(#[from] RailFault),
@@ -110,6 +117,7 @@ impl App {
                     rail.id().clone(),
                     Track {
                         board: Arc::new(Board::new()),
+                        pulse: Arc::default(),
                         rail,
                     },
                 )
@@ -148,6 +156,8 @@ impl App {
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
                 .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
+            let (kept, stop) = (track.clone(), self.tasks.stop_signal());
+            self.tasks.spawn("pulse", async move { pulse::run(&kept, &stop).await });
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
                 .spawn("funds", async move { funds::run(&app, &kept, &stop).await });

@@ -68,6 +68,9 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
             Some(_) | None => return fresh(Outcome::Refused { payer, rejection }),
         },
     };
+    if track.is_stalled() {
+        return Err(Trouble::Stalled(track.rail.id().network.clone()));
+    }
     let new = NewPayment {
         id: app.clock.mint(),
         reserve: reserve_for(track, &verified)?,

@@ -140,9 +140,12 @@ async fn look(app: &App, track: &Track) -> Result<(), LookFault> {
 /// Puts what it has cost in the place of the worst case of what is settled or set back. Whatever is missed here is done
 /// when the payment is over.
 async fn meter(app: &App, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
-    let done = advances
-        .iter()
-        .filter(|it| matches!(it.event, Event::Confirmed(_) | Event::SetBack(_)));
+    let done = advances.iter().filter(|it| {
+        matches!(
+            it.event,
+            Event::Confirmed(_) | Event::LateSettled(_) | Event::SetBack(_)
+        )
+    });
     let done: Vec<PaymentId> = done.map(|it| it.record.id).collect();
     if done.is_empty() {
         return Ok(());
@@ -235,7 +238,7 @@ struct Waiting {
 /// The first caller for each payment that is about to be confirmed: its grant shares the commit.
 fn waiting(track: &Track, advances: &[Advance<'_>]) -> Vec<Waiting> {
     let confirmed = advances.iter().filter_map(|advance| match &advance.event {
-        Event::Confirmed(landed) => Some((advance.record, landed)),
+        Event::Confirmed(landed) | Event::LateSettled(landed) => Some((advance.record, landed)),
         Event::Signed(_)
         | Event::SetBack(_)
         | Event::Reversed
@@ -282,6 +285,9 @@ fn log(advance: &Advance<'_>) {
     match &advance.event {
         Event::Reversed => tracing::warn!(payment.id = %id, event, "payment reversed by a reorganization"),
         Event::SetBack(_) | Event::Failed(_) => tracing::warn!(payment.id = %id, event, "payment not settled"),
+        Event::LateSettled(_) => {
+            tracing::warn!(payment.id = %id, event, "payment settled after it was said that it was not");
+        }
         Event::Signed(_) | Event::Confirmed(_) | Event::Finalized(_) | Event::Withdrawn | Event::Reopened => {
             tracing::info!(payment.id = %id, event, "payment advanced");
         }

@@ -19,6 +19,7 @@ mod urls;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
@@ -73,6 +74,13 @@ impl Settings {
 #[must_use]
 pub fn canonical_account(text: &str) -> Option<String> {
     evm::canonical_account(text).or_else(|| solana::canonical_account(text))
+}
+
+/// After how long without a new block a chain counts as standing still, unless it is stated: fifteen usual block times,
+/// which no chain skips in its ordinary life, and not before 30 s.
+fn stalled_after(stated: Option<u64>, block_time: Duration) -> Duration {
+    let usual = block_time.saturating_mul(15).max(Duration::from_secs(30));
+    stated.map_or(usual, Duration::from_secs)
 }
 
 /// One rail for each network, in the order of the settings, each proven against its chain. Background work runs

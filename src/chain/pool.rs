@@ -323,16 +323,11 @@ impl Pool {
         F: Future<Output = Result<Sighting, RailFault>> + Send,
     {
         let shared = &self.shared;
-        let mut places = shared.places();
         if shared.quorum > 1 {
-            let fit = places.iter().filter(|place| shared.is_fit(**place)).count();
-            if fit >= shared.quorum {
-                // Those that are fit come first.
-                places.truncate(fit);
-            }
-            let seen = self.looks(&places, shared.quorum, &look).await?;
+            let seen = self.looks(&self.fit_places(), shared.quorum, &look).await?;
             return Ok(self.agreed(&seen, watched));
         }
+        let mut places = shared.places();
         let mut outcome = Err(self.fault("observe", "there is no endpoint"));
         while outcome.is_err() && !places.is_empty() {
             outcome = self.looks(&[places.remove(0)], 1, &look).await;
@@ -345,6 +340,50 @@ impl Pool {
             seen.extend(self.looks(&places, 1, &look).await.unwrap_or_default());
         }
         Ok(self.agreed(&seen, watched))
+    }
+
+    /// What enough endpoints say at least of a number that only grows. `ask` asks one of them.
+    ///
+    /// # Errors
+    /// Fewer endpoints than have to agree could be asked.
+    pub(super) async fn reached<T, F>(&self, ask: impl Fn(Self) -> F + Send + Sync) -> Result<T, RailFault>
+    where
+        T: Ord + Copy + Send,
+        F: Future<Output = Result<T, RailFault>> + Send,
+    {
+        let shared = &self.shared;
+        if shared.quorum == 1 {
+            return ask(self.clone()).await;
+        }
+        let said = join_all(self.fit_places().into_iter().map(|place| ask(self.view(place)))).await;
+        let (said, faults): (Vec<_>, Vec<_>) = said.into_iter().partition(Result::is_ok);
+        let few = || self.fault("ask", "fewer endpoints than have to agree could be asked");
+        let fault = faults.into_iter().find_map(Result::err);
+        quorum::reached(said.into_iter().flatten(), shared.quorum).ok_or_else(|| fault.unwrap_or_else(few))
+    }
+
+    /// The endpoints to ask where several have to agree: those that are fit, or all where that is too few.
+    fn fit_places(&self) -> Vec<usize> {
+        let mut places = self.shared.places();
+        let fit = places.iter().filter(|place| self.shared.is_fit(**place)).count();
+        if fit >= self.shared.quorum {
+            // Those that are fit come first.
+            places.truncate(fit);
+        }
+        places
+    }
+
+    /// How far the endpoint is that is asked now.
+    ///
+    /// # Errors
+    /// No endpoint could be asked.
+    pub(super) async fn head(&self) -> Result<u64, RailFault> {
+        const OPERATION: &str = "head";
+        let dialect = &self.shared.dialect;
+        let said = self.call(OPERATION, dialect.head(), &[(); 0]).await;
+        let said = said.map_err(|error| self.refused(OPERATION, error))?;
+        let height = dialect.height(&said);
+        height.ok_or_else(|| self.fault(OPERATION, "the endpoint does not say how far it is"))
     }
 
     /// Looks through all these endpoints at once; at least `enough` must show something.

@@ -126,7 +126,7 @@ pub(super) fn agreed(seen: &[Seen], quorum: usize, watched: &[Watched<'_>]) -> A
 }
 
 /// The most that as many as have to agree have reached; none when there are fewer.
-fn reached<T: Ord + Copy>(said: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
+pub(super) fn reached<T: Ord + Copy>(said: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
     let mut said: Vec<T> = said.collect();
     said.sort_unstable_by_key(|it| std::cmp::Reverse(*it));
     said.get(quorum.saturating_sub(1)).copied()

@@ -47,7 +47,7 @@ pub struct Posting {
 #[must_use]
 pub fn posting(authorization: &Authorization, event: &Event) -> Option<Posting> {
     let stage = match event {
-        Event::Confirmed(_) => Stage::Pending,
+        Event::Confirmed(_) | Event::LateSettled(_) => Stage::Pending,
         Event::Finalized(_) => Stage::Posted,
         Event::Reversed if Bug::ReversalNotVoided.is_on() => return None,
         Event::Reversed => Stage::Voided,

@@ -66,6 +66,12 @@ pub trait Rail: Send + Sync {
     /// The authorization's body is not one this rail made.
     fn cost_max(&self, authorization: &Authorization, must_go_alone: bool) -> Result<Amount, RailFault>;
 
+    /// The newest block's height: only another one shows that the chain goes on.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn head(&self) -> Result<u64, RailFault>;
+
     /// What each lane's signer holds of the chain's own coin, in the order of [`Rail::lanes`].
     ///
     /// # Errors
@@ -168,6 +174,8 @@ pub struct Pace {
     pub outbid_after: Option<Duration>,
     /// The usual time between blocks.
     pub block_time: Duration,
+    /// After how long without a new block the chain counts as standing still.
+    pub stalled_after: Duration,
     /// The pause between two looks at what nobody waits for: confirmed payments until they are final, and those that
     /// were set back.
     pub recheck: Duration,

@@ -225,6 +225,8 @@ pub enum Event {
     SetBack(Setback),
     /// Its transfer is deep enough to answer for.
     Confirmed(Landed),
+    /// The same, after it was said that its money had not moved: somebody else's transaction, or another block with ours.
+    LateSettled(Landed),
     /// The block that held its transfer is no longer canonical.
     Reversed,
     /// Its transfer can no longer be undone.
@@ -245,6 +247,7 @@ impl Event {
             Self::Signed(_) => "payment.signed",
             Self::SetBack(_) => "payment.set_back",
             Self::Confirmed(_) => "payment.confirmed",
+            Self::LateSettled(_) => "payment.late_settled",
             Self::Reversed => "payment.reversed",
             Self::Finalized(_) => "payment.finalized",
             Self::Failed(_) => "payment.failed",
@@ -296,12 +299,14 @@ pub fn next_step(at: &Settlement, seen: &Observation, window: Window, now: Times
     match (at, seen) {
         (Settlement::Final { .. } | Settlement::Failed { .. } | Settlement::Withdrawn, _) => Step::Stop,
 
+        (Settlement::Reserved | Settlement::InFlight { .. }, Observation::Landed(landed)) if !landed.is_deep_enough => {
+            Step::Wait
+        }
+        (Settlement::InFlight { setback: Some(_), .. }, Observation::Landed(landed)) => {
+            Step::Record(Event::LateSettled(landed.clone()))
+        }
         (Settlement::Reserved | Settlement::InFlight { .. }, Observation::Landed(landed)) => {
-            if landed.is_deep_enough {
-                Step::Record(Event::Confirmed(landed.clone()))
-            } else {
-                Step::Wait
-            }
+            Step::Record(Event::Confirmed(landed.clone()))
         }
         (Settlement::Reserved | Settlement::InFlight { .. }, Observation::CannotLand(proof)) => {
             Step::Record(Event::Failed(proof.clone()))
@@ -379,7 +384,8 @@ pub fn apply(at: Settlement, event: &Event) -> Result<Settlement, IllegalTransit
             landed: landed.clone(),
             tx: None,
         }),
-        (Settlement::InFlight { tx, .. }, Event::Confirmed(landed)) => Ok(Settlement::Confirmed {
+        (Settlement::InFlight { tx, setback: None }, Event::Confirmed(landed))
+        | (Settlement::InFlight { tx, setback: Some(_) }, Event::LateSettled(landed)) => Ok(Settlement::Confirmed {
             landed: landed.clone(),
             tx: Some(tx),
         }),

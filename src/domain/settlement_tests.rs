@@ -110,6 +110,9 @@ fn what_to_do_next_follows_from_state_and_chain() {
 
     let confirm = || Step::Record(Event::Confirmed(landed(true, false)));
     let confirm_last = || Step::Record(Event::Confirmed(landed(true, true)));
+    let late = || Step::Record(Event::LateSettled(landed(true, false)));
+    let late_last = || Step::Record(Event::LateSettled(landed(true, true)));
+    let late_moved = || Step::Record(Event::LateSettled(elsewhere()));
     let confirm_moved = || Step::Record(Event::Confirmed(elsewhere()));
     let fail = || Step::Record(Event::Failed(closed()));
     let note = || Step::Record(Event::SetBack(reverted()));
@@ -124,9 +127,9 @@ fn what_to_do_next_follows_from_state_and_chain() {
     let table = [
         //            reserved          in flight         set back          confirmed  final/failed/withdrawn
         (&shallow,  [wait(),           wait(),           wait(),           wait(),    stop()]),
-        (&deep,     [confirm(),        confirm(),        confirm(),        wait(),    stop()]),
-        (&last,     [confirm_last(),   confirm_last(),   confirm_last(),   finalize(), stop()]),
-        (&moved,    [confirm_moved(),  confirm_moved(),  confirm_moved(),  reverse(), stop()]),
+        (&deep,     [confirm(),        confirm(),        late(),           wait(),    stop()]),
+        (&last,     [confirm_last(),   confirm_last(),   late_last(),      finalize(), stop()]),
+        (&moved,    [confirm_moved(),  confirm_moved(),  late_moved(),     reverse(), stop()]),
         (&cannot,   [fail(),           fail(),           fail(),           reverse(), stop()]),
         (&alone,    [wait(),           note(),           wait(),           reverse(), stop()]),
         (&shared,   [wait(),           again(),          wait(),           reverse(), stop()]),
@@ -176,7 +179,8 @@ fn each_event_follows_only_the_states_it_may() {
         //                                reserved             in flight                    set back                     confirmed    final  failed withdrawn
         (Event::Signed(tx("ours")),      [to_flight(),         to_flight(),                 to_flight(),                 None,        None,  None,  None]),
         (Event::SetBack(reverted()),     [None,                Some(set_back()),            Some(set_back()),            None,        None,  None,  None]),
-        (Event::Confirmed(by_another()), [to_confirmed(None),  to_confirmed(Some(tx("ours"))), to_confirmed(Some(tx("ours"))), None,  None,  None,  None]),
+        (Event::Confirmed(by_another()), [to_confirmed(None),  to_confirmed(Some(tx("ours"))), None,                     None,        None,  None,  None]),
+        (Event::LateSettled(by_another()), [None,              None,                        to_confirmed(Some(tx("ours"))), None,     None,  None,  None]),
         (Event::Reversed,                [None,                None,                        None,                        to_flight(), None,  None,  None]),
         (Event::Finalized(landed(true, true)), [None,          None,                        None,
                                           Some(Settlement::Final { landed: landed(true, true) }),                                     None,  None,  None]),

@@ -221,6 +221,12 @@ impl From<Trouble> for Denied {
                 "network_unavailable",
                 trouble.to_string().into(),
             ),
+            Trouble::Stalled(_) => Self::because(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Complaint::ChainStalled,
+                "chain_stalled",
+                trouble.to_string().into(),
+            ),
             Trouble::Rail(fault) => {
                 tracing::warn!(error = %fault, "the chain did not answer");
                 Self::because(

@@ -100,7 +100,9 @@ impl Advance<'_> {
                 let (word, tx) = setback_words(setback);
                 (Some(tx), Some(word))
             }
-            Event::Confirmed(landed) | Event::Finalized(landed) => (Some(&landed.tx), None),
+            Event::Confirmed(landed) | Event::LateSettled(landed) | Event::Finalized(landed) => {
+                (Some(&landed.tx), None)
+            }
             Event::Reversed => (self.record.settlement.landed().map(|landed| &landed.tx), None),
             Event::Failed(proof) => (proof.tx(), Some(proof.as_str())),
             Event::Withdrawn | Event::Reopened => (None, None),
@@ -119,7 +121,7 @@ impl Advance<'_> {
 
     fn proves(&self) -> Result<Option<EvidenceRow<'_>>, OutOfPlace> {
         let (claim, tx, log_index, block) = match &self.event {
-            Event::Confirmed(landed) => {
+            Event::Confirmed(landed) | Event::LateSettled(landed) => {
                 let log_index = signed("log_index", landed.log_index)?;
                 ("landed", Some(&landed.tx), Some(log_index), &landed.block)
             }

@@ -30,6 +30,8 @@ pub enum Complaint {
     Conflict,
     /// What settling may cost is used up for now.
     BudgetExhausted,
+    /// The chain makes no blocks now.
+    ChainStalled,
     /// Ours: a dependency does not answer, too much is under way, or a bug.
     Unexpected,
 }
@@ -66,6 +68,8 @@ impl Complaint {
             Self::Conflict => "idempotency_conflict",
             // Nor for this, 429.
             Self::BudgetExhausted => "budget_exhausted",
+            // Nor for what only some of the 503 are.
+            Self::ChainStalled => "chain_stalled",
             Self::Unexpected => "unexpected_settle_error",
         }
     }

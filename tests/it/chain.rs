@@ -257,6 +257,37 @@ async fn a_reverted_payment_fails_for_good_only_when_its_window_has_closed() {
     books_agree(&world).await;
 }
 
+/// It was said that it had not moved, and our own old bytes land it in another block.
+#[tokio::test]
+async fn h15_a_reverted_payment_that_another_block_takes_after_all_counts_as_paid() {
+    let world = patient_chain().await;
+    let token = addresses().trick_token;
+    world.node.administer(token, &Trick::Revert.on()).await;
+    let payment = Payment::in_trick_token(1);
+    let settling = world.settling(&payment);
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    settling.await.unwrap();
+    let caller = world.facilitator.caller();
+    let (_, tx) = caller.settle_until_known(&payment.body()).await.unsettled();
+    let sending = world.proxy.fault(send, Fault::LoseRequest);
+    world.node.reorganize(1).await;
+    world.node.administer(token, &Trick::Honest.on()).await;
+    sending.release();
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    world.reaches(&payment, "confirmed").await;
+    assert_eq!(
+        world.events(&payment).await[2..],
+        ["payment.set_back", "payment.late_settled"]
+    );
+    assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), tx);
+    assert!(world.proxy.transactions().iter().all(|sent| *sent == tx));
+    world.node.mine(3).await;
+    world.reaches(&payment, "final").await;
+    books_agree(&world).await;
+}
+
 #[tokio::test]
 async fn h04_a_transaction_that_the_node_forgets_is_sent_again() {
     let world = patient_chain().await;
@@ -308,6 +339,48 @@ async fn h05_a_chain_that_stands_still_is_no_proof_of_anything() {
             .settled(),
         tx
     );
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn h06_a_chain_that_stands_still_is_given_nothing_new() {
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        stalled_after_seconds: 8,
+        ..Setup::default()
+    })
+    .await;
+    let (under_way, new) = (Payment::by(1), Payment::by(2));
+    let tx = world.facilitator.settle(&under_way.body()).await.pending();
+    eventually("the chain is seen to stand still", async || {
+        let metrics = world.facilitator.metrics().await;
+        let mut lines = metrics.lines().filter(|it| it.starts_with("facilitator_chain_stalled"));
+        lines.any(|it| it.ends_with(" 1")).then_some(())
+    })
+    .await;
+    let refused = world.facilitator.settle(&new.body()).await;
+    assert_eq!(refused.outcome(503)["errorReason"], "chain_stalled");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(world.db.count("payments").await, 1, "nothing is reserved");
+    assert_eq!(
+        world.facilitator.verify(&new.body()).await.verdict(200)["isValid"],
+        true
+    );
+    assert_eq!(world.facilitator.settle(&under_way.body()).await.pending(), tx);
+
+    world.node.mine(1).await;
+    world.reaches(&under_way, "confirmed").await;
+    assert_eq!(world.facilitator.settle(&under_way.body()).await.settled(), tx);
+    eventually("new payments are taken again", async || {
+        let answer = world.facilitator.settle(&new.body()).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    let caller = world.facilitator.caller();
+    caller.settle_until_known(&new.body()).await.settled();
     books_agree(&world).await;
 }
 

@@ -135,6 +135,27 @@ async fn r12_a_fabricated_receipt_is_no_evidence_without_a_second_endpoint_that_
     books_agree(&world).await;
 }
 
+/// A lane is closed for good where the chain has seen more of it than the records: one endpoint's word is not enough.
+#[tokio::test]
+async fn r12_a_nonce_that_one_endpoint_makes_up_closes_no_lane() {
+    let (mut world, _second) = prepare(Setup {
+        network_key: BOTH,
+        ..Setup::default()
+    })
+    .await;
+    let _lying = world.proxy.fault(
+        |call| call.method == "eth_getTransactionCount",
+        Fault::Falsify(|_, answer| answer["result"] = json!("0x7")),
+    );
+    world.facilitator.start().await;
+    world.facilitator.settle(&Payment::by(1).body()).await.settled();
+    world.facilitator.kill();
+    world.facilitator.start().await;
+    world.facilitator.settle(&Payment::by(2).body()).await.settled();
+    assert_eq!(world.db.count("lanes where quarantined_at is not null").await, 0);
+    books_agree(&world).await;
+}
+
 #[tokio::test]
 async fn r12_where_enough_agree_evidence_comes_as_it_does_from_one() {
     let (world, second) = start(Setup {

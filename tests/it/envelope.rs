@@ -11,6 +11,9 @@ use crate::support::payer::{Envelope, NETWORK, Payment, with, without};
 use crate::support::world::World;
 
 const PROOF: &str = "/paymentPayload/payload";
+const TWO_TO_THE_256TH: &str = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
+const TWO_TO_THE_256TH_LESS_ONE: &str =
+    "115792089237316195423570985008687907853269984665640564039457584007913129639935";
 const AUTHORIZATION: &str = "/paymentPayload/payload/authorization";
 
 /// The answers of both endpoints to these bytes.
@@ -298,6 +301,10 @@ async fn b17_every_400_names_the_field() {
         };
         denied(&world, body.to_string().as_bytes(), 400, reason, &place).await;
     }
+    for field in ["from", "to", "value", "validAfter", "validBefore", "nonce"] {
+        let body = without(Payment::by(1).body(), &format!("{AUTHORIZATION}/{field}"));
+        denied(&world, body.to_string().as_bytes(), 400, "invalid_payload", field).await;
+    }
     let places = [
         "scheme",
         "network",
@@ -334,6 +341,8 @@ async fn b05_numbers_are_canonical_decimal_strings() {
         "-1",
         "+1",
         "010000",
+        "00012",
+        "1e18",
         "1e4",
         "1.0",
         " 1",
@@ -343,7 +352,12 @@ async fn b05_numbers_are_canonical_decimal_strings() {
         "NaN",
         "１００００",
     ];
-    bad.extend([too_large.0.as_str(), too_large.1]);
+    bad.extend([
+        too_large.0.as_str(),
+        too_large.1,
+        TWO_TO_THE_256TH,
+        TWO_TO_THE_256TH_LESS_ONE,
+    ]);
     for text in bad {
         for field in ["value", "validAfter", "validBefore"] {
             let body = with(Payment::by(1).body(), &format!("{AUTHORIZATION}/{field}"), text);
@@ -380,6 +394,7 @@ async fn b06_b08_addresses_nonces_and_signatures_are_hexadecimal_of_their_length
         format!("0x{}g", &address[1..]),
         format!(" 0x{address}"),
         format!("0х{address}"),
+        format!("0x{}３", &address[1..]),
         String::new(),
     ];
     for text in &wrong {
@@ -399,6 +414,7 @@ async fn b06_b08_addresses_nonces_and_signatures_are_hexadecimal_of_their_length
         "0x01",
         &"0".repeat(64),
         &format!("0x{}", "0".repeat(63)),
+        &format!("0x{}", "0".repeat(62)),
         &format!("0x{}", "0".repeat(66)),
     ];
     for text in nonces {

@@ -13,7 +13,8 @@ use crate::support::counted::counted;
 use crate::support::eventually;
 use crate::support::facilitator::{Caller, Facilitator};
 use crate::support::payer::Payment;
-use crate::support::world::{Setup, World};
+use crate::support::proxy::{Fault, fee_quote};
+use crate::support::world::{Payable, Setup, World};
 
 /// A fixed sequence without pattern (splitmix64), so that a run can be repeated.
 struct Random(u64);
@@ -112,30 +113,48 @@ async fn k19_a_flood_of_giant_bodies_takes_no_memory() {
     books_agree(&world).await;
 }
 
-/// A payment for which five tries have failed, as the record has it: a sixth is not made, and the lane goes on.
+/// A payment whose stored bytes nobody can read any more: it is tried five times more, each time by itself, and then left
+/// to its window, while the lane goes on.
 #[tokio::test]
 async fn k20_a_payment_that_fails_every_try_is_quarantined_and_the_lane_goes_on() {
     let mut world = World::start(Setup {
+        mining: Mining::OnDemand,
+        epoch: Some(1),
         wait_seconds: 1,
         ..Setup::default()
     })
     .await;
-    let quoting = world.proxy.fault(
-        crate::support::proxy::fee_quote,
-        crate::support::proxy::Fault::Status(500),
-    );
-    let poison = Payment::by(1);
+    let quoting = world.proxy.fault(fee_quote, Fault::Status(500));
+    let (poison, neighbour) = (Payment::by(1), Payment::by(2));
     world.facilitator.settle(&poison.body()).await.pending();
+    world.facilitator.settle(&neighbour.body()).await.pending();
     world.facilitator.kill();
-    let sql = "with failed as (update settlements set tries = 5 returning 1) select count(*) from failed";
-    assert_eq!(world.db.one::<i64>(sql).await, 1);
+    let sql =
+        "with spoilt as (update payments set body = '\\x00' where nonce = $1 returning 1) select count(*) from spoilt";
+    let spoilt: i64 = sqlx::query_scalar(sql)
+        .bind(poison.nonce())
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap();
+    assert_eq!(spoilt, 1);
     quoting.release();
     world.facilitator.start().await;
     world.facilitator.says("payment quarantined", 1).await;
-    world.facilitator.settle(&Payment::by(2).body()).await.settled();
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    let caller = world.facilitator.caller();
+    caller.settle_until_known(&neighbour.body()).await.settled();
+    let later = Payment::by(3);
+    world.facilitator.settle(&later.body()).await.pending();
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    caller.settle_until_known(&later.body()).await.settled();
     assert_eq!(world.facilitator.settle(&poison.body()).await.pending(), "");
     assert_eq!(world.db.one::<i64>("select max(tries) from settlements").await, 6);
-    assert_eq!(world.received().await, 10_000);
+    world.node.mine_at(poison.valid_before).await;
+    world.node.mine(3).await;
+    world.reaches(&poison, "failed").await;
+    assert_eq!(world.received().await, 20_000);
     books_agree(&world).await;
 }
 

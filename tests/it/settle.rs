@@ -159,6 +159,10 @@ async fn h15_case_39_a_reverted_payment_that_somebody_lands_after_all_counts_as_
     let theirs = world.node.send_mined(third_party(), token, &payment.call()).await;
     assert_ne!(ours, theirs);
     world.reaches(&payment, "confirmed").await;
+    assert_eq!(
+        world.events(&payment).await[2..],
+        ["payment.set_back", "payment.late_settled"]
+    );
     assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), theirs);
     books_agree(&world).await;
 }

@@ -168,10 +168,18 @@ async fn b07_b10_x05_cases_17_and_18_signatures_of_others_and_of_other_forms() {
         ("another key", by_another),
         ("another token's domain", other_domain),
         ("another payment", Payment::by(1).signature()),
+        ("63 bytes", good[..63].to_vec()),
         ("64 bytes", good[..64].to_vec()),
         ("66 bytes", [&good[..], &[0]].concat()),
         ("no bytes", Vec::new()),
         ("all zero", vec![0; 65]),
+        ("v = 29", [&good[..64], &[29]].concat()),
+        ("r = 0", [&[0; 32], &good[32..]].concat()),
+        ("s = 0", [&good[..32], &[0; 32], &good[64..]].concat()),
+        (
+            "s = n",
+            [&good[..32], &order().to_be_bytes::<32>(), &good[64..]].concat(),
+        ),
         ("upper half of the curve", malleated(&good)),
     ] {
         let body = payment.body_with(Envelope::V2, &signature);
@@ -185,11 +193,15 @@ async fn b07_b10_x05_cases_17_and_18_signatures_of_others_and_of_other_forms() {
     valid(&world, &payment.body_with(Envelope::V2, &zero_or_one)).await;
 }
 
+/// The order of secp256k1's group.
+fn order() -> U256 {
+    let order = "115792089237316195423570985008687907852837564279074904382605163141518161494337";
+    order.parse().unwrap()
+}
+
 /// The other signature that the same key and message have: s' = n - s.
 fn malleated(signature: &[u8]) -> Vec<u8> {
-    let order = "115792089237316195423570985008687907852837564279074904382605163141518161494337";
-    let order: U256 = order.parse().unwrap();
-    let s = order - U256::from_be_slice(&signature[32..64]);
+    let s = order() - U256::from_be_slice(&signature[32..64]);
     let v = if signature[64] == 27 { 28 } else { 27 };
     [&signature[..32], &s.to_be_bytes::<32>(), &[v]].concat()
 }
@@ -436,6 +448,7 @@ async fn b11_payments_that_nobody_may_ask_for_are_refused() {
         ("to the token", to(at.usdc)),
         ("to the facilitator's signer", to(signer)),
         ("to the payer itself", to(Payment::by(1).from)),
+        ("of nothing", Payment::of(&at.accounts[1], 0)),
     ] {
         let before = world.proxy.requests();
         let answer = world.facilitator.verify(&payment.body()).await;

@@ -174,6 +174,10 @@ impl Rail for SimRail {
         Ok(self.purse.settlement_max)
     }
 
+    async fn head(&self) -> Result<u64, RailFault> {
+        self.ask("head", |blocks, _| blocks.last().unwrap().point.height).await
+    }
+
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
         Ok(vec![Amount::from_units(u128::MAX); self.lanes.len()])
     }

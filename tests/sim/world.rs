@@ -308,6 +308,7 @@ fn pace() -> Pace {
         redeliver: Duration::from_secs(5),
         outbid_after: Some(Duration::from_secs(8)),
         block_time: BLOCK_TIME,
+        stalled_after: BLOCK_TIME * 15,
         recheck: BLOCK_TIME,
         patience: BLOCK_TIME * 2,
         poll: Duration::from_millis(500),

@@ -215,7 +215,8 @@ impl Side<'_> {
         let name = name.trim_start_matches("0x");
         let event = match event {
             0 => Event::SetBack(Setback::Reverted { tx: tx(name) }),
-            1 | 2 => Event::Confirmed(landed(name, 20, false)),
+            1 => Event::Confirmed(landed(name, 20, false)),
+            2 => Event::LateSettled(landed(name, 20, false)),
             3 => Event::Reversed,
             4 | 5 => Event::Finalized(landed(name, 20, true)),
             6 => Event::Failed(CannotLand::WindowClosed { block: block(30, "a") }),

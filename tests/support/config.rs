@@ -30,6 +30,7 @@ pub(crate) struct Evm {
     pub(crate) assets: Vec<Asset>,
     pub(crate) factories: Vec<Address>,
     pub(crate) budget: Budget,
+    pub(crate) stalled_after_seconds: u32,
     /// Another key of the table, or none.
     pub(crate) key: &'static str,
 }
@@ -183,6 +184,7 @@ impl Evm {
             {budget}
             block_time_ms = 1000
             poll_ms = 50
+            stalled_after_seconds = {stalled_after_seconds}
             fee_max_gwei = 100
             {key}
             {assets}
@@ -192,6 +194,7 @@ impl Evm {
             signers = joined((0..self.signers.len()).map(|i| format!("{{ env = \"SIGNER_{index}_{i}\" }}"))),
             factories = joined(self.factories.iter().map(|it| format!("\"{it}\""))),
             budget = self.budget.to_toml(),
+            stalled_after_seconds = self.stalled_after_seconds,
             key = self.key,
             assets = self.assets.iter().map(Asset::to_toml).collect::<String>(),
         )

@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) factories: Vec<Address>,
     /// What settling may cost.
     pub(crate) budget: Budget,
+    /// After how long without a block the chain stands still: never, for a test that makes its blocks when it pleases.
+    pub(crate) stalled_after_seconds: u32,
     /// Another key of the network, or none.
     pub(crate) network_key: &'static str,
 }
@@ -45,6 +47,7 @@ impl Default for Setup {
             log_filter: "info",
             factories: Vec::new(),
             budget: Budget::UNLIMITED,
+            stalled_after_seconds: 3600,
             network_key: "",
         }
     }
@@ -112,6 +115,7 @@ impl World {
             assets: vec![Asset::usdc(), Asset::trick()],
             factories: setup.factories,
             budget: setup.budget,
+            stalled_after_seconds: setup.stalled_after_seconds,
             key: setup.network_key,
         });
         world

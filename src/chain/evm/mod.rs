@@ -44,6 +44,7 @@ use self::strangers::Strangers;
 use super::Unservable;
 use super::coalesce::Coalescer;
 use super::pool::Pool;
+use super::stalled_after;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
@@ -130,6 +131,7 @@ impl EvmRail {
                 outbid_after: Some(OUTBID_AFTER),
                 recheck: block_time,
                 patience: block_time.saturating_mul(2),
+                stalled_after: stalled_after(settings.stalled_after_seconds, block_time),
                 block_time,
                 poll: Duration::from_millis(settings.poll_ms()),
                 lifetime_min_seconds: settings.lifetime_min_seconds,
@@ -292,6 +294,10 @@ impl Rail for EvmRail {
         Ok(self.prices.of_settlement(&alone, is_shared.then_some(&shared)))
     }
 
+    async fn head(&self) -> Result<u64, RailFault> {
+        self.rpc().head().await
+    }
+
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
         let signers: Vec<_> = self.signers.iter().map(Signer::address).collect();
         lane::balances(self.rpc(), &signers).await
@@ -304,13 +310,18 @@ impl Rail for EvmRail {
     async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
         const OPERATION: &str = "lane nonce";
         let signer = self.signer(OPERATION, lane)?;
-        lane::lane_nonce(self.rpc(), signer.address()).await.map(Some)
+        let address = signer.address();
+        let ask = |rpc| async move { lane::lane_nonce(&rpc, address).await };
+        self.rpc().reached(ask).await.map(Some)
     }
 
     async fn lane_spent(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
         const OPERATION: &str = "lane nonce";
         let signer = self.signer(OPERATION, lane)?;
-        lane::lane_spent(self.rpc(), signer.address()).await
+        let address = signer.address();
+        self.rpc()
+            .reached(|rpc| async move { lane::lane_spent(&rpc, address).await })
+            .await
     }
 
     async fn lane_strangers(

@@ -50,6 +50,10 @@ pub struct Settings {
     /// 20. A twentieth of the block time, from 20 to 250, when absent.
     #[serde(default)]
     pub poll_ms: Option<u64>,
+    /// After how many seconds without a new block the chain counts as standing still, so that no new settlements are
+    /// begun; at least 1. Fifteen block times, and at least 30 s, when absent.
+    #[serde(default)]
+    pub stalled_after_seconds: Option<u64>,
     /// The most to pay for a unit of gas, tip included, in gwei (10^-9 of the chain's coin), with up to 9 digits
     /// after the point. No default: it bounds what a settlement can cost, and what is sane differs by a factor
     /// of ten thousand between chains. While the chain's base fee is above it, nothing is settled.
@@ -194,6 +198,10 @@ impl Settings {
                 "in_flight_max: expected 1 to 64",
             ),
             (self.poll_ms.is_none_or(|ms| ms >= 20), "poll_ms: expected at least 20"),
+            (
+                self.stalled_after_seconds != Some(0),
+                "stalled_after_seconds: expected at least 1",
+            ),
             (self.fee_max_gwei.0 > 0, "fee_max_gwei: expected more than 0"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
@@ -344,6 +352,7 @@ mod tests {
             ("block_time_ms", json!(0), "block_time_ms:"),
             ("fee_max_gwei", json!(0), "fee_max_gwei:"),
             ("poll_ms", json!(19), "poll_ms:"),
+            ("stalled_after_seconds", json!(0), "stalled_after_seconds:"),
             ("batch_max", json!(101), "batch_max:"),
             ("asset", json!([]), "asset: expected at least"),
             ("asset", json!([asset, asset]), "asset: expected each"),

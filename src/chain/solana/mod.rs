@@ -65,6 +65,7 @@ use super::Unservable;
 use super::coalesce::Coalescer;
 use super::pool::Pool;
 use super::secret::Secret;
+use super::stalled_after;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
@@ -159,6 +160,7 @@ impl SolanaRail {
                 outbid_after: None,
                 recheck: block_time.saturating_mul(RECHECK_BLOCKS),
                 patience: block_time.saturating_mul(PATIENCE_BLOCKS),
+                stalled_after: stalled_after(settings.stalled_after_seconds, block_time),
                 block_time,
                 poll: Duration::from_millis(settings.poll_ms()),
                 // Counted in blocks, and only the chain knows how many are left.
@@ -279,6 +281,10 @@ impl Rail for SolanaRail {
     fn cost_max(&self, authorization: &Authorization, _: bool) -> Result<Amount, RailFault> {
         let body = self.body("cost", authorization)?;
         Ok(Amount::from_units(instructions::cost_max(&body.transaction)))
+    }
+
+    async fn head(&self) -> Result<u64, RailFault> {
+        self.node.rpc().head().await
     }
 
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {

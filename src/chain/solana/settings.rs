@@ -66,6 +66,10 @@ pub struct Settings {
     /// Half the block time, from 20 to 250, when absent.
     #[serde(default)]
     pub poll_ms: Option<u64>,
+    /// After how many seconds without a new block the chain counts as standing still, so that no new settlements are
+    /// begun; at least 1. Fifteen block times, and at least 30 s, when absent.
+    #[serde(default)]
+    pub stalled_after_seconds: Option<u64>,
     /// The tokens accepted; at least one.
     #[serde(rename = "asset")]
     pub assets: Vec<AssetSettings>,
@@ -177,6 +181,10 @@ impl Settings {
             ),
             (self.compute_units_max > 0, "compute_units_max: expected at least 1"),
             (self.poll_ms.is_none_or(|ms| ms >= 20), "poll_ms: expected at least 20"),
+            (
+                self.stalled_after_seconds != Some(0),
+                "stalled_after_seconds: expected at least 1",
+            ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, complaint)) => Err((*complaint).to_owned()),

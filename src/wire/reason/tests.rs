@@ -289,6 +289,7 @@ fn every_complaint_has_its_words() {
         ),
         (Complaint::Conflict, "idempotency_conflict", "idempotency_conflict"),
         (Complaint::BudgetExhausted, "budget_exhausted", "budget_exhausted"),
+        (Complaint::ChainStalled, "chain_stalled", "chain_stalled"),
         (
             Complaint::Unexpected,
             "unexpected_verify_error",

@@ -21,6 +21,7 @@ async fn both() -> (SolanaWorld, Anvil, Proxy) {
         assets: vec![Asset::usdc()],
         factories: Vec::new(),
         budget: Budget::UNLIMITED,
+        stalled_after_seconds: 3600,
         key: "",
     });
     world.facilitator.start().await;

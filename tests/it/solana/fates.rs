@@ -162,6 +162,41 @@ fn never_was(call: &Call, answer: &mut Value) {
     }
 }
 
+/// What a node says of a block that few have voted for.
+fn only_processed(_: &Call, answer: &mut Value) {
+    for status in answer["result"]["value"].as_array_mut().into_iter().flatten() {
+        if status.is_object() {
+            status["confirmationStatus"] = json!("processed");
+            status["confirmations"] = json!(0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn h19_a_payment_that_was_only_processed_and_dropped_is_no_success() {
+    let world = Setup {
+        slot_ms: 100,
+        ..impatient()
+    }
+    .start()
+    .await;
+    let payment = world.payment(0).await;
+    let processed = world.proxy.fault(statuses, Fault::Falsify(only_processed));
+    let tx = world.facilitator.settle(&payment.body()).await.pending();
+    processed.met(3).await;
+    assert_eq!(world.state(&payment).await.as_deref(), Some("in_flight"));
+    let forgotten = world
+        .proxy
+        .fault(|call| statuses(call) || history(call), Fault::Falsify(never_was));
+    processed.release();
+    forgotten.met(3).await;
+    assert_eq!(world.state(&payment).await.as_deref(), Some("in_flight"));
+    forgotten.release();
+    let answer = world.facilitator.caller().settle_until_known(&payment.body()).await;
+    assert_eq!(answer.settled(), tx);
+    books_agree(&world).await;
+}
+
 /// Everybody was told of a success that the chain takes back, and gives again: it is on record as what it is, sent
 /// again, and bought once.
 #[tokio::test]

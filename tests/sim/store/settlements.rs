@@ -121,7 +121,7 @@ impl Tables {
             payment.seats.iter_mut().for_each(|seat| seat.is_closed = true);
         }
         let shown = match &advance.event {
-            Event::Confirmed(landed) => Some(("landed", Some(&landed.tx), &landed.block)),
+            Event::Confirmed(landed) | Event::LateSettled(landed) => Some(("landed", Some(&landed.tx), &landed.block)),
             Event::Failed(proof) => Some((proof.as_str(), proof.tx(), proof.block())),
             Event::Signed(_)
             | Event::SetBack(_)

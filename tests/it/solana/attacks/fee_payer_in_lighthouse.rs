@@ -5,7 +5,7 @@ use crate::support::solana::programs::{ASSERT_TOKEN_ACCOUNT, MEMORY_CLOSE, MEMOR
 use crate::support::solana::transaction::Meta;
 
 #[test]
-fn case_66_the_facilitator_stands_in_an_assertion() {
+fn v03_case_66_the_facilitator_stands_in_an_assertion() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let refusal = word("payload_transaction", "fee_payer_exposed");

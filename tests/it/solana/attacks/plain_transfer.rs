@@ -63,7 +63,7 @@ fn a_transfer_with_accounts_missing() {
 }
 
 #[test]
-fn a_program_that_only_looks_like_a_token_program() {
+fn v12_a_program_that_only_looks_like_a_token_program() {
     without_a_trace(async |world| {
         let refusal = word("payload_no_transfer_instruction", "no_transfer");
         let payment = world.payment(0).await;

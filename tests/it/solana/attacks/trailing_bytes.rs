@@ -18,7 +18,8 @@ fn x07_bytes_behind_the_transaction() {
     without_a_trace(async |world| {
         let payment = world.payment(0).await;
         let good = payment.wire();
-        for more in [vec![0], vec![1, 2, 3], good.clone(), vec![0; 1233 - good.len()]] {
+        let few = (0..100).map(|n: u8| vec![n; 1 + usize::from(n)]);
+        for more in few.chain([good.clone(), vec![0; 1233 - good.len()]]) {
             let wire = [good.clone(), more].concat();
             refused(world, &wire.len().to_string(), &payment, &wire, &undecodable()).await;
         }
