@@ -38,5 +38,6 @@ mod solana;
 mod startup;
 mod stuck;
 mod transport;
+mod turmoil;
 mod verify;
 mod waiting;

@@ -105,6 +105,10 @@ impl Facilitator {
         self.said += &process.said();
     }
 
+    pub(crate) const fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Asks the process to stop.
     pub(crate) fn terminate(&self) {
         self.process.as_ref().unwrap().signal("-TERM");

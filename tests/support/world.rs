@@ -1,12 +1,12 @@
 //! One test's world: a node, a fault-injecting proxy, a database and a facilitator, used by nobody else.
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, keccak256};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::anvil::{Anvil, Mining};
 use super::config::{Asset, Budget, Config, Evm};
-use super::contracts::addresses;
+use super::contracts::{Account, addresses};
 use super::database::Database;
 use super::eventually;
 use super::facilitator::Facilitator;
@@ -22,7 +22,7 @@ pub(crate) struct Setup {
     pub(crate) mining: Mining,
     /// Blocks to an epoch; with 1 a block is final two blocks later, else only after dozens.
     pub(crate) epoch: Option<u32>,
-    /// How many signers, 1 or 2.
+    /// How many signers.
     pub(crate) signers: usize,
     /// How long `/settle` waits.
     pub(crate) wait_seconds: u64,
@@ -57,6 +57,19 @@ pub(crate) fn brief_windows() -> Setup {
         network_key: "lifetime_min_seconds = 1",
         ..Setup::default()
     }
+}
+
+/// The accounts that sign: those of the prepared chain that are left for it, then some that are new to the chain.
+async fn signers(node: &Anvil, count: usize) -> Vec<Account> {
+    let prepared = &addresses().accounts;
+    let mut signers = vec![prepared[9].clone(), prepared[8].clone()];
+    for index in signers.len()..count {
+        let signer = Account::of(keccak256(format!("signer {index}")));
+        node.fund(signer.address).await;
+        signers.push(signer);
+    }
+    signers.truncate(count);
+    signers
 }
 
 /// Everything around one facilitator, with a node of one family of chains. Fields are dropped in this order.
@@ -105,10 +118,7 @@ impl World {
             network: NETWORK,
             rpc_url: world.proxy.url.clone(),
             other_rpc_urls: Vec::new(),
-            signers: [9, 8][..setup.signers]
-                .iter()
-                .map(|&i| addresses().accounts[i].clone())
-                .collect(),
+            signers: signers(&world.node, setup.signers).await,
             assets: vec![Asset::usdc(), Asset::trick()],
             factories: setup.factories,
             budget: setup.budget,

@@ -1,0 +1,143 @@
+//! Processes that come and go and lose their lanes while payments are under way at all of them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+use tokio::time::{Instant, interval_at};
+
+use crate::chaos::{all_are_paid, crowd};
+use crate::support::anvil::Mining;
+use crate::support::counted::{counted, counted_at_once};
+use crate::support::eventually;
+use crate::support::facilitator::{Caller, Facilitator};
+use crate::support::http::Answer;
+use crate::support::world::{Setup, World};
+
+/// A balancer that knows nothing: each request goes to the next process in turn.
+struct Balancer {
+    processes: Vec<Caller>,
+    turn: AtomicUsize,
+}
+
+impl Balancer {
+    fn before(processes: &[&mut Facilitator]) -> Arc<Self> {
+        Arc::new(Self {
+            processes: processes.iter().map(|it| it.caller()).collect(),
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    async fn try_settle(&self, body: &Value) -> Option<Answer> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.processes[turn % self.processes.len()]
+            .try_post("/settle", body)
+            .await
+    }
+
+    /// Presents the payment until its fate is known, whoever is there to say so.
+    async fn settle(&self, body: &Value) {
+        eventually("the payment is known", async || {
+            let answer = self.try_settle(body).await.filter(|answer| answer.status == 200)?;
+            (answer.json()["errorReason"] != "settlement_pending").then_some(())
+        })
+        .await;
+    }
+}
+
+/// A world with many signers, two more processes, and a block each second.
+async fn crowded() -> (World, [Facilitator; 2]) {
+    let world = World::start(Setup {
+        mining: Mining::EverySecond,
+        wait_seconds: 3,
+        signers: 8,
+        ..Setup::default()
+    })
+    .await;
+    let others = [world.replica().await, world.replica().await];
+    (world, others)
+}
+
+#[tokio::test]
+async fn x11_payments_by_eight_signers_at_three_processes_of_which_one_is_killed_every_five_seconds() {
+    const KILLED_EVERY: Duration = Duration::from_secs(5);
+    const GATEWAYS: usize = 32;
+    counted_at_once("X11", 400, async |payments| {
+        let (mut world, [mut second, mut third]) = crowded().await;
+        let bodies = crowd(payments);
+        let mut processes = [&mut world.facilitator, &mut second, &mut third];
+        let balancer = Balancer::before(&processes);
+        let gateways = join_all(bodies.chunks(payments.div_ceil(GATEWAYS)).map(async |share| {
+            for body in share {
+                balancer.settle(body).await;
+            }
+        }));
+        let mut kills = 0;
+        let killing = async {
+            let mut time = interval_at(Instant::now() + KILLED_EVERY, KILLED_EVERY);
+            loop {
+                time.tick().await;
+                let process = &mut processes[kills % 3];
+                process.kill();
+                kills += 1;
+                process.start_with(&[]).await;
+            }
+        };
+        tokio::select! {
+            _ = gateways => {}
+            () = killing => {}
+        }
+        assert!(kills > 1, "{kills} killed: all was over too early to say anything");
+        println!("{payments} payments, {kills} processes killed");
+        // The one that was being started when the last payment was known.
+        drop(processes);
+        if !world.facilitator.is_running() {
+            world.facilitator.start_with(&[]).await;
+        }
+        all_are_paid(&world, &bodies).await;
+        let signed: i64 = world.db.one("select count(distinct signer) from slots").await;
+        assert_eq!(signed, 8, "signers that took part");
+    })
+    .await;
+}
+
+/// Every second all leases end early, so that every lane changes hands, and the process whose turn it is stands still
+/// until the next time: it wakes up in the midst of what it was doing, with its lanes gone.
+#[tokio::test]
+async fn x12_lanes_change_hands_every_second_with_payments_under_way() {
+    const FLAPS: usize = 10;
+    const EVERY: Duration = Duration::from_secs(1);
+    counted("X12", 1, FLAPS, async |_| {
+        let (mut world, [mut second, mut third]) = crowded().await;
+        let bodies = crowd(24 * FLAPS);
+        let processes = [&mut world.facilitator, &mut second, &mut third];
+        let balancer = Balancer::before(&processes);
+        let mut drivers: HashSet<String> = HashSet::new();
+        let mut time = interval_at(Instant::now() + EVERY, EVERY);
+        for (flap, part) in bodies.chunks(24).enumerate() {
+            for body in part {
+                let (balancer, body) = (Arc::clone(&balancer), body.clone());
+                tokio::spawn(async move { balancer.try_settle(&body).await });
+            }
+            let fences: i64 = world.db.one("select sum(fence)::bigint from lanes").await;
+            processes[flap % 3].pause();
+            let ended = "with ended as (update lanes set lease_until = now() returning 1) select count(*) from ended";
+            assert_eq!(world.db.one::<i64>(ended).await, 8);
+            eventually("the lanes are taken anew", async || {
+                let now: i64 = world.db.one("select sum(fence)::bigint from lanes").await;
+                (now > fences).then_some(())
+            })
+            .await;
+            let who = "select string_agg(lease_holder::text, ' ' order by signer) from lanes";
+            drivers.insert(world.db.one(who).await);
+            time.tick().await;
+            processes[flap % 3].resume();
+        }
+        assert!(drivers.len() > 1, "the lanes stayed with {drivers:?}");
+        all_are_paid(&world, &bodies).await;
+    })
+    .await;
+}
