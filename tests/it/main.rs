@@ -29,6 +29,7 @@ mod load;
 mod lost;
 mod mutate;
 mod networks;
+mod pooler;
 mod records;
 mod replay;
 mod replicas;

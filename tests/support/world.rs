@@ -13,6 +13,7 @@ use super::facilitator::Facilitator;
 use super::gate::Gate;
 use super::http::Answer;
 use super::payer::{NETWORK, Payment};
+use super::pooler::{Care, Pooler};
 use super::process::free_port;
 use super::proxy::Proxy;
 
@@ -33,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) budget: Budget,
     /// Another key of the network, or none.
     pub(crate) network_key: &'static str,
+    /// A pooler before the database, and how it is set up.
+    pub(crate) pooler: Option<Care>,
 }
 
 impl Default for Setup {
@@ -46,6 +49,7 @@ impl Default for Setup {
             factories: Vec::new(),
             budget: Budget::UNLIMITED,
             network_key: "",
+            pooler: None,
         }
     }
 }
@@ -76,6 +80,7 @@ async fn signers(node: &Anvil, count: usize) -> Vec<Account> {
 pub(crate) struct World<N = Anvil> {
     pub(crate) facilitator: Facilitator,
     pub(crate) proxy: Proxy,
+    _pooler: Option<Pooler>,
     pub(crate) gate: Gate,
     pub(crate) db: Database,
     pub(crate) node: N,
@@ -111,6 +116,14 @@ impl World {
         let node = Anvil::start(setup.mining, setup.epoch).await;
         let proxy = Proxy::before(node.url()).await;
         let mut world = Self::around_on(db, node, proxy).await;
+        if let Some(care) = setup.pooler {
+            let pooler = Pooler::before(&world.db, world.gate.port, care).await;
+            world.facilitator.config.database_url = world.db.url_by(pooler.port);
+            world = Self {
+                _pooler: Some(pooler),
+                ..world
+            };
+        }
         let config = &mut world.facilitator.config;
         config.wait_seconds = setup.wait_seconds;
         config.log_filter = setup.log_filter;
@@ -166,6 +179,7 @@ impl<N> World<N> {
         Self {
             facilitator,
             proxy,
+            _pooler: None,
             gate,
             db,
             node,
@@ -177,6 +191,7 @@ impl<N> World<N> {
         let mut config = self.facilitator.config.clone();
         (config.port, config.metrics_port) = (free_port(), free_port());
         let mut replica = Facilitator::new(config);
+        replica.becomes(self.facilitator.version());
         // Its lanes are the others', as long as they live.
         replica.start_with(&[]).await;
         replica
