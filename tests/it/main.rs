@@ -33,6 +33,7 @@ mod pooler;
 mod records;
 mod replay;
 mod replicas;
+mod rolling;
 mod secrets;
 mod settle;
 mod solana;

@@ -1,8 +1,8 @@
 //! Processes that come and go and lose their lanes while payments are under way at all of them.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,29 +13,63 @@ use crate::chaos::{all_are_paid, crowd};
 use crate::support::anvil::Mining;
 use crate::support::counted::{counted, counted_at_once};
 use crate::support::eventually;
-use crate::support::facilitator::{Caller, Facilitator};
+use crate::support::facilitator::{Caller, Facilitator, Version};
 use crate::support::http::Answer;
 use crate::support::world::{Setup, World};
 
-/// A balancer that knows nothing: each request goes to the next process in turn.
-struct Balancer {
+/// Gateways that ask at the same time.
+pub(crate) const GATEWAYS: usize = 32;
+
+/// A balancer that knows nothing but what it is told: each request goes to the next process in turn.
+pub(crate) struct Balancer {
     processes: Vec<Caller>,
     turn: AtomicUsize,
+    left_out: Mutex<HashSet<usize>>,
 }
 
 impl Balancer {
-    fn before(processes: &[&mut Facilitator]) -> Arc<Self> {
+    pub(crate) fn before(processes: &[&mut Facilitator]) -> Arc<Self> {
         Arc::new(Self {
             processes: processes.iter().map(|it| it.caller()).collect(),
             turn: AtomicUsize::new(0),
+            left_out: Mutex::default(),
         })
     }
 
+    /// Nobody is sent to this process, by its place, until it is let in again.
+    pub(crate) fn leave_out(&self, place: usize) {
+        self.left_out.lock().unwrap().insert(place);
+    }
+
+    pub(crate) fn let_in(&self, place: usize) {
+        self.left_out.lock().unwrap().remove(&place);
+    }
+
+    fn next(&self) -> &Caller {
+        loop {
+            let place = self.turn.fetch_add(1, Ordering::Relaxed) % self.processes.len();
+            if !self.left_out.lock().unwrap().contains(&place) {
+                return &self.processes[place];
+            }
+        }
+    }
+
+    /// Presents the payment until it is settled; every answer before that is an honest "not known yet".
+    pub(crate) async fn settle_unrefused(&self, body: &Value) {
+        eventually("the payment is settled", async || {
+            let outcome = self.next().post("/settle", body).await.outcome(200);
+            let is_settled = outcome["success"] == true;
+            assert!(
+                is_settled || outcome["errorReason"] == "settlement_pending",
+                "{outcome}"
+            );
+            is_settled.then_some(())
+        })
+        .await;
+    }
+
     async fn try_settle(&self, body: &Value) -> Option<Answer> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.processes[turn % self.processes.len()]
-            .try_post("/settle", body)
-            .await
+        self.next().try_post("/settle", body).await
     }
 
     /// Presents the payment until its fate is known, whoever is there to say so.
@@ -49,14 +83,21 @@ impl Balancer {
 }
 
 /// A world with many signers, two more processes, and a block each second.
-async fn crowded() -> (World, [Facilitator; 2]) {
-    let world = World::start(Setup {
+pub(crate) async fn crowded() -> (World, [Facilitator; 2]) {
+    crowded_with(&Version::this()).await
+}
+
+/// The same with processes of this version.
+pub(crate) async fn crowded_with(version: &Version) -> (World, [Facilitator; 2]) {
+    let mut world = World::prepare(Setup {
         mining: Mining::EverySecond,
         wait_seconds: 3,
         signers: 8,
         ..Setup::default()
     })
     .await;
+    world.facilitator.becomes(version);
+    world.facilitator.start().await;
     let others = [world.replica().await, world.replica().await];
     (world, others)
 }
@@ -64,7 +105,6 @@ async fn crowded() -> (World, [Facilitator; 2]) {
 #[tokio::test]
 async fn x11_payments_by_eight_signers_at_three_processes_of_which_one_is_killed_every_five_seconds() {
     const KILLED_EVERY: Duration = Duration::from_secs(5);
-    const GATEWAYS: usize = 32;
     counted_at_once("X11", 400, async |payments| {
         let (mut world, [mut second, mut third]) = crowded().await;
         let bodies = crowd(payments);
