@@ -66,7 +66,7 @@ impl Version {
                 .iter()
                 .any(|key| line.trim_start().starts_with(&format!("{key} =")))
         };
-        file.lines().filter(is_known).map(|line| format!("{line}\n")).collect()
+        file.split_inclusive('\n').filter(is_known).collect()
     }
 }
 
