@@ -20,9 +20,10 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::board::Board;
 use crate::app::pulse::Pulse;
@@ -37,6 +38,10 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::seeded::Bug;
 use crate::store::{Records, StoreFault};
 use crate::task::Tasks;
+
+/// How long callers still wait once the process is told to stop. With what the lanes' current steps take it is less than
+/// the ten seconds within which a process is to be gone.
+const LEAVING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How the use cases behave.
 #[derive(Debug, Clone, Deserialize)]
@@ -61,6 +66,7 @@ pub struct App {
     settings: Settings,
     tasks: Tasks,
     process: ProcessId,
+    leaving: CancellationToken,
 }
 
 /// A rail with what is under way on it.
@@ -130,7 +136,19 @@ impl App {
             settings,
             tasks,
             process: ProcessId::mint(),
+            leaving: CancellationToken::new(),
         }
+    }
+
+    /// Says that this process is to stop: whoever waits for a settlement is answered within seconds with what is known.
+    pub fn leave(&self) {
+        self.leaving.cancel();
+    }
+
+    /// Resolves when it is time to answer, since this process is to stop.
+    async fn left(&self) {
+        self.leaving.cancelled().await;
+        tokio::time::sleep(LEAVING_PATIENCE).await;
     }
 
     /// Picks up what an earlier process left unfinished, and starts the background work of every rail.

@@ -208,19 +208,25 @@ impl Ask {
         self.references.is_empty() && record.references.is_empty()
     }
 
-    /// Waits until the settlement can be answered for, or until the deadline; then says what is true.
+    /// Waits until the settlement can be answered for, or until the deadline, or until this process has to stop; then says
+    /// what is true.
     async fn wait(&self, mut record: Record, mut news: Subscription) -> Result<SettleAnswer, Trouble> {
+        let mut left = std::pin::pin!(self.app.left());
         loop {
             if let Some(answer) = self.answer(&record, &mut news).await {
                 return Ok(answer);
             }
-            match tokio::time::timeout_at(self.deadline, news.next()).await {
-                Ok(Some(News::Moved(settlement))) => record.settlement = settlement,
-                Ok(Some(News::Withdrawn(rejection))) => {
+            let heard = tokio::select! {
+                heard = tokio::time::timeout_at(self.deadline, news.next()) => heard.ok().flatten(),
+                () = left.as_mut() => None,
+            };
+            match heard {
+                Some(News::Moved(settlement)) => record.settlement = settlement,
+                Some(News::Withdrawn(rejection)) => {
                     let payer = Some(record.authorization.payer);
                     return Ok(self.fresh(Outcome::Refused { payer, rejection }));
                 }
-                Ok(None) | Err(_) => return Ok(self.unless_granted(&mut news, pending(&record)).await),
+                None => return Ok(self.unless_granted(&mut news, pending(&record)).await),
             }
         }
     }

@@ -39,7 +39,12 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     ));
     app.start().await?;
 
-    let served = http::serve(&config.http, &config.metrics, app, metrics, stop_requested()).await;
+    let leaving = Arc::clone(&app);
+    let stop = async move {
+        stop_requested().await;
+        leaving.leave();
+    };
+    let served = http::serve(&config.http, &config.metrics, app, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
     if !tasks.drain(DRAIN).await {
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");

@@ -188,7 +188,11 @@ impl From<StoreFault> for Denied {
                     "the database did not answer; try again with the same request".into(),
                 )
             }
-            StoreFault::Settings | StoreFault::Refused { .. } | StoreFault::Schema(_) | StoreFault::Corrupt { .. } => {
+            StoreFault::Settings
+            | StoreFault::Session(_)
+            | StoreFault::Refused { .. }
+            | StoreFault::Schema(_)
+            | StoreFault::Corrupt { .. } => {
                 tracing::error!(error = %fault, error.source = source, "the database is not as it must be");
                 Self::bug()
             }

@@ -13,6 +13,9 @@ pub enum StoreFault {
     /// The settings are not usable; nothing was connected.
     #[error("store.url is not a postgres:// URL")]
     Settings,
+    /// A pooler stands before the database and takes away what a session of ours must have.
+    #[error("the database cannot be used through this pooler: {0}")]
+    Session(super::SessionFlaw),
     /// The database did not take part: not reached, too busy, out of time, or it asks to try again. Nothing was
     /// changed.
     #[error("{operation}: the database is not available")]
@@ -234,7 +237,7 @@ impl StoreFault {
             Self::Unavailable { source, .. } | Self::OutcomeUnknown { source, .. } | Self::Refused { source, .. } => {
                 source.constraint()
             }
-            Self::Settings | Self::Schema(_) | Self::Corrupt { .. } => None,
+            Self::Settings | Self::Session(_) | Self::Schema(_) | Self::Corrupt { .. } => None,
         }
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{Connection, PgPool, Postgres, SqlSafeStr, Transaction};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, SqlSafeStr, Transaction};
 
 pub use sqlx::types::chrono::{DateTime, Utc};
 
@@ -38,6 +38,7 @@ mod records;
 mod replacements;
 mod reports;
 mod rows;
+mod session;
 mod settlements;
 mod transactions;
 
@@ -50,6 +51,7 @@ pub use records::{Records, Sign};
 pub use replacements::Replaced;
 pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
+pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
 pub use transactions::Carrier;
 
@@ -84,15 +86,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// costs a round trip.
 const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 
-/// Limits set on each connection as it is made. The last one frees a lane whose holder stopped mid-way.
-const SESSION: [(&str, &str); 3] = [
-    ("statement_timeout", "5s"),
-    ("lock_timeout", "3s"),
-    ("idle_in_transaction_session_timeout", "10s"),
-];
-
-/// Migrations may take their time, but not hold up the tables' users while they wait for a lock.
-const SESSION_MIGRATING: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "10s")];
+/// What each migration's transaction begins with: it may take its time, but not hold up the tables' users while it waits
+/// for a lock.
+const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
 const MIGRATIONS: [(i64, &str, &str); 6] = [
@@ -117,13 +113,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects, and so proves that the database answers. Says nothing about its schema.
+    /// Connects, and so proves that the database answers, and that a pooler before it, if there is one, can be worked
+    /// with. Says nothing about the schema.
     ///
     /// # Errors
-    /// [`StoreFault::Settings`] when the URL is none, [`StoreFault::Unavailable`] after 3 s without a connection.
+    /// [`StoreFault::Settings`] when the URL is none, [`StoreFault::Session`] when a pooler takes away what we need,
+    /// [`StoreFault::Unavailable`] after 3 s without a connection.
     pub async fn connect(settings: &Settings) -> Result<Self, StoreFault> {
         let options: PgConnectOptions = settings.url.parse().map_err(|_| StoreFault::Settings)?;
-        let options = options.application_name("facilitator").options(SESSION);
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections_max.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -136,10 +133,12 @@ impl Store {
                     Ok(true)
                 })
             })
-            .connect_with(options)
+            .connect_with(session::options(options))
             .await
             .map_err(StoreFault::reading("connect"))?;
-        Ok(Self { pool })
+        let store = Self { pool };
+        store.session_check().await?;
+        Ok(store)
     }
 
     /// Brings the schema up to this program's. Each migration is applied whole or not at all. When two processes do
@@ -149,18 +148,14 @@ impl Store {
     /// [`StoreFault::Schema`] when the database is ahead of this program or a migration was altered;
     /// otherwise as of any change.
     pub async fn migrate(&self) -> Result<(), StoreFault> {
-        let options = PgConnectOptions::clone(&self.pool.connect_options()).options(SESSION_MIGRATING);
-        let mut connection = PgConnection::connect_with(&options)
-            .await
-            .map_err(StoreFault::reading("migrate"))?;
+        let mut connection = self.connection("migrate").await?;
         let mut migrator = Migrator::with_migrations(migrations());
         // The driver would lock with an advisory lock, which not every such database has.
         migrator.set_locking(false);
         // What a newer program has added may stay; what it has taken away is refused below.
         migrator.set_ignore_missing(true);
-        let done = migrator.run_direct(None, &mut connection, false).await;
+        let done = migrator.run_direct(None, &mut *connection, false).await;
         done.map_err(|error| StoreFault::migrating(&error))?;
-        connection.close().await.map_err(StoreFault::reading("migrate"))?;
         self.schema_check().await
     }
 
@@ -240,6 +235,7 @@ impl Store {
             payments::STATEMENTS,
             replacements::STATEMENTS,
             reports::STATEMENTS,
+            session::STATEMENTS,
             settlements::STATEMENTS,
             transactions::STATEMENTS,
         ]
@@ -267,7 +263,10 @@ fn migrations() -> Vec<Migration> {
     MIGRATIONS
         .into_iter()
         .map(|(version, name, text)| {
-            Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+            let sql = AssertSqlSafe(format!("{MIGRATING}\n{text}")).into_sql_str();
+            // What is compared is the text alone.
+            let known = Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false);
+            Migration { sql, ..known }
         })
         .collect()
 }

@@ -18,6 +18,11 @@ pub(crate) fn crowd(count: usize) -> Vec<Value> {
 
 /// Presents every payment until its fate is known: each is paid, by one transaction that the answer names.
 pub(crate) async fn all_are_paid(world: &World, bodies: &[Value]) {
+    all_are_paid_among(world, bodies, bodies.len()).await;
+}
+
+/// The same where the merchant has had as many payments as this in all.
+pub(crate) async fn all_are_paid_among(world: &World, bodies: &[Value], payments: usize) {
     let caller = world.facilitator.caller();
     for body in bodies {
         let answer = eventually("the payment is known", async || {
@@ -33,7 +38,7 @@ pub(crate) async fn all_are_paid(world: &World, bodies: &[Value]) {
         let is_told = said["success"] == true || said["errorReason"] == "invalid_exact_evm_nonce_already_used";
         assert!(is_told && said["transaction"].as_str().unwrap().len() == 66, "{said}");
     }
-    assert_eq!(world.received().await, 10_000 * bodies.len() as u128);
+    assert_eq!(world.received().await, 10_000 * payments as u128);
     let open = "settlements where state not in ('confirmed', 'final')";
     assert_eq!(world.db.count(open).await, 0);
     books_agree(world).await;
@@ -75,7 +80,11 @@ async fn a_database_that_throws_everybody_out_under_load() {
         wait_seconds: 3,
         ..Setup::default()
     };
-    let world = World::start(setup).await;
+    thrown_out_under_load(World::start(setup).await).await;
+}
+
+/// The same in this world.
+pub(crate) async fn thrown_out_under_load(world: World) {
     let bodies = crowd(40);
     for part in bodies.chunks(8) {
         send_all(&world, part);

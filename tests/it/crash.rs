@@ -87,8 +87,13 @@ async fn survives(id: &str, stop: Stop) {
 }
 
 async fn survives_once(stop: Stop) {
+    survives_in(World::usual().await, stop).await;
+}
+
+/// The same in this world, once.
+pub(crate) async fn survives_in(world: World, stop: Stop) {
     let payment = Payment::by(1);
-    let mut world = killed_at(stop, &payment.body()).await;
+    let mut world = killed_in(world, stop, &payment.body()).await;
     world.facilitator.start().await;
     let tx = world
         .facilitator

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::chaos::{all_are_paid, crowd, send_all};
+use crate::chaos::{all_are_paid, all_are_paid_among, crowd, send_all};
 use crate::support::anvil::Mining;
 use crate::support::books::books_agree;
 use crate::support::cluster::Cluster;
 use crate::support::counted::counted;
 use crate::support::database::{Ailment, Database};
+use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, receipt};
@@ -116,6 +117,28 @@ async fn d05_every_fifth_transaction_fails_with_an_error_that_passes() {
     assert!(failed > 5, "{failed}");
 }
 
+/// A disk that is really full: the server refuses what needs another page, and may end when its log needs one.
+#[tokio::test]
+async fn d06_a_disk_that_is_full_for_a_while_loses_nothing() {
+    let Some(disk) = Disk::of(96) else {
+        return;
+    };
+    let mut cluster = Cluster::start_in(disk.path()).await;
+    let world = on(&cluster, every_second()).await;
+    let bodies = crowd(120);
+    let settle = async |body| world.facilitator.caller().try_post("/settle", body).await;
+    let begun = join_all(bodies[..20].iter().map(settle)).await;
+    assert!(begun.iter().flatten().all(|answer| answer.status == 200), "{begun:?}");
+    let ballast = disk.fill();
+    let refused = join_all(bodies[20..].iter().map(settle)).await;
+    let refused = refused.iter().flatten().filter(|answer| answer.status == 503).count();
+    assert!(refused > 0, "the disk was not full");
+    drop(ballast);
+    cluster.is_ready().await;
+    send_all(&world, &bodies);
+    all_are_paid(&world, &bodies).await;
+}
+
 /// What the server says when its disk is full, to every write. (With its log on a full disk it ends by itself: D01.)
 #[tokio::test]
 async fn d06_nothing_is_begun_while_the_disk_is_full_and_what_was_begun_is_watched() {
@@ -177,6 +200,31 @@ async fn d07_d08_a_database_that_has_forgotten_the_last_payments_signs_no_more()
     assert_eq!(world.facilitator.settle(&Payment::by(3).body()).await.pending(), "");
     assert_eq!(world.proxy.transactions(), sent);
     assert_eq!(world.received().await, 20_000);
+}
+
+/// The same under a process that goes on running, with fifty commits missing: what it holds of its lane was never said to
+/// the database that it has now.
+#[tokio::test]
+async fn d07_a_replica_without_the_last_50_payments_takes_over_under_a_running_process() {
+    let mut world = World::start(every_second()).await;
+    world.facilitator.settle(&Payment::by(1).body()).await.settled();
+    let backup = world.db.back_up().await;
+    let forgotten = crowd(50);
+    all_are_paid_among(&world, &forgotten, 51).await;
+    backup.restore(&world.db).await;
+    world.facilitator.says("lane closed", 1).await;
+    let sent = world.proxy.transactions();
+    for body in forgotten.iter().step_by(10) {
+        let (reason, _) = world.facilitator.settle(body).await.unsettled();
+        assert_eq!(reason, "invalid_exact_evm_nonce_already_used");
+    }
+    assert_eq!(world.facilitator.settle(&Payment::by(3).body()).await.pending(), "");
+    assert_eq!(
+        world.proxy.transactions(),
+        sent,
+        "something was signed without knowing the lane"
+    );
+    assert_eq!(world.received().await, 510_000);
 }
 
 #[tokio::test]

@@ -20,11 +20,15 @@ async fn loses(world: &World, loss: Loss) {
 
 /// Settles a payment while the database's answer at that point is lost; whoever asks next is told the truth.
 async fn survives(loss_for: fn(&Payment) -> Loss) {
-    let world = World::start(Setup {
+    let setup = Setup {
         wait_seconds: 3,
         ..Setup::default()
-    })
-    .await;
+    };
+    survives_in(World::start(setup).await, loss_for).await;
+}
+
+/// The same in this world.
+pub(crate) async fn survives_in(world: World, loss_for: impl Fn(&Payment) -> Loss) {
     let payment = Payment::by(1);
     let settling = world.settling(&payment);
     loses(&world, loss_for(&payment)).await;

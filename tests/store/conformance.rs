@@ -56,7 +56,7 @@ fn fault(fault: &StoreFault) -> String {
         StoreFault::OutcomeUnknown { .. } => "unknown".into(),
         StoreFault::Refused { .. } => "refused".into(),
         StoreFault::Corrupt { what, .. } => format!("corrupt {what}"),
-        StoreFault::Settings | StoreFault::Schema(_) => "unusable".into(),
+        StoreFault::Settings | StoreFault::Session(_) | StoreFault::Schema(_) => "unusable".into(),
     }
 }
 

@@ -12,6 +12,7 @@
 mod advancing;
 mod budgets;
 mod conformance;
+mod dialect;
 #[expect(dead_code, reason = "the simulator throws more of them")]
 #[path = "../sim/dice.rs"]
 mod dice;

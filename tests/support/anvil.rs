@@ -90,6 +90,12 @@ impl Anvil {
         self.call("anvil_setCode", json!([address, code])).await;
     }
 
+    /// Gives the account a hundred of the chain's coin.
+    pub(crate) async fn fund(&self, account: Address) {
+        self.call("anvil_setBalance", json!([account, "0x56bc75e2d63100000"]))
+            .await;
+    }
+
     pub(crate) async fn block_number(&self) -> u64 {
         number(&self.call("eth_blockNumber", json!([])).await)
     }

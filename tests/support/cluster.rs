@@ -22,8 +22,13 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
+        Self::start_in(&std::env::temp_dir()).await
+    }
+
+    /// One whose files are in this directory.
+    pub(crate) async fn start_in(parent: &Path) -> Self {
         let port = free_port();
-        let directory = std::env::temp_dir().join(format!("facilitator-cluster-{}-{port}", std::process::id()));
+        let directory = parent.join(format!("facilitator-cluster-{}-{port}", std::process::id()));
         std::fs::create_dir(&directory).unwrap();
         std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700)).unwrap();
         if is_root() {
@@ -41,6 +46,7 @@ impl Cluster {
             "UTF8",
             "--no-locale",
             "--no-sync",
+            "--wal-segsize=1",
         ]);
         let (status, said) = Process::spawn("initdb", &mut initdb).ended().await;
         assert!(status.success(), "{said}");
@@ -92,7 +98,8 @@ impl Cluster {
         assert!(status.success(), "pkill {signal} -P {of_it}");
     }
 
-    async fn is_ready(&mut self) {
+    /// Waits until it takes connections, starting it again if it has ended.
+    pub(crate) async fn is_ready(&mut self) {
         let url = self.url();
         eventually("the cluster is ready", async || {
             if self.postmaster.has_ended() {
@@ -115,7 +122,7 @@ impl Drop for Cluster {
     }
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
@@ -139,6 +146,9 @@ fn postmaster(directory: &Path, port: u16) -> Process {
         "fsync=off",
         "synchronous_commit=on",
         "max_connections=100",
+        // Small, so that the cluster has room on a small disk.
+        "max_wal_size=4MB",
+        "min_wal_size=2MB",
     ] {
         command.args(["-c", setting]);
     }

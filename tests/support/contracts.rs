@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use alloy::primitives::{Address, B256};
+use alloy::signers::local::PrivateKeySigner;
 use alloy::sol;
 use serde::Deserialize;
 
@@ -88,6 +89,14 @@ pub(crate) struct Account {
     pub(crate) key: B256,
 }
 
+impl Account {
+    /// Whoever has this key.
+    pub(crate) fn of(key: B256) -> Self {
+        let address = PrivateKeySigner::from_bytes(&key).unwrap().address();
+        Self { address, key }
+    }
+}
+
 /// Who is where on the prepared chain: what `tests/stack/chain.mjs` wrote.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,8 +117,8 @@ pub(crate) struct Addresses {
     pub(crate) counterfactual_wallet: Address,
     pub(crate) counterfactual_salt: B256,
     pub(crate) pay_to: Address,
-    /// 0 administers USDC; 1 to 9 hold a million of each token. The facilitator signs with 9, and 8 when it has
-    /// two signers; 7 is a third party; the others pay.
+    /// 0 administers USDC; 1 to 9 hold a million of each token. The facilitator signs with 9, and with 8
+    /// when it has two signers; 7 is a third party; the others pay.
     pub(crate) accounts: Vec<Account>,
 }
 

@@ -78,6 +78,15 @@ impl Database {
         url.to_string()
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn user(&self) -> String {
+        let options: PgConnectOptions = self.url.parse().unwrap();
+        options.get_username().to_owned()
+    }
+
     pub(crate) fn password(&self) -> String {
         let url: reqwest::Url = self.url.parse().unwrap();
         url.password().expect("DATABASE_URL has a password").to_owned()

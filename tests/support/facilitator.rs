@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 
 use super::config::Config;
-use super::eventually;
+use super::confined::Confined;
 use super::http::{Answer, Client};
 use super::process::Process;
+use super::{eventually, offered};
 
 /// A directory with the configuration file, gone with this value.
 struct Directory(PathBuf);
@@ -34,9 +35,45 @@ impl Drop for Directory {
     }
 }
 
+/// Which facilitator is run.
+#[derive(Clone)]
+pub(crate) struct Version {
+    program: PathBuf,
+    /// Keys of the configuration file that it does not know, each alone on its line.
+    unknown: &'static [&'static str],
+}
+
+impl Version {
+    pub(crate) fn this() -> Self {
+        Self {
+            program: env!("CARGO_BIN_EXE_facilitator").into(),
+            unknown: &[],
+        }
+    }
+
+    /// The one before the last migration, which `./dev rolling` provides.
+    pub(crate) fn before() -> Option<Self> {
+        offered("FACILITATOR_BEFORE", "version before the last migration").map(|program| Self {
+            program: program.into(),
+            unknown: &["budget"],
+        })
+    }
+
+    fn known(&self, file: &str) -> String {
+        let is_known = |line: &&str| {
+            !self
+                .unknown
+                .iter()
+                .any(|key| line.trim_start().starts_with(&format!("{key} =")))
+        };
+        file.split_inclusive('\n').filter(is_known).collect()
+    }
+}
+
 /// The facilitator of one world: running, or between two runs.
 pub(crate) struct Facilitator {
     pub(crate) config: Config,
+    version: Version,
     directory: Directory,
     process: Option<Process>,
     client: Client,
@@ -49,6 +86,7 @@ impl Facilitator {
         let directory = Directory::create();
         Self {
             config,
+            version: Version::this(),
             directory,
             process: None,
             client: Client::new(),
@@ -56,11 +94,20 @@ impl Facilitator {
         }
     }
 
+    /// From its next start on it is another version.
+    pub(crate) fn becomes(&mut self, version: &Version) {
+        self.version = version.clone();
+    }
+
+    pub(crate) const fn version(&self) -> &Version {
+        &self.version
+    }
+
     /// Runs a subcommand in the same environment, as configured now.
     fn command(&self, subcommand: &str) -> Command {
         let file = self.directory.0.join("facilitator.toml");
-        std::fs::write(&file, self.config.to_toml()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_facilitator"));
+        std::fs::write(&file, self.version.known(&self.config.to_toml())).unwrap();
+        let mut command = Command::new(&self.version.program);
         command.args([subcommand, "--config"]).arg(file);
         command.envs(self.config.secrets());
         command
@@ -105,6 +152,10 @@ impl Facilitator {
         self.said += &process.said();
     }
 
+    pub(crate) const fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Asks the process to stop.
     pub(crate) fn terminate(&self) {
         self.process.as_ref().unwrap().signal("-TERM");
@@ -116,6 +167,11 @@ impl Facilitator {
         let status = std::fs::read_to_string(status).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Lets the process have no more memory than this many bytes: beyond it the kernel kills it.
+    pub(crate) fn confine(&self, bytes: usize) -> Confined {
+        Confined::to(self.process.as_ref().unwrap().id(), bytes)
     }
 
     /// Stops it in its tracks until [`Facilitator::resume`], as a machine does that is paused.

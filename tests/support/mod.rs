@@ -5,19 +5,23 @@ pub(crate) mod anvil;
 pub(crate) mod books;
 pub(crate) mod cluster;
 pub(crate) mod config;
+mod confined;
 pub(crate) mod contracts;
 pub(crate) mod counted;
 pub(crate) mod database;
+pub(crate) mod disk;
 pub(crate) mod facilitator;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod payer;
+pub(crate) mod pooler;
 pub(crate) mod process;
 pub(crate) mod proxy;
 mod rpc;
 pub(crate) mod solana;
 pub(crate) mod world;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Far longer than anything here takes, so that a loaded machine does not fail a test.
@@ -38,6 +42,15 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
 /// Something that `./dev test` provides.
 pub(crate) fn provided(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with ./dev test"))
+}
+
+/// Something that not every machine and command provides. Where it is missing, this says so past the capture of output.
+pub(crate) fn offered(name: &str, what: &str) -> Option<String> {
+    let offered = std::env::var(name).ok().filter(|it| !it.is_empty());
+    if offered.is_none() {
+        drop(writeln!(std::io::stderr(), "SKIPPED: there is no {what} here ({name})"));
+    }
+    offered
 }
 
 /// Unix seconds.

@@ -1,18 +1,19 @@
 //! One test's world: a node, a fault-injecting proxy, a database and a facilitator, used by nobody else.
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, keccak256};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::anvil::{Anvil, Mining};
 use super::config::{Asset, Budget, Config, Evm};
-use super::contracts::addresses;
+use super::contracts::{Account, addresses};
 use super::database::Database;
 use super::eventually;
 use super::facilitator::Facilitator;
 use super::gate::Gate;
 use super::http::Answer;
 use super::payer::{NETWORK, Payment};
+use super::pooler::{Care, Pooler};
 use super::process::free_port;
 use super::proxy::Proxy;
 
@@ -22,7 +23,7 @@ pub(crate) struct Setup {
     pub(crate) mining: Mining,
     /// Blocks to an epoch; with 1 a block is final two blocks later, else only after dozens.
     pub(crate) epoch: Option<u32>,
-    /// How many signers, 1 or 2.
+    /// How many signers.
     pub(crate) signers: usize,
     /// How long `/settle` waits.
     pub(crate) wait_seconds: u64,
@@ -35,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) stalled_after_seconds: u32,
     /// Another key of the network, or none.
     pub(crate) network_key: &'static str,
+    /// A pooler before the database, and how it is set up.
+    pub(crate) pooler: Option<Care>,
 }
 
 impl Default for Setup {
@@ -49,6 +52,7 @@ impl Default for Setup {
             budget: Budget::UNLIMITED,
             stalled_after_seconds: 3600,
             network_key: "",
+            pooler: None,
         }
     }
 }
@@ -62,10 +66,24 @@ pub(crate) fn brief_windows() -> Setup {
     }
 }
 
+/// The accounts that sign: those of the prepared chain that are left for it, then some that are new to the chain.
+async fn signers(node: &Anvil, count: usize) -> Vec<Account> {
+    let prepared = &addresses().accounts;
+    let mut signers = vec![prepared[9].clone(), prepared[8].clone()];
+    for index in signers.len()..count {
+        let signer = Account::of(keccak256(format!("signer {index}")));
+        node.fund(signer.address).await;
+        signers.push(signer);
+    }
+    signers.truncate(count);
+    signers
+}
+
 /// Everything around one facilitator, with a node of one family of chains. Fields are dropped in this order.
 pub(crate) struct World<N = Anvil> {
     pub(crate) facilitator: Facilitator,
     pub(crate) proxy: Proxy,
+    _pooler: Option<Pooler>,
     pub(crate) gate: Gate,
     pub(crate) db: Database,
     pub(crate) node: N,
@@ -101,6 +119,14 @@ impl World {
         let node = Anvil::start(setup.mining, setup.epoch).await;
         let proxy = Proxy::before(node.url()).await;
         let mut world = Self::around_on(db, node, proxy).await;
+        if let Some(care) = setup.pooler {
+            let pooler = Pooler::before(&world.db, world.gate.port, care).await;
+            world.facilitator.config.database_url = world.db.url_by(pooler.port);
+            world = Self {
+                _pooler: Some(pooler),
+                ..world
+            };
+        }
         let config = &mut world.facilitator.config;
         config.wait_seconds = setup.wait_seconds;
         config.log_filter = setup.log_filter;
@@ -108,10 +134,7 @@ impl World {
             network: NETWORK,
             rpc_url: world.proxy.url.clone(),
             other_rpc_urls: Vec::new(),
-            signers: [9, 8][..setup.signers]
-                .iter()
-                .map(|&i| addresses().accounts[i].clone())
-                .collect(),
+            signers: signers(&world.node, setup.signers).await,
             assets: vec![Asset::usdc(), Asset::trick()],
             factories: setup.factories,
             budget: setup.budget,
@@ -160,6 +183,7 @@ impl<N> World<N> {
         Self {
             facilitator,
             proxy,
+            _pooler: None,
             gate,
             db,
             node,
@@ -171,6 +195,7 @@ impl<N> World<N> {
         let mut config = self.facilitator.config.clone();
         (config.port, config.metrics_port) = (free_port(), free_port());
         let mut replica = Facilitator::new(config);
+        replica.becomes(self.facilitator.version());
         // Its lanes are the others', as long as they live.
         replica.start_with(&[]).await;
         replica
