@@ -16,9 +16,10 @@ use crate::wire;
 pub type Target = fn(&[u8]);
 
 /// Every decoder, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("envelope", envelope),
     ("evm_payload", evm_payload),
+    ("evm_signature", evm::fuzz::signature),
     ("solana_payload", solana_payload),
     ("solana_transaction", solana::fuzz::transaction),
     ("evm_receipt", evm::fuzz::receipt),
@@ -30,14 +31,14 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("authorization_body", authorization_body),
 ];
 
-/// Runs the target of this name.
+/// The target of this name.
 ///
 /// # Panics
-/// There is no such target, or a property of it does not hold.
-pub fn run(name: &str, bytes: &[u8]) {
+/// There is none.
+#[must_use]
+pub fn target(name: &str) -> Target {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
-    let (_, target) = found.unwrap_or_else(|| panic!("no target {name}"));
-    target(bytes);
+    found.unwrap_or_else(|| panic!("no target {name}")).1
 }
 
 /// What is refused as malformed names a place and what belongs there.
@@ -74,7 +75,10 @@ fn envelope(bytes: &[u8]) {
     // An extra of another length may be over its limit.
     let Ok(again) = again else { return };
     assert_eq!(again.dialect, envelope.dialect);
-    assert_eq!(again.network_text, envelope.network_text);
+    // Of a version that is not read, a key given twice leaves it untold; of two, the new layout has the last.
+    if envelope.network_text != wire::NETWORK_UNKNOWN {
+        assert_eq!(again.network_text, envelope.network_text);
+    }
     match (&envelope.request, &again.request) {
         (Ok(one), Ok(other)) => assert_eq!(meaning(one), meaning(other)),
         (Err(one), Err(other)) => assert_eq!(one, other),

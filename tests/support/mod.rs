@@ -11,6 +11,7 @@ pub(crate) mod database;
 pub(crate) mod facilitator;
 pub(crate) mod gate;
 pub(crate) mod http;
+pub(crate) mod inside;
 pub(crate) mod payer;
 pub(crate) mod process;
 pub(crate) mod proxy;

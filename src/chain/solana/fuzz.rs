@@ -9,10 +9,13 @@
     reason = "a property that does not hold has to end the run"
 )]
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
+use solana_message::VersionedMessage;
 use solana_pubkey::Pubkey;
+use solana_transaction::versioned::VersionedTransaction;
 
 use super::body::Body;
 use super::evidence::{Arrival, Meta, Target};
@@ -79,11 +82,30 @@ pub fn payload(request: &PaymentRequest) -> Result<Authorization, Refused> {
     Ok(authorization)
 }
 
-/// A transaction has one encoding; slot 0 is not part of it, and everything that an index names is there.
+/// The transaction as Solana's own crate reads it, and takes it to be sound, where it could be a payment.
+fn official(wire: &[u8]) -> Option<VersionedTransaction> {
+    let read: VersionedTransaction = wincode::deserialize_exact(wire).ok()?;
+    read.sanitize().ok()?;
+    let is_known = matches!(read.message, VersionedMessage::Legacy(_) | VersionedMessage::V0(_));
+    let keys = read.message.static_account_keys();
+    let are_distinct = keys.iter().collect::<HashSet<_>>().len() == keys.len();
+    (is_known && are_distinct && wire.len() <= BYTES_MAX).then_some(read)
+}
+
+/// A transaction has one encoding, and is one to Solana's own crate too; slot 0 is not part of it, and everything that an
+/// index names is there.
 pub fn transaction(wire: &[u8]) {
+    let official = official(wire);
     let Ok(transaction) = Transaction::parse(wire) else {
+        assert!(official.is_none(), "{official:?}");
         return;
     };
+    let official = official.unwrap();
+    assert_eq!(official.message.serialize(), transaction.message_bytes());
+    assert_eq!(official.message.static_account_keys(), transaction.static_keys());
+    assert_eq!(official.message.recent_blockhash(), transaction.blockhash());
+    let signed = official.signatures.iter().skip(1).flat_map(|it| it.as_ref());
+    assert!(signed.eq(&wire[65..wire.len() - transaction.message_bytes().len()]));
     assert!(wire.len() <= BYTES_MAX);
     assert_eq!(transaction.wire().len(), wire.len());
     assert_eq!(
