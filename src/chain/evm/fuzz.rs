@@ -17,7 +17,7 @@ use super::body::{Body, Domain};
 use super::evidence::{Receipt, TRANSFER, Target, Use, use_in};
 use super::listing::Listing;
 use super::settings::Settings;
-use super::{eip3009, lens, payload as exact, signature as ecdsa};
+use super::{eip3009, finding, lens, payload as exact, signature as ecdsa};
 use crate::domain::authorization::Authorization;
 use crate::domain::rejection::Refused;
 use crate::domain::request::PaymentRequest;
@@ -178,5 +178,20 @@ pub fn lens(bytes: &[u8]) {
         for finding in answers.iter().flatten() {
             assert!(finding.returned.len() <= 512, "{finding:?}");
         }
+    }
+}
+
+/// What a reverted call returned is put into few printable words; what of it is a part is no longer than the whole. The
+/// same goes for signatures, which may be wrapped.
+pub fn returned(bytes: &[u8]) {
+    let reason = finding::reason(bytes);
+    assert!(!reason.is_empty() && reason.chars().count() <= 160, "{reason}");
+    assert!(!reason.chars().any(char::is_control), "{reason:?}");
+    for (_, part) in eip3009::trial_ends(bytes).into_iter().flatten() {
+        assert!(part.len() <= bytes.len());
+    }
+    if let Ok(unwrapped) = ecdsa::unwrap(bytes.to_vec()) {
+        let deployment = unwrapped.deployment.map_or(0, |(_, call)| call.len());
+        assert!(unwrapped.inner.len() <= bytes.len() && deployment <= bytes.len());
     }
 }

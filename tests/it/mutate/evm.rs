@@ -64,7 +64,7 @@ fn otherwise(dice: &mut Dice, good: Payment) -> Payment {
             ..good
         },
         3 => Payment {
-            valid_before: now() + dice.below(10),
+            valid_before: now() - dice.below(1000),
             ..good
         },
         4 => Payment {
