@@ -114,7 +114,7 @@ async fn b01_mutated_bodies_are_answered_and_never_falsely_valid() {
     let world = World::usual().await;
     let door = Door::Tcp(world.facilitator.caller());
     counted("B01", 1, super::BODIES, async |number| {
-        round(&door, number, &pool(number)).await
+        round(&door, number, &pool(number)).await;
     })
     .await;
     assert!(!world.facilitator.logs().contains("panicked"));
@@ -126,7 +126,7 @@ async fn b01_mutated_bodies_in_this_process_are_answered_and_never_falsely_valid
     let world = World::prepare(Setup::default()).await;
     let door = Door::Inside(world.facilitator.inside().await);
     counted("B01", 10, super::BODIES, async |number| {
-        round(&door, number, &pool(number)).await
+        round(&door, number, &pool(number)).await;
     })
     .await;
     assert_eq!(world.db.count("payments").await, 0);
