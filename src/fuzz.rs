@@ -16,28 +16,33 @@ use crate::wire;
 pub type Target = fn(&[u8]);
 
 /// Every decoder, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("envelope", envelope),
     ("evm_payload", evm_payload),
+    ("evm_signature", evm::fuzz::signature),
     ("solana_payload", solana_payload),
     ("solana_transaction", solana::fuzz::transaction),
+    ("solana_rules", solana::fuzz::rules),
     ("evm_receipt", evm::fuzz::receipt),
     ("evm_lens", evm::fuzz::lens),
+    ("evm_returned", evm::fuzz::returned),
     ("solana_meta", solana::fuzz::meta),
+    ("solana_simulation", solana::fuzz::simulation),
+    ("solana_account", solana::fuzz::account),
     ("rpc_answer", chain::fuzz::answer),
     ("query", http::fuzz::query),
     ("idempotency_key", http::fuzz::idempotency_key),
     ("authorization_body", authorization_body),
 ];
 
-/// Runs the target of this name.
+/// The target of this name.
 ///
 /// # Panics
-/// There is no such target, or a property of it does not hold.
-pub fn run(name: &str, bytes: &[u8]) {
+/// There is none.
+#[must_use]
+pub fn target(name: &str) -> Target {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
-    let (_, target) = found.unwrap_or_else(|| panic!("no target {name}"));
-    target(bytes);
+    found.unwrap_or_else(|| panic!("no target {name}")).1
 }
 
 /// What is refused as malformed names a place and what belongs there.
@@ -48,16 +53,20 @@ pub(crate) fn names_a_field(malformed: &Malformed) {
     );
 }
 
-/// What a request means, apart from the layout of its JSON.
-fn meaning(request: &PaymentRequest) -> String {
-    let json = |text: &str| serde_json::from_str::<Value>(text).ok();
+/// The same JSON in serde's own layout; none of numbers that JSON can say and a machine cannot hold.
+fn laid_out_anew(json: &str) -> Option<String> {
+    serde_json::from_str::<Value>(json).ok().map(|it| it.to_string())
+}
+
+/// What a request means, with what it carries as JSON laid out like this.
+fn meaning(request: &PaymentRequest, layout: impl Fn(&str) -> Option<String>) -> String {
     let mut request = request.clone();
-    let extras = [
-        request.terms.extra.take().as_deref().and_then(json),
-        request.offer.terms.extra.take().as_deref().and_then(json),
-        json(&request.proof.0),
+    let carried = [
+        request.terms.extra.take().as_deref().and_then(&layout),
+        request.offer.terms.extra.take().as_deref().and_then(&layout),
+        layout(&request.proof.0),
     ];
-    format!("{request:?} {extras:?}")
+    format!("{request:?} {carried:?}")
 }
 
 fn envelope(bytes: &[u8]) {
@@ -66,17 +75,24 @@ fn envelope(bytes: &[u8]) {
         Err(error) => return names_a_field(&error.malformed),
     };
     assert!(envelope.network_text.len() <= 64);
-    // Numbers that JSON can say and a machine cannot hold are the only ones that are lost on the way.
-    let Ok(laid_out_anew) = serde_json::from_slice::<Value>(bytes).map(|it| it.to_string()) else {
+    let Some(again) = str::from_utf8(bytes).ok().and_then(laid_out_anew) else {
         return;
     };
-    let again = wire::decode(laid_out_anew.as_bytes());
     // An extra of another length may be over its limit.
-    let Ok(again) = again else { return };
+    let Ok(again) = wire::decode(again.as_bytes()) else {
+        return;
+    };
     assert_eq!(again.dialect, envelope.dialect);
-    assert_eq!(again.network_text, envelope.network_text);
+    // Of a version that is not read, a key given twice leaves it untold; of two, the new layout has the last.
+    if envelope.network_text != wire::NETWORK_UNKNOWN {
+        assert_eq!(again.network_text, envelope.network_text);
+    }
     match (&envelope.request, &again.request) {
-        (Ok(one), Ok(other)) => assert_eq!(meaning(one), meaning(other)),
+        (Ok(one), Ok(other)) => {
+            // A fraction may be another one each time that it is read.
+            let as_it_is = |json: &str| Some(json.to_owned());
+            assert_eq!(meaning(one, laid_out_anew), meaning(other, as_it_is));
+        }
         (Err(one), Err(other)) => assert_eq!(one, other),
         (one, other) => panic!("{one:?} and {other:?}"),
     }
@@ -94,11 +110,9 @@ fn payload(bytes: &[u8], decode: Decode) {
         Err(Refused::Malformed(malformed)) => return names_a_field(&malformed),
         Err(Refused::Rejected(_)) => return,
     };
-    let again = serde_json::from_slice::<Value>(bytes).map(|it| it.to_string());
-    let Ok(again) = again.map(|it| wire::decode(it.as_bytes())) else {
-        return;
-    };
-    let Some(again) = again.ok().and_then(|it| it.request.ok()) else {
+    let again = str::from_utf8(bytes).ok().and_then(laid_out_anew);
+    let again = again.and_then(|it| wire::decode(it.as_bytes()).ok());
+    let Some(again) = again.and_then(|it| it.request.ok()) else {
         return;
     };
     let twin = decode(&again).unwrap_or_else(|refused| panic!("laid out anew: {refused:?}"));

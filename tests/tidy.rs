@@ -42,7 +42,7 @@ const DIRECTIONS: [(&str, &[&str]); 14] = [
 const EVERYWHERE: &str = "seeded";
 
 /// Crates that may be named only under these paths.
-const FENCES: [(&str, &[&str]); 13] = [
+const FENCES: [(&str, &[&str]); 14] = [
     ("alloy", &["src/chain/evm/"]),
     ("secp256k1", &["src/chain/evm/"]),
     ("ed25519_dalek", &["src/chain/solana/"]),
@@ -51,6 +51,7 @@ const FENCES: [(&str, &[&str]); 13] = [
     ("solana_pubkey", &["src/chain/solana/"]),
     ("solana_pubsub_client", &["src/chain/solana/"]),
     ("solana_signature", &["src/chain/solana/"]),
+    ("solana_transaction", &["src/chain/solana/"]),
     ("reqwest", &["src/chain/rpc.rs"]),
     ("sqlx", &["src/store/"]),
     ("axum", &["src/http/"]),

@@ -71,6 +71,11 @@ impl Anvil {
         self.rpc.call(method, params).await
     }
 
+    /// An error is an answer.
+    pub(crate) async fn try_call(&self, method: &str, params: Value) -> Result<Value, Value> {
+        self.rpc.try_call(method, params).await
+    }
+
     pub(crate) async fn mine(&self, blocks: u64) {
         self.call("anvil_mine", json!([blocks])).await;
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::config::Config;
 use super::confined::Confined;
 use super::http::{Answer, Client};
+use super::inside::Inside;
 use super::process::Process;
 use super::{eventually, offered};
 
@@ -101,6 +102,17 @@ impl Facilitator {
 
     pub(crate) const fn version(&self) -> &Version {
         &self.version
+    }
+
+    /// The same facilitator in this process.
+    pub(crate) async fn inside(&self) -> Inside {
+        let file = self.directory.0.join("inside.toml");
+        let secrets = self.config.secrets().into_iter();
+        let spelled_out = secrets.fold(self.config.to_toml(), |text, (name, secret)| {
+            text.replace(&format!("{{ env = \"{name}\" }}"), &format!("\"{secret}\""))
+        });
+        std::fs::write(&file, spelled_out).unwrap();
+        Inside::start(&file).await
     }
 
     /// Runs a subcommand in the same environment, as configured now.

@@ -13,6 +13,7 @@ pub(crate) mod disk;
 pub(crate) mod facilitator;
 pub(crate) mod gate;
 pub(crate) mod http;
+pub(crate) mod inside;
 pub(crate) mod payer;
 pub(crate) mod pooler;
 pub(crate) mod process;

@@ -9,16 +9,33 @@
 use std::sync::OnceLock;
 
 use alloy::primitives::{Address, B256, Signature, U256};
+use alloy::sol;
+use alloy::sol_types::{Eip712Domain, SolStruct};
 use serde_json::json;
 
-use super::body::Body;
+use super::body::{Body, Domain};
 use super::evidence::{Receipt, TRANSFER, Target, Use, use_in};
 use super::listing::Listing;
 use super::settings::Settings;
-use super::{eip3009, lens, payload as exact};
+use super::{eip3009, finding, lens, payload as exact, signature as ecdsa};
 use crate::domain::authorization::Authorization;
 use crate::domain::rejection::Refused;
 use crate::domain::request::PaymentRequest;
+
+/// The chain of the listing.
+const CHAIN_ID: u64 = 84_532;
+
+sol! {
+    /// What is signed (EIP-3009), for alloy to hash.
+    struct TransferWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
+    }
+}
 
 fn listing() -> &'static Listing {
     static LISTING: OnceLock<Listing> = OnceLock::new();
@@ -37,7 +54,7 @@ fn listing() -> &'static Listing {
             }],
         }))
         .unwrap();
-        Listing::new(&settings, 84_532, vec![Address::repeat_byte(0x0e)])
+        Listing::new(&settings, CHAIN_ID, vec![Address::repeat_byte(0x0e)])
     })
 }
 
@@ -60,13 +77,59 @@ pub fn payload(request: &PaymentRequest) -> Result<Authorization, Refused> {
     assert_eq!(body.encode(), authorization.body);
     assert_eq!(body.from.to_checksum(None), *payer);
     if body.is_recovered {
-        let separator = listing.separator(body.token, body.stated.as_ref()).unwrap();
-        let digest = eip3009::digest(&body, separator);
-        let signature = Signature::from_raw(&body.signature).unwrap();
-        assert!(signature.normalize_s().is_none(), "a signature has one form");
-        assert_eq!(signature.recover_address_from_prehash(&digest).unwrap(), body.from);
+        assert_eq!(signer(&body), Some(body.from));
     }
     Ok(authorization)
+}
+
+/// alloy's EIP-712 digest of the transfer; none for a token without a domain.
+fn digest(body: &Body) -> Option<B256> {
+    let listed = || listing().asset(&body.token).map(|asset| asset.domain.clone());
+    let Domain { name, version } = body.stated.clone().or_else(listed)?;
+    let chain_id = Some(U256::from(CHAIN_ID));
+    let domain = Eip712Domain::new(
+        Some(name.into()),
+        Some(version.into()),
+        chain_id,
+        Some(body.token),
+        None,
+    );
+    let transfer = TransferWithAuthorization {
+        from: body.from,
+        to: body.to,
+        value: U256::from(body.value),
+        validAfter: U256::from(body.valid_after),
+        validBefore: U256::from(body.valid_before),
+        nonce: body.nonce,
+    };
+    Some(transfer.eip712_signing_hash(&domain))
+}
+
+/// Who has signed the transfer, by alloy's reckoning and in a form that tokens take.
+fn signer(body: &Body) -> Option<Address> {
+    if !matches!(body.signature.last(), Some(0 | 1 | 27 | 28)) {
+        return None;
+    }
+    let signature = Signature::from_raw(&body.signature).ok()?;
+    // An s in the upper half has another form.
+    if signature.normalize_s().is_some() {
+        return None;
+    }
+    signature.recover_address_from_prehash(&digest(body)?).ok()
+}
+
+/// What a payer signs, and who has signed it, is what another implementation says.
+pub fn signature(bytes: &[u8]) {
+    let Ok(body) = Body::decode(bytes) else { return };
+    let separator = listing().separator(body.token, body.stated.as_ref());
+    let ours = separator.map(|it| eip3009::digest(&body, it));
+    assert_eq!(ours, digest(&body));
+    let Some(digest) = ours else { return };
+    let signer = signer(&body);
+    for account in [Some(body.from), signer].into_iter().flatten() {
+        let own = ecdsa::recovered(&body.signature, &digest, &account);
+        assert_eq!(own.is_some(), signer == Some(account), "{account}");
+    }
 }
 
 /// A stored body that can be read is written the same way.
@@ -115,5 +178,20 @@ pub fn lens(bytes: &[u8]) {
         for finding in answers.iter().flatten() {
             assert!(finding.returned.len() <= 512, "{finding:?}");
         }
+    }
+}
+
+/// What a reverted call returned is put into few printable words; what of it is a part is no longer than the whole. The
+/// same goes for signatures, which may be wrapped.
+pub fn returned(bytes: &[u8]) {
+    let reason = finding::reason(bytes);
+    assert!(!reason.is_empty() && reason.chars().count() <= 160, "{reason}");
+    assert!(!reason.chars().any(char::is_control), "{reason:?}");
+    for (_, part) in eip3009::trial_ends(bytes).into_iter().flatten() {
+        assert!(part.len() <= bytes.len());
+    }
+    if let Ok(unwrapped) = ecdsa::unwrap(bytes.to_vec()) {
+        let deployment = unwrapped.deployment.map_or(0, |(_, call)| call.len());
+        assert!(unwrapped.inner.len() <= bytes.len() && deployment <= bytes.len());
     }
 }

@@ -11,7 +11,7 @@ use super::node::Account;
 use crate::domain::flaw::Flaw;
 
 /// The program that keeps the tables.
-const PROGRAM: Pubkey = Pubkey::from_str_const("AddressLookupTab1e1111111111111111111111111");
+pub(super) const PROGRAM: Pubkey = Pubkey::from_str_const("AddressLookupTab1e1111111111111111111111111");
 
 /// Where a table's addresses begin, 32 bytes each (`LOOKUP_TABLE_META_SIZE` of the program's interface).
 const HEADER_BYTES: usize = 56;

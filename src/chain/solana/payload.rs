@@ -139,7 +139,7 @@ fn smart_wallet(listing: &Listing, asked: &Asked<'_>, transaction: Transaction) 
 }
 
 /// The authorization that a body is, in words common to all rails.
-fn authorization(listing: &Listing, asked: &Asked<'_>, payer: &Pubkey, body: &Body) -> Authorization {
+pub(super) fn authorization(listing: &Listing, asked: &Asked<'_>, payer: &Pubkey, body: &Body) -> Authorization {
     let message_hash = body.transaction.message_hash();
     Authorization {
         payer: payer.to_string(),
