@@ -5,9 +5,9 @@
 //! Each is a mistake that was made somewhere, or one slip away from being made here. `./dev teeth` builds once, runs the
 //! tests against each and prints which were found.
 
-/// Declares the bugs, each with the tests that are expected to find it.
+/// Declares the bugs, each with the tests that are expected to find it, and a mark where the simulator is to find it too.
 macro_rules! bugs {
-    ($($(#[$meta:meta])* $name:ident: $hunters:literal,)*) => {
+    ($($(#[$meta:meta])* $name:ident: $hunters:literal $(+ $sim:ident)?,)*) => {
         /// A deliberate bug.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Bug {
@@ -27,7 +27,7 @@ bugs! {
     /// A use for something else counts as for ever before its block is final.
     UsedOtherwiseBeforeFinal: "--test it -- chain::an_authorization_used_for_something_else",
     /// A reverted receipt is a proof of failure.
-    RevertIsFailure: "--lib -- settlement",
+    RevertIsFailure: "--lib -- settlement" + sim,
     /// A receipt's status is a proof of success.
     SuccessOnStatus: "--lib -- evidence",
     /// Any transfer of the token after the use will do.
@@ -37,13 +37,13 @@ bugs! {
     /// A node that is behind takes a landing back.
     LaggingNodeReverses: "--lib -- settlement",
     /// A landing in a block that is gone stays.
-    ReorganizationIgnored: "--lib -- settlement",
+    ReorganizationIgnored: "--lib -- settlement" + sim,
     /// What was taken back goes into a new nonce while the old one may still be mined.
-    ReversalForgetsTransaction: "--lib -- settlement",
+    ReversalForgetsTransaction: "--lib -- settlement" + sim,
     /// The one success is not claimed before it is told.
-    GrantWithoutClaim: "--test it -- settle::case_37",
+    GrantWithoutClaim: "--test it -- settle::case_37" + sim,
     /// Every caller who repeats himself hears success.
-    SuccessReplayedToAll: "--test it -- settle::case_36",
+    SuccessReplayedToAll: "--test it -- settle::case_36" + sim,
     /// What a payment was for is not compared.
     OtherRequestJoins: "--test it -- settle::one_authorization_buys_one_resource",
     /// The same payment under another signature is another payment.
@@ -73,13 +73,13 @@ bugs! {
     /// Nothing is sent a second time.
     SentOnce: "--test it -- chain::a_transaction_that_the_node_forgets",
     /// After a restart nobody looks for what is in flight.
-    RecoverySkipsInFlight: "--test it -- crash::case_41",
+    RecoverySkipsInFlight: "--test it -- crash::case_41" + sim,
     /// A second try does not wait until the first nonce is spent.
     SecondTryTooEarly: "--test store -- lanes::",
     /// A payment that was signed for can be withdrawn.
     WithdrawnAfterSigning: "--lib -- settlement",
     /// A landing that is undone stays in the ledger.
-    ReversalNotVoided: "--lib --test it -- posting chain::a_payment_that_is_reorganized_away_and_expires",
+    ReversalNotVoided: "--lib --test it -- posting chain::a_payment_that_is_reorganized_away_and_expires" + sim,
     /// What a transaction cost is counted as nothing.
     CostIsZero: "--lib -- evidence",
     /// What the data cost on the underlying chain is left out.

@@ -11,7 +11,7 @@ pub mod evm;
 pub mod fuzz;
 mod json;
 mod pool;
-mod quorum;
+pub mod quorum;
 mod rpc;
 mod secret;
 pub mod solana;

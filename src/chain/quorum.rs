@@ -1,4 +1,4 @@
-//! What several endpoints show of the same payments, made into one sighting. Pure.
+//! What several endpoints show of the same payments, made into one sighting. Pure, and open to the simulator.
 //!
 //! A landing, a proof that there will be none and a setback count when enough endpoints show the very same. That
 //! nothing is there counts only when nobody shows anything: an endpoint may lag, forget or lie, and one that does not
@@ -12,22 +12,22 @@ use crate::domain::settlement::{CannotLand, Landed, Setback};
 
 /// What one endpoint shows.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub struct Seen {
     /// The endpoint's place.
-    pub(super) place: usize,
+    pub place: usize,
     /// What it shows.
-    pub(super) sighting: Sighting,
+    pub sighting: Sighting,
 }
 
 /// What enough endpoints show.
 #[derive(Debug)]
-pub(super) struct Agreed {
+pub struct Agreed {
     /// Payments of which too few show the same have no observation in it.
-    pub(super) sighting: Sighting,
+    pub sighting: Sighting,
     /// The payments of which two endpoints show what cannot both be.
-    pub(super) disputes: Vec<PaymentId>,
+    pub disputes: Vec<PaymentId>,
     /// The places of the endpoints that show something of those that does not count.
-    pub(super) dissenters: BTreeSet<usize>,
+    pub dissenters: BTreeSet<usize>,
 }
 
 /// What must be the same for two endpoints to show the same.
@@ -101,7 +101,8 @@ pub(super) fn is_doubtful(sighting: &Sighting, watched: &[Watched<'_>]) -> bool 
 }
 
 /// What at least `quorum` of these endpoints show alike.
-pub(super) fn agreed(seen: &[Seen], quorum: usize, watched: &[Watched<'_>]) -> Agreed {
+#[must_use]
+pub fn agreed(seen: &[Seen], quorum: usize, watched: &[Watched<'_>]) -> Agreed {
     let head = reached(seen.iter().map(|it| it.sighting.head), quorum);
     let (mut payments, mut disputes, mut dissenters) = (HashMap::new(), Vec::new(), BTreeSet::new());
     for payment in watched.iter().map(|it| it.payment) {

@@ -1,7 +1,7 @@
 //! A chain like the EVM ones: accounts, authorizations, a mempool with replacement rules, base fees, nonces in order,
 //! blocks that may be taken back. What a replica sees of it is `rail_evm.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use facilitator::domain::rail::{ChainPoint, Delivery, Refusal, TxId};
 use facilitator::domain::time::Timestamp;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::dice::Dice;
+use crate::invariants::Truth;
 
 /// Blocks this far below the newest are final.
 pub(crate) const FINAL_DEPTH: u64 = 12;
@@ -22,6 +23,13 @@ pub(crate) struct Pay {
     pub(crate) nonce: u64,
     pub(crate) after: u64,
     pub(crate) before: u64,
+}
+
+impl Pay {
+    /// As the payer hands it over.
+    pub(crate) fn proof(&self) -> String {
+        serde_json::to_string(self).unwrap()
+    }
 }
 
 /// A transaction of one of our signers.
@@ -90,8 +98,14 @@ pub(crate) struct Chain {
     /// What others do in the next block.
     pub(crate) others: Vec<Use>,
     pub(crate) base_fee: u64,
+    /// The signers that cannot pay.
+    pub(crate) drained: BTreeSet<String>,
+    /// What carries several payments in the next block fails as a whole.
+    pub(crate) fails_batches: bool,
     /// The height of the newest final block.
     pub(crate) finalized: u64,
+    /// The transactions of blocks that are gone.
+    pub(crate) taken_back: BTreeSet<TxId>,
     forks: u64,
 }
 
@@ -117,7 +131,10 @@ impl Chain {
             pool: BTreeMap::new(),
             others: Vec::new(),
             base_fee: 100,
+            drained: BTreeSet::new(),
+            fails_batches: false,
             finalized: 0,
+            taken_back: BTreeSet::new(),
             forks: 0,
         }
     }
@@ -150,8 +167,9 @@ impl Chain {
             let Some(tx) = self.pool.get(&(signer.clone(), next)) else {
                 continue;
             };
-            if tx.fee >= self.base_fee && !dice.chance(100) {
-                receipts.push(accounts.execute(tx, self.base_fee, point.time.0));
+            if tx.fee >= self.base_fee && !dice.chance(100) && !self.drained.contains(&signer) {
+                let fails = self.fails_batches && tx.calls.len() > 1;
+                receipts.push(accounts.execute(tx, self.base_fee, point.time.0, fails));
             }
         }
         let nonces = &accounts.nonces;
@@ -169,7 +187,9 @@ impl Chain {
     /// Takes back so many blocks, never a final one.
     pub(crate) fn take_back(&mut self, depth: usize) {
         let kept = usize::try_from(self.finalized).unwrap() + 1;
-        self.blocks.truncate(self.blocks.len().saturating_sub(depth).max(kept));
+        let gone = self.blocks.drain(self.blocks.len().saturating_sub(depth).max(kept)..);
+        let receipts = gone.flat_map(|it| it.receipts);
+        self.taken_back.extend(receipts.map(|it| it.tx));
     }
 
     /// A node's answer to these bytes.
@@ -178,6 +198,9 @@ impl Chain {
         let next = self.head().accounts.nonces.get(&tx.signer).copied().unwrap_or_default();
         if tx.nonce < next {
             return Delivery::Refused(Refusal::NonceSpent, "nonce too low".into());
+        }
+        if self.drained.contains(&tx.signer) {
+            return Delivery::Refused(Refusal::OutOfFunds, "insufficient funds for gas * price + value".into());
         }
         let place = (tx.signer.clone(), tx.nonce);
         match self.pool.get(&place) {
@@ -189,6 +212,22 @@ impl Chain {
         }
         self.pool.insert(place, tx);
         Delivery::Accepted
+    }
+}
+
+impl Block {
+    /// Adds what it makes true.
+    pub(crate) fn tell(&self, truth: &mut Truth) {
+        for receipt in &self.receipts {
+            for done in &receipt.uses {
+                if let Use::Paid(pay) = done {
+                    truth.landings.push((pay.proof().into_bytes(), receipt.tx.clone()));
+                }
+            }
+            if receipt.signer.is_some() {
+                truth.costs.insert(receipt.tx.clone(), receipt.cost);
+            }
+        }
     }
 }
 
@@ -226,16 +265,17 @@ impl Accounts {
         }
     }
 
-    /// One of ours. Several calls may each fail alone; one fails with its transaction.
-    fn execute(&mut self, tx: &SimTx, base_fee: u64, time: u64) -> Receipt {
+    /// One of ours. Several calls may each fail alone, unless all are to; one fails with its transaction.
+    fn execute(&mut self, tx: &SimTx, base_fee: u64, time: u64, fails: bool) -> Receipt {
         let id = tx.id();
         *self.nonces.entry(tx.signer.clone()).or_default() += 1;
-        let uses: Vec<Use> = tx.calls.iter().filter_map(|pay| self.pay(&id, pay, time)).collect();
+        let calls = tx.calls.iter().filter(|_| !fails);
+        let uses: Vec<Use> = calls.filter_map(|pay| self.pay(&id, pay, time)).collect();
         Receipt {
             tx: id,
             signer: Some(tx.signer.clone()),
             calls: tx.calls.len(),
-            is_success: tx.calls.len() != 1 || !uses.is_empty(),
+            is_success: !fails && (tx.calls.len() != 1 || !uses.is_empty()),
             cost: (base_fee + tx.tip).min(tx.fee) * (21 + 50 * u64::try_from(tx.calls.len()).unwrap()),
             uses,
         }

@@ -1,5 +1,5 @@
-//! The facilitator's real use cases in virtual time, over a simulated store and a simulated chain: every seed is another
-//! story of replicas, clients, faults and a chain that misbehaves, always told the same way.
+//! The facilitator's real use cases in virtual time, over a simulated store and simulated chains: every seed is another
+//! story of replicas, clients, faults and chains that misbehave, always told the same way.
 //!
 //! `FACILITATOR_SEED` replays one story, `FACILITATOR_SEEDS` says how many are played, from `FACILITATOR_SEED_FIRST` on.
 #![cfg(test)]
@@ -13,13 +13,16 @@
 )]
 
 mod chain_evm;
+mod chain_solana;
 mod client;
-#[expect(dead_code, reason = "the script of conformance throws the others")]
 mod dice;
 mod invariants;
+mod liar;
 mod line;
 mod plan;
 mod rail_evm;
+mod rail_solana;
+mod reach;
 #[expect(dead_code, reason = "the script of conformance reads the rest")]
 mod store;
 mod world;
@@ -38,9 +41,17 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// The smallest story found that fails as this one does: without each kind of fault that is not needed, then shorter.
+/// The smallest story found that fails as this one does: without each network and each kind of fault that is not needed,
+/// then shorter.
 fn shrunk(plan: &Plan) -> Plan {
     let mut smallest = plan.clone();
+    for network in plan.networks.clone() {
+        let mut fewer = smallest.clone();
+        fewer.networks.remove(&network);
+        if !fewer.networks.is_empty() && play(&fewer).is_err() {
+            smallest = fewer;
+        }
+    }
     for fault in plan.faults.clone() {
         let mut fewer = smallest.clone();
         fewer.faults.remove(&fault);
@@ -115,15 +126,15 @@ fn whatever_goes_wrong_every_payment_ends_in_the_truth() {
     if let Some((plan, what)) = failed.into_inner().unwrap() {
         fail(&plan, &what);
     }
-    let (payments, simulated) = (payments.into_inner(), simulated.into_inner().unwrap());
-    let took = began.elapsed();
-    println!("SIM seeds={count} first={first} payments={payments} simulated={simulated:?} took={took:?} violations=0");
+    let (payments, simulated) = (payments.into_inner(), simulated.into_inner().unwrap().as_secs());
+    let took = began.elapsed().as_secs_f64();
+    println!("SIM seeds={count} first={first} payments={payments} simulated={simulated}s took={took:.1}s violations=0");
 }
 
 /// An empty transaction was outbid, and the record of what outbid it said that it carried payments.
 #[test]
 fn what_outbids_an_empty_transaction_is_on_record_as_empty() {
-    let plan = "133/18/Lag+Reorg+Drop+Price+FrontRun+Broke".parse().unwrap();
+    let plan = "133/18/Evm/Lag+Reorg+Drop+Price+FrontRun+Broke".parse().unwrap();
     play(&plan).unwrap();
 }
 

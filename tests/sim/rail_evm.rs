@@ -1,14 +1,13 @@
 //! The rail on the simulated chain, as one replica reaches it. `observe` concludes as `chain/evm/watch.rs` does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use facilitator::domain::amount::Amount;
 use facilitator::domain::authorization::{Authorization, PaymentKey, Window};
 use facilitator::domain::budget::{Budget, Limits, Purse};
-use facilitator::domain::network::RailId;
+use facilitator::domain::network::{NetworkId, RailId};
 use facilitator::domain::rail::{
     Advertised, AuthorizationState, DataFee, Delivery, Facts, LaneId, Mined, Observation, Outbid, Pace, Quote, Rail,
     RailFault, Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
@@ -18,31 +17,57 @@ use facilitator::domain::request::PaymentRequest;
 use facilitator::domain::settlement::{CannotLand, Landed, Setback};
 use facilitator::domain::time::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
 
 use crate::chain_evm::{Block, Pay, Receipt, SimTx, Use};
-use crate::line::Gate;
 use crate::plan::Fault;
-use crate::world::World;
+use crate::reach::Reach;
+use crate::world::{Sent, World};
 
 /// The most to pay for a unit of gas.
 const FEE_CAP: u64 = 4_000;
 
+pub(crate) const BLOCK_TIME: Duration = Duration::from_secs(2);
+
 pub(crate) struct SimRail {
-    pub(crate) world: Arc<World>,
-    pub(crate) gate: Gate,
+    pub(crate) reach: Reach,
     pub(crate) id: RailId,
     pub(crate) pace: Pace,
     pub(crate) lanes: Vec<LaneId>,
     pub(crate) purse: Purse,
 }
 
-/// Without limits, and never empty: what holds those is told elsewhere.
-pub(crate) fn full_purse() -> Purse {
+pub(crate) fn network() -> NetworkId {
+    "eip155:84532".parse().unwrap()
+}
+
+pub(crate) fn pace() -> Pace {
+    Pace {
+        batch_max: 8,
+        in_flight_max: 4,
+        gather: Duration::from_millis(5),
+        redeliver: Duration::from_secs(5),
+        outbid_after: Some(Duration::from_secs(8)),
+        block_time: BLOCK_TIME,
+        stalled_after: BLOCK_TIME * 15,
+        recheck: BLOCK_TIME,
+        patience: BLOCK_TIME * 2,
+        poll: Duration::from_millis(500),
+        lifetime_min_seconds: 6,
+    }
+}
+
+/// What the lanes' signers hold when these have been drained.
+pub(crate) fn holdings(lanes: &[LaneId], drained: &BTreeSet<String>) -> Vec<Amount> {
+    let held = |lane: &LaneId| if drained.contains(&lane.signer) { 0 } else { u128::MAX };
+    lanes.iter().map(|lane| Amount::from_units(held(lane))).collect()
+}
+
+/// Without limits: what holds those is told elsewhere.
+pub(crate) fn purse() -> Purse {
     Purse {
         decimals: 18,
         settlement_max: Amount::from_units(1),
-        balance_min: Amount::ZERO,
+        balance_min: Amount::from_units(1),
         budget: Budget {
             total: Limits::default(),
             signer: Limits::default(),
@@ -59,23 +84,13 @@ impl SimRail {
         operation: &'static str,
         of: impl FnOnce(&[Block], u64) -> T + Send,
     ) -> Result<T, RailFault> {
-        self.gate.pass().await;
-        sleep(self.world.throw(|dice| dice.up_to(Duration::from_millis(30)))).await;
-        self.gate.pass().await;
-        if self.world.strikes(Fault::NodeDown, 80) {
-            return Err(RailFault {
-                operation,
-                network: self.id.network.clone(),
-                cause: "simulated".into(),
-            });
-        }
-        let lag = if self.world.strikes(Fault::Lag, 300) {
-            self.world.throw(|dice| dice.below(4))
-        } else {
-            0
-        };
-        let shown = {
-            let chain = self.world.chain();
+        let shown = |world: &World| {
+            let lag = if world.strikes(Fault::Lag, 300) {
+                world.throw(|dice| dice.below(4))
+            } else {
+                0
+            };
+            let chain = world.evm();
             let kept = usize::try_from(chain.finalized).unwrap() + 1;
             let seen = chain
                 .blocks
@@ -84,9 +99,7 @@ impl SimRail {
                 .max(kept);
             of(&chain.blocks[..seen], chain.finalized)
         };
-        sleep(self.world.throw(|dice| dice.up_to(Duration::from_millis(30)))).await;
-        self.gate.pass().await;
-        Ok(shown)
+        self.reach.ask(operation, shown).await
     }
 }
 
@@ -179,7 +192,7 @@ impl Rail for SimRail {
     }
 
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
-        Ok(vec![Amount::from_units(u128::MAX); self.lanes.len()])
+        Ok(holdings(&self.lanes, &self.reach.world.evm().drained))
     }
 
     async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
@@ -250,27 +263,23 @@ impl Rail for SimRail {
     }
 
     async fn deliver(&self, raw: &[u8]) -> Delivery {
-        self.gate.pass().await;
-        self.world.sent(raw);
-        sleep(self.world.throw(|dice| dice.up_to(Duration::from_millis(60)))).await;
-        let is_lost = self.world.strikes(Fault::Send, 250);
-        if is_lost && self.world.throw(|dice| dice.chance(500)) {
-            return Delivery::Unknown("simulated".into());
-        }
-        let said = self.world.chain().offer(raw);
-        self.gate.pass().await;
-        if is_lost {
-            Delivery::Unknown("simulated".into())
-        } else {
-            said
-        }
+        let tx = SimTx::read(raw);
+        let sent = Sent {
+            tx: tx.id(),
+            raw,
+            signer: &tx.signer,
+            nonce: Some(tx.nonce),
+        };
+        self.reach.deliver(sent, |world| world.evm().offer(raw)).await
     }
 
     async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
-        self.ask("observe", |blocks, finalized| {
-            sighting(blocks, finalized, watched, others)
-        })
-        .await
+        let look = || {
+            self.ask("observe", |blocks, finalized| {
+                sighting(blocks, finalized, watched, others)
+            })
+        };
+        self.reach.observe(watched, look).await
     }
 
     async fn hint(&self) {

@@ -1,7 +1,7 @@
-//! One seed's world: three replicas on one store and one chain, the clients who pay through them, and what goes wrong.
+//! One seed's world: three replicas on one store and its chains, the clients who pay through them, and what goes wrong.
 //! Everything runs on one thread in virtual time, so that a seed is always the same story.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use facilitator::app::{App, Settings};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
-use facilitator::domain::rail::{LaneId, Pace};
+use facilitator::domain::rail::{LaneId, Rail, TxId};
 use facilitator::domain::settlement::State;
 use facilitator::domain::time::{Clock, Timestamp};
 use facilitator::store::DateTime;
@@ -19,24 +19,27 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::chain_evm::{Chain, SimTx};
+use crate::chain_evm::Chain;
+use crate::chain_solana::Cluster;
 use crate::client;
 use crate::dice::Dice;
-use crate::invariants;
+use crate::invariants::{self, Truth};
 use crate::line::{Gate, Line, Mode};
-use crate::plan::{Fault, Plan};
-use crate::rail_evm::{SimRail, full_purse};
+use crate::plan::{Fault, Network, Plan};
+use crate::reach::Reach;
 use crate::store::SimStore;
+use crate::{rail_evm, rail_solana};
 
 const REPLICAS: usize = 3;
 
 /// When every story begins, in Unix seconds.
 const BEGINNING: u64 = 1_700_000_000;
 
-const BLOCK_TIME: Duration = Duration::from_secs(2);
-
 /// How long after the last fault everything must have come to its end (I16).
 const PATIENCE: Duration = Duration::from_mins(30);
+
+/// How long a process that is asked to stop may take for its last steps.
+const STOPS_WITHIN: Duration = Duration::from_mins(1);
 
 /// What a story came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,10 @@ pub(crate) struct Told {
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) store: SimStore,
-    chain: Mutex<Chain>,
+    evm: Mutex<Chain>,
+    solana: Mutex<Cluster>,
+    /// What has ever landed in a block, also in one that was taken back.
+    landed: Mutex<BTreeSet<Vec<u8>>>,
     dice: Mutex<Dice>,
     began: Instant,
     ids: AtomicU64,
@@ -60,11 +66,21 @@ pub(crate) struct World {
     replicas: Mutex<Vec<Replica>>,
 }
 
+/// Bytes that leave.
+pub(crate) struct Sent<'a> {
+    pub(crate) tx: TxId,
+    pub(crate) raw: &'a [u8],
+    pub(crate) signer: &'a str,
+    /// None where the chain counts none.
+    pub(crate) nonce: Option<u64>,
+}
+
 /// One process.
 #[derive(Clone)]
 pub(crate) struct Replica {
     pub(crate) app: Arc<App>,
     pub(crate) gate: Gate,
+    tasks: Tasks,
 }
 
 /// A replica's clock, which may be wrong by some seconds.
@@ -88,10 +104,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn network() -> NetworkId {
-    "eip155:84532".parse().unwrap()
-}
-
 impl World {
     fn new(plan: &Plan) -> Arc<Self> {
         let mut dice = Dice::new(plan.seed).apart();
@@ -106,7 +118,9 @@ impl World {
         Arc::new(Self {
             plan: plan.clone(),
             store: SimStore::new(Arc::new(now)),
-            chain: Mutex::new(Chain::new(BEGINNING, balances)),
+            evm: Mutex::new(Chain::new(BEGINNING, balances.clone())),
+            solana: Mutex::new(Cluster::new(BEGINNING, balances)),
+            landed: Mutex::default(),
             dice: Mutex::new(dice),
             began,
             ids: AtomicU64::new(1),
@@ -121,8 +135,39 @@ impl World {
         BEGINNING + self.began.elapsed().as_secs()
     }
 
-    pub(crate) fn chain(&self) -> MutexGuard<'_, Chain> {
-        locked(&self.chain)
+    pub(crate) fn evm(&self) -> MutexGuard<'_, Chain> {
+        locked(&self.evm)
+    }
+
+    pub(crate) fn solana(&self) -> MutexGuard<'_, Cluster> {
+        locked(&self.solana)
+    }
+
+    /// What the chains show now.
+    fn truth(&self) -> Truth {
+        let mut truth = Truth::default();
+        let (evm, solana) = (self.evm(), self.solana());
+        evm.blocks.iter().for_each(|block| block.tell(&mut truth));
+        solana.blocks.iter().for_each(|block| block.tell(&mut truth));
+        truth
+            .taken_back
+            .extend(evm.taken_back.iter().chain(&solana.taken_back).cloned());
+        truth
+    }
+
+    /// A block was made.
+    fn made(&self, hash: &str, truth: Truth) {
+        self.note(hash);
+        locked(&self.landed).extend(truth.landings.into_iter().map(|(signed, _)| signed));
+    }
+
+    /// A caller hears that what was signed has been paid (I3).
+    pub(crate) fn succeeded(&self, signed: &[u8]) {
+        self.note("success");
+        if !locked(&self.landed).contains(signed) {
+            let signed = String::from_utf8_lossy(signed);
+            self.violated(format!("I3: a success was said of {signed}, which has never landed"));
+        }
     }
 
     /// A throw of the world's dice.
@@ -153,12 +198,11 @@ impl World {
         }
     }
 
-    /// Bytes leave (I6).
-    pub(crate) fn sent(&self, raw: &[u8]) {
-        let id = SimTx::read(raw).id();
-        self.note(&id.0);
-        if self.store.tables().txs.get(&id).is_none_or(|tx| tx.raw != raw) {
-            self.violated(format!("I6: {id} left and is not on record"));
+    /// Bytes leave.
+    pub(crate) fn sent(&self, sent: &Sent<'_>) {
+        self.note(&sent.tx.0);
+        if let Err(what) = invariants::on_sending(&self.store.tables(), sent) {
+            self.violated(what);
         }
     }
 
@@ -175,21 +219,9 @@ impl World {
         } else {
             0
         };
-        let lanes = (0..2 + self.plan.seed % 3).map(|it| LaneId {
-            network: network(),
-            signer: format!("signer{it}"),
-        });
-        let rail = SimRail {
-            purse: full_purse(),
-            world: Arc::clone(self),
-            gate: gate.clone(),
-            id: RailId {
-                scheme: Scheme::exact(),
-                network: network(),
-            },
-            pace: pace(),
-            lanes: lanes.collect(),
-        };
+        let rails = self.plan.networks.iter();
+        let rails = rails.map(|network| self.rail(*network, &gate)).collect();
+        let tasks = Tasks::default();
         let line = Line {
             world: Arc::clone(self),
             gate: gate.clone(),
@@ -200,10 +232,10 @@ impl World {
         };
         let app = App::new(
             Arc::new(line),
-            vec![Arc::new(rail)],
+            rails,
             Arc::new(clock),
             Settings::default(),
-            Tasks::default(),
+            tasks.clone(),
         );
         let app = Arc::new(app);
         let starting = Arc::clone(&app);
@@ -212,43 +244,142 @@ impl World {
                 sleep(Duration::from_millis(500)).await;
             }
         });
-        Replica { app, gate }
+        Replica { app, gate, tasks }
     }
 
-    /// Blocks, and what happens to them.
+    /// A network as a replica reaches it.
+    fn rail(self: &Arc<Self>, network: Network, gate: &Gate) -> Arc<dyn Rail> {
+        let id = |network| RailId {
+            scheme: Scheme::exact(),
+            network,
+        };
+        let reach = |id: &RailId| Reach {
+            world: Arc::clone(self),
+            gate: gate.clone(),
+            network: id.network.clone(),
+        };
+        let lanes = |network: &NetworkId| {
+            let signers = self.signers().map(|signer| LaneId {
+                network: network.clone(),
+                signer,
+            });
+            signers.collect()
+        };
+        match network {
+            Network::Evm => {
+                let id = id(rail_evm::network());
+                Arc::new(rail_evm::SimRail {
+                    reach: reach(&id),
+                    lanes: lanes(&id.network),
+                    pace: rail_evm::pace(),
+                    purse: rail_evm::purse(),
+                    id,
+                })
+            }
+            Network::Solana => {
+                let id = id(rail_solana::network());
+                Arc::new(rail_solana::SimRail {
+                    reach: reach(&id),
+                    lanes: lanes(&id.network),
+                    pace: rail_solana::pace(),
+                    purse: rail_evm::purse(),
+                    id,
+                })
+            }
+        }
+    }
+
+    /// Those who sign on each network.
+    pub(crate) fn signers(&self) -> impl Iterator<Item = String> + use<> {
+        (0..2 + self.plan.seed % 3).map(|it| format!("signer{it}"))
+    }
+
+    /// Whether a chain stands still, which strikes so many times in a thousand.
+    fn is_halted(&self, until: &mut u64, per_mille: u64) -> bool {
+        let time = self.time();
+        if self.strikes(Fault::Halt, per_mille) {
+            *until = time + self.throw(|dice| dice.within(10, 200));
+        }
+        time < *until && !self.is_calm.load(Ordering::Relaxed)
+    }
+
+    /// Blocks of the EVM chain, and what happens to them.
     async fn make_blocks(self: Arc<Self>) {
         let mut halted_until = 0;
         loop {
-            sleep(BLOCK_TIME).await;
-            let time = self.time();
-            if self.strikes(Fault::Halt, 20) {
-                halted_until = time + self.throw(|dice| dice.within(10, 200));
-            }
-            if time < halted_until && !self.is_calm.load(Ordering::Relaxed) {
+            sleep(rail_evm::BLOCK_TIME).await;
+            if self.is_halted(&mut halted_until, 20) {
                 continue;
             }
             if self.strikes(Fault::Reorg, 60) {
                 let depth = self.throw(|dice| dice.within(1, 5));
-                self.chain().take_back(usize::try_from(depth).unwrap());
+                self.evm().take_back(usize::try_from(depth).unwrap());
             }
             if self.strikes(Fault::Drop, 60) {
-                self.chain().pool.clear();
+                self.evm().pool.clear();
             }
             let jump = self
                 .strikes(Fault::Price, 100)
                 .then(|| self.throw(|dice| dice.within(50, 5_000)));
             let front_run = self.strikes(Fault::FrontRun, 250);
+            let fails_batches = self.strikes(Fault::Batch, 300);
             let mut dice = self.throw(Dice::apart);
-            let mut chain = self.chain();
+            let mut chain = self.evm();
+            chain.fails_batches = fails_batches;
             chain.base_fee = jump.unwrap_or((chain.base_fee * 7 / 8).max(100));
-            chain.mine(time, &mut dice, front_run);
+            chain.mine(self.time(), &mut dice, front_run);
+            let mut truth = Truth::default();
+            chain.head().tell(&mut truth);
             let hash = chain.head().point.hash.clone();
             drop(chain);
-            self.note(&hash);
+            self.made(&hash, truth);
         }
     }
 
-    /// Kills and pauses processes.
+    /// Slots of the cluster, and what happens to them.
+    async fn make_slots(self: Arc<Self>) {
+        let mut halted_until = 0;
+        loop {
+            sleep(rail_solana::SLOT_TIME).await;
+            if self.is_halted(&mut halted_until, 4) {
+                continue;
+            }
+            let mut dice = self.throw(Dice::apart);
+            if self.strikes(Fault::Reorg, 25) {
+                let depth = self.throw(|dice| dice.within(1, 8));
+                self.solana().give_up(usize::try_from(depth).unwrap(), &mut dice);
+            }
+            if self.strikes(Fault::Drop, 60) {
+                self.solana().drop_all();
+            }
+            let mut cluster = self.solana();
+            cluster.advance(self.time(), &mut dice);
+            let newest = cluster.blocks.last().unwrap();
+            let mut truth = Truth::default();
+            newest.tell(&mut truth);
+            let hash = newest.point.hash.clone();
+            drop(cluster);
+            self.made(&hash, truth);
+        }
+    }
+
+    /// Takes from signers what they pay with, and gives it back.
+    async fn make_poor(self: Arc<Self>) {
+        let signers: Vec<String> = self.signers().collect();
+        loop {
+            sleep(self.throw(|dice| dice.up_to(Duration::from_secs(20)))).await;
+            if self.strikes(Fault::Drained, 500) {
+                let signer = self.throw(|dice| dice.pick(&signers).clone());
+                self.evm().drained.insert(signer.clone());
+                self.solana().drained.insert(signer);
+                sleep(self.throw(|dice| dice.up_to(Duration::from_secs(40)))).await;
+                self.evm().drained.clear();
+                self.solana().drained.clear();
+            }
+        }
+    }
+
+    /// Kills, stops and pauses processes.
     async fn make_trouble(self: Arc<Self>) {
         loop {
             sleep(self.throw(|dice| dice.up_to(Duration::from_secs(8)))).await;
@@ -257,6 +388,13 @@ impl World {
             if self.strikes(Fault::Kill, 400) {
                 replica.gate.set(Mode::Dead);
                 sleep(self.throw(|dice| dice.up_to(Duration::from_secs(4)))).await;
+                let next = self.start();
+                locked(&self.replicas)[at] = next;
+            } else if self.strikes(Fault::Stop, 300) {
+                if !replica.tasks.drain(STOPS_WITHIN).await {
+                    self.violated("a process that was asked to stop did not".into());
+                }
+                replica.gate.set(Mode::Dead);
                 let next = self.start();
                 locked(&self.replicas)[at] = next;
             } else if self.strikes(Fault::Pause, 400) {
@@ -278,8 +416,16 @@ impl World {
         let started: Vec<Replica> = (0..REPLICAS).map(|_| self.start()).collect();
         locked(&self.replicas).extend(started);
         let mut background = JoinSet::new();
-        background.spawn(Arc::clone(self).make_blocks());
+        for network in &self.plan.networks {
+            match network {
+                Network::Evm => background.spawn(Arc::clone(self).make_blocks()),
+                Network::Solana => background.spawn(Arc::clone(self).make_slots()),
+            };
+        }
         background.spawn(Arc::clone(self).make_trouble());
+        if self.plan.has(Fault::Drained) {
+            background.spawn(Arc::clone(self).make_poor());
+        }
         let mut clients = JoinSet::new();
         for number in 0..self.plan.payments {
             clients.spawn(client::pay(Arc::clone(self), number));
@@ -296,23 +442,7 @@ impl World {
         if let Some(violation) = locked(&self.violation).take() {
             return Err(violation);
         }
-        invariants::quiet(&self.store.tables(), &self.chain(), self.plan.has(Fault::Reorg))
-    }
-}
-
-fn pace() -> Pace {
-    Pace {
-        batch_max: 8,
-        in_flight_max: 4,
-        gather: Duration::from_millis(5),
-        redeliver: Duration::from_secs(5),
-        outbid_after: Some(Duration::from_secs(8)),
-        block_time: BLOCK_TIME,
-        stalled_after: BLOCK_TIME * 15,
-        recheck: BLOCK_TIME,
-        patience: BLOCK_TIME * 2,
-        poll: Duration::from_millis(500),
-        lifetime_min_seconds: 6,
+        invariants::quiet(&self.store.tables(), &self.truth(), self.plan.has(Fault::Reorg))
     }
 }
 

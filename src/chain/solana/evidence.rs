@@ -88,7 +88,7 @@ pub(super) struct Target {
 
 /// Whether a payment's transfer shows in what its transaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub enum Arrival {
     /// Exactly the amount arrived.
     Exact {
         /// The place of the instruction that transferred it, counted from 0; also 0 where a smart wallet did and the

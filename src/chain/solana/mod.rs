@@ -31,7 +31,7 @@ mod rail_trials;
 mod reader;
 mod recipients;
 mod settings;
-mod sighting;
+pub mod sighting;
 mod smart_wallet;
 #[cfg(test)]
 mod smart_wallet_trials;

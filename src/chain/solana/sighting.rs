@@ -5,12 +5,15 @@
 //! the chain processes it once at most. So a payment has one transaction, there is nothing to search for in other
 //! people's, and what became of that one is what became of the payment. An answer that contradicts another, or that a
 //! node behind the others may have given, leads to no observation at all: the next look will tell.
+//!
+//! Open to the simulator, whose rail lets it conclude from a simulated cluster's answers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::evidence::{Arrival, is_some};
+pub use super::evidence::Arrival;
+use super::evidence::is_some;
 use super::node::BLOCKHASH_BLOCKS;
 use super::settings::Commitment;
 use crate::domain::amount::Amount;
@@ -21,7 +24,7 @@ use crate::seeded::Bug;
 /// How firmly a block stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Level {
+pub enum Level {
     /// The node has it; it may still be dropped.
     Processed,
     /// Two thirds of the stake have voted on it.
@@ -33,31 +36,31 @@ pub(super) enum Level {
 /// That a transaction is in a block (Solana JSON-RPC, `getSignatureStatuses`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+pub struct Status {
     /// The block's slot.
-    pub(super) slot: u64,
+    pub slot: u64,
     /// The transaction failed.
     #[serde(rename = "err", deserialize_with = "is_some")]
-    pub(super) is_failed: bool,
+    pub is_failed: bool,
     /// How firmly the block stands.
     #[serde(rename = "confirmationStatus")]
-    pub(super) level: Level,
+    pub level: Level,
 }
 
 /// What a transaction in a block did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Executed {
+pub struct Executed {
     /// The block's slot.
-    pub(super) slot: u64,
+    pub slot: u64,
     /// What it cost, in lamports.
-    pub(super) fee: u64,
+    pub fee: u64,
     /// How it ended.
-    pub(super) end: End,
+    pub end: End,
 }
 
 /// How a transaction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// It failed.
     Failed,
     /// It succeeded; whether its payment arrived.
@@ -67,47 +70,48 @@ pub(super) enum End {
 /// A search of the whole ledger for transactions that the node did not know at first, made after everything that
 /// [`Answers`] holds besides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Search {
+pub struct Search {
     /// What was searched for.
-    pub(super) txs: HashSet<TxId>,
+    pub txs: HashSet<TxId>,
     /// The slot of the newest finalized block by then.
-    pub(super) finalized: u64,
+    pub finalized: u64,
     /// The slot of the first block that the node still has.
-    pub(super) first_slot: u64,
+    pub first_slot: u64,
     /// That block's height; 0 when the node has all there is, none when it does not say.
-    pub(super) first_height: Option<u64>,
+    pub first_height: Option<u64>,
 }
 
 /// Everything that the node said in one look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Answers {
+pub struct Answers {
     /// The slot of the newest confirmed block.
-    pub(super) head: u64,
+    pub head: u64,
     /// The slot of the newest finalized block.
-    pub(super) finalized: u64,
+    pub finalized: u64,
     /// The height of about that block: how many there are before it.
-    pub(super) finalized_height: u64,
+    pub finalized_height: u64,
     /// The transactions that are in blocks.
-    pub(super) statuses: HashMap<TxId, Status>,
+    pub statuses: HashMap<TxId, Status>,
     /// What was looked for once more.
-    pub(super) search: Option<Search>,
+    pub search: Option<Search>,
     /// What some of the transactions did.
-    pub(super) executed: HashMap<TxId, Executed>,
+    pub executed: HashMap<TxId, Executed>,
     /// Some of the blocks, by slot.
-    pub(super) blocks: HashMap<u64, ChainPoint>,
+    pub blocks: HashMap<u64, ChainPoint>,
 }
 
 /// What is still to be asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Details {
+pub struct Details {
     /// Transactions.
-    pub(super) txs: BTreeSet<TxId>,
+    pub txs: BTreeSet<TxId>,
     /// Slots of blocks.
-    pub(super) slots: BTreeSet<u64>,
+    pub slots: BTreeSet<u64>,
 }
 
 /// The payment's transaction, if it has one.
-pub(super) fn tx_of<'a>(watched: &Watched<'a>) -> Option<&'a TxId> {
+#[must_use]
+pub fn tx_of<'a>(watched: &Watched<'a>) -> Option<&'a TxId> {
     match watched.landed {
         Some(landed) => Some(&landed.tx),
         None => watched.txs.last(),
@@ -125,7 +129,8 @@ impl Answers {
     /// What must be searched for before anything is said: transactions whose absence would prove something, since the
     /// payment's blockhash is too old for any block to come, or since they were in blocks once. None when there is
     /// nothing of the kind; a payment without a transaction only needs to be known to have been closed by then.
-    pub(super) fn doubts(&self, watched: &[Watched<'_>]) -> Option<Vec<TxId>> {
+    #[must_use]
+    pub fn doubts(&self, watched: &[Watched<'_>]) -> Option<Vec<TxId>> {
         let mut doubtful = watched.iter().filter(|it| self.is_doubtful(it)).peekable();
         doubtful.peek()?;
         Some(doubtful.filter_map(tx_of).cloned().collect())
@@ -147,7 +152,8 @@ impl Answers {
     }
 
     /// The transactions and blocks that the conclusions need.
-    pub(super) fn details(&self, watched: &[Watched<'_>], others: &[TxId]) -> Details {
+    #[must_use]
+    pub fn details(&self, watched: &[Watched<'_>], others: &[TxId]) -> Details {
         let mut details = Details::default();
         for it in watched {
             let Some((tx, status)) = tx_of(it).and_then(|tx| Some((tx, self.in_block(tx)?))) else {
@@ -199,7 +205,8 @@ impl Answers {
     }
 
     /// What this look shows. `others` are transactions of ours to report when they are in a block.
-    pub(super) fn sighting(&self, watched: &[Watched<'_>], commitment: Commitment) -> Sighting {
+    #[must_use]
+    pub fn sighting(&self, watched: &[Watched<'_>], commitment: Commitment) -> Sighting {
         let observed = |it: &Watched<'_>| Some((it.payment, self.observation(it, commitment)?));
         let closed = watched.iter().filter(|it| {
             let block = self.search.as_ref().and_then(|it| self.blocks.get(&it.finalized));
