@@ -344,23 +344,26 @@ fn ledger(record: &Record, around: &Surroundings, say: &mut impl FnMut(Kind, Str
     if !matches!(state, State::Final | State::Failed) {
         return;
     }
-    let mut posted: BTreeMap<&str, Amount> = BTreeMap::new();
+    // What was posted too much is moved back: it is on the other side of the sum.
+    let (mut posted, mut costs): (BTreeMap<&str, Amount>, BTreeMap<&str, Amount>) = Default::default();
+    let add = |side: &mut BTreeMap<_, _>, signer, amount: Amount| {
+        let sum = side.entry(signer).or_insert(Amount::ZERO);
+        *sum = sum.checked_add(amount).unwrap_or(*sum);
+    };
     for it in gas {
-        let signer = it.credit.trim_start_matches("signer:");
-        let sum = posted.entry(signer).or_insert(Amount::ZERO);
-        *sum = sum.checked_add(it.amount).unwrap_or(*sum);
+        match it.credit.strip_prefix("signer:") {
+            Some(signer) => add(&mut posted, signer, it.amount),
+            None => add(&mut costs, it.debit.trim_start_matches("signer:"), it.amount),
+        }
     }
-    let costs = around.costs.get(&record.id);
-    let costs: BTreeMap<&str, Amount> = costs
-        .into_iter()
-        .flatten()
-        .filter(|(_, cost)| **cost > Amount::ZERO)
-        .map(|(signer, cost)| (signer.as_str(), *cost))
-        .collect();
+    let spent = around.costs.get(&record.id).into_iter().flatten();
+    for (signer, cost) in spent.filter(|(_, cost)| **cost > Amount::ZERO) {
+        add(&mut costs, signer, *cost);
+    }
     if posted != costs {
         say(
             Kind::LedgerGas,
-            format!("posted {posted:?}, its transactions cost {costs:?}"),
+            format!("posted {posted:?}, its transactions cost and was moved back {costs:?}"),
         );
     }
 }

@@ -29,6 +29,12 @@ const CHECKED_IDLE_EVERY: u64 = 120;
 /// taken for somebody else's: nodes that share an address do not all know the same.
 const USURPED_AFTER: u32 = 3;
 
+/// How many of a lane's nonces may have become final while nobody drove it: as many are looked at once more.
+const OVERLAP: u64 = 100;
+
+/// How many transactions that nobody looks for any more are looked at in one check.
+const UNWATCHED_MAX: u16 = 500;
+
 /// How many beats a lane that was handed over is left to the others.
 const LEFT_ALONE: u64 = 4;
 
@@ -73,8 +79,10 @@ struct Hold {
     is_quarantined: bool,
     /// How often in a row slots of it were seen as somebody else's.
     usurped: u32,
-    /// What was on record as mined at the last check with a nonce that the chain had not spent just before.
-    ahead: Vec<TxId>,
+    /// How many nonces the finalized block of the last check had spent.
+    spent: Option<u64>,
+    /// What was on record as mined at the last check, and in no block.
+    missed: Vec<TxId>,
 }
 
 impl Tenure {
@@ -157,7 +165,8 @@ impl Hold {
             is_ready: false,
             is_quarantined: false,
             usurped: 0,
-            ahead: Vec::new(),
+            spent: None,
+            missed: Vec::new(),
         }
     }
 
@@ -190,37 +199,45 @@ impl Hold {
             tracing::info!(lane = %lane, lane.next_nonce = ours, lane.fence = self.lease.fence, "lane ready");
             return Ok(());
         }
-        if let Some(chains) = chains {
-            self.check_mined(app, track, chains).await?;
+        let spent = track.rail.lane_spent(lane).await.map_err(|fault| fault.to_string())?;
+        if let Some(spent) = spent {
+            self.check_mined(app, track, spent).await?;
         }
-        self.check_slots(app, track).await
+        self.check_slots(app, track, spent.unwrap_or_default()).await
     }
 
-    /// A nonce that is on record as spent since the last check at least, and that the chain has not spent, was spent in a
-    /// block that is gone, when nobody looked for its transaction any more. Where the node only lags, its bytes go out
-    /// once more in vain.
-    async fn check_mined(&mut self, app: &App, track: &Track, chains: u64) -> Result<(), String> {
-        let ahead = app.store.transactions_mined_from(&self.lease.lane, chains).await;
-        let ahead = ahead.map_err(|fault| fault.to_string())?;
-        let gone: Vec<TxId> = ahead.iter().filter(|tx| self.ahead.contains(tx)).cloned().collect();
-        self.ahead = ahead;
+    /// What is on record as mined, was not final at the last check, and that no open payment refers to: nobody looks for
+    /// it any more, so a reorganization may have taken it back, or given it another block and another price. Where the
+    /// node only lags, bytes go out once more in vain.
+    async fn check_mined(&mut self, app: &App, track: &Track, spent: u64) -> Result<(), String> {
+        let from = self.spent.replace(spent).unwrap_or(spent.saturating_sub(OVERLAP));
+        let lane = &self.lease.lane;
+        let unwatched = app.store.transactions_unwatched(lane, from, UNWATCHED_MAX).await;
+        let unwatched = unwatched.map_err(|fault| fault.to_string())?;
+        if unwatched.is_empty() {
+            self.missed.clear();
+            return Ok(());
+        }
+        let sighting = track.rail.observe(&[], &unwatched).await;
+        let mined = sighting.map_err(|fault| fault.to_string())?.mined;
+        let written = app.store.transactions_mined(&lane.network, &mined).await;
+        written.map_err(|fault| fault.to_string())?;
+        let is_seen = |tx: &TxId| mined.iter().any(|it| it.tx == *tx);
+        let missed: Vec<TxId> = unwatched.into_iter().filter(|tx| !is_seen(tx)).collect();
+        let gone: Vec<TxId> = missed.iter().filter(|tx| self.missed.contains(tx)).cloned().collect();
+        self.missed = missed;
         if gone.is_empty() {
             return Ok(());
         }
-        tracing::warn!(lane = %self.lease.lane, transactions = gone.len(), "a reorganization has opened nonces again");
+        tracing::warn!(lane = %lane, transactions = gone.len(), "a reorganization has opened nonces again");
         app.take_back(track, &gone).await.map_err(|fault| fault.to_string())
     }
 
     /// A nonce that a finalized block shows as spent, and that no transaction of ours has spent, is somebody else's: the
     /// payments that were meant for it take another.
-    async fn check_slots(&mut self, app: &App, track: &Track) -> Result<(), String> {
+    async fn check_slots(&mut self, app: &App, track: &Track, spent: u64) -> Result<(), String> {
         let lane = &self.lease.lane;
-        if track.board.unspent_below(lane, u64::MAX).is_empty() {
-            self.usurped = 0;
-            return Ok(());
-        }
-        let spent = track.rail.lane_spent(lane).await.map_err(|fault| fault.to_string())?;
-        let usurped = track.board.unspent_below(lane, spent.unwrap_or_default());
+        let usurped = track.board.unspent_below(lane, spent);
         if usurped.is_empty() {
             self.usurped = 0;
             return Ok(());

@@ -32,6 +32,12 @@ impl Amount {
         self.0.checked_add(other.0).map(Self)
     }
 
+    /// The difference; none when the other is more.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
     /// `self / parts`, rounded down, and the remainder added to the first part, so that the parts sum to
     /// the whole. `index` counts from 0; `parts` of 0 gives zero.
     #[must_use]

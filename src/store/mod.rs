@@ -91,13 +91,18 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
     (4, "leases", include_str!("../../migrations/0004_leases.sql")),
     (5, "event_chain", include_str!("../../migrations/0005_event_chain.sql")),
     (6, "budgets", include_str!("../../migrations/0006_budgets.sql")),
+    (
+        7,
+        "cost corrections",
+        include_str!("../../migrations/0007_cost_corrections.sql"),
+    ),
 ];
 
 statements! {

@@ -201,11 +201,11 @@ pub trait Records: Send + Sync {
     /// As of it.
     async fn transactions_reorganized(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault>;
 
-    /// [`Store::transactions_mined_from`].
+    /// [`Store::transactions_unwatched`].
     ///
     /// # Errors
     /// As of it.
-    async fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Result<Vec<TxId>, StoreFault>;
+    async fn transactions_unwatched(&self, lane: &LaneId, nonce: u64, limit: u16) -> Result<Vec<TxId>, StoreFault>;
 
     /// [`Store::transactions_dead`].
     ///
@@ -378,8 +378,12 @@ impl Records for Store {
         in_time("transactions_reorganized", self.transactions_reorganized(network, txs)).await
     }
 
-    async fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Result<Vec<TxId>, StoreFault> {
-        in_time("transactions_mined_from", self.transactions_mined_from(lane, nonce)).await
+    async fn transactions_unwatched(&self, lane: &LaneId, nonce: u64, limit: u16) -> Result<Vec<TxId>, StoreFault> {
+        in_time(
+            "transactions_unwatched",
+            self.transactions_unwatched(lane, nonce, limit),
+        )
+        .await
     }
 
     async fn transactions_dead(&self, network: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {

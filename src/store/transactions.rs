@@ -1,7 +1,7 @@
 //! Our own transactions: which still have to be mined, and what the chain made of them.
 
 use super::rows::{OutOfPlace, signed, unsigned};
-use super::{Store, StoreFault};
+use super::{Store, StoreFault, commit, ledger};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{LaneId, Mined, TxId};
 use crate::domain::settlement::State;
@@ -43,8 +43,11 @@ statements! {
         )
         update slots o set consumed_by = null from back
         where o.network = $1 and o.signer = back.signer and o.nonce = back.nonce and o.consumed_by = back.tx";
-    MINED_FROM = "select tx from chain_transactions
-        where network = $1 and signer = $2 and nonce >= $3 and status = 'mined' order by nonce";
+    UNWATCHED = "select t.tx from chain_transactions t
+        where t.network = $1 and t.signer = $2 and t.nonce >= $3 and t.status = 'mined'
+            and not exists (select 1 from settlement_attempts a join settlements s on s.payment_id = a.payment_id
+                where a.network = t.network and a.signer = t.signer and a.nonce = t.nonce and s.state = any($4::text[]))
+        order by t.nonce limit $5";
     DEAD = "with gone as (
             update chain_transactions t set status = 'dead'
             where t.network = $1 and t.tx = any($2::text[]) and t.status = 'signed'
@@ -158,18 +161,21 @@ impl Store {
             .map(|it| signed("block_time", it.block.time.0))
             .collect::<Result<_, _>>()
             .map_err(OutOfPlace::during(operation))?;
-        let mut connection = self.connection(operation).await?;
+        let txs: Vec<&str> = mined.iter().map(|it| it.tx.0.as_str()).collect();
+        let mut transaction = self.begin(operation).await?;
+        let over = ledger::carried(&mut transaction, operation, network, &txs).await?;
         sqlx::query(MINED)
             .bind(network.as_str())
-            .bind(mined.iter().map(|it| it.tx.0.as_str()).collect::<Vec<_>>())
+            .bind(txs)
             .bind(heights)
             .bind(mined.iter().map(|it| it.block.hash.as_str()).collect::<Vec<_>>())
             .bind(times)
             .bind(mined.iter().map(|it| it.cost.to_string()).collect::<Vec<_>>())
-            .execute(&mut *connection)
+            .execute(&mut *transaction)
             .await
-            .map_err(StoreFault::writing(operation))?;
-        Ok(())
+            .map_err(StoreFault::reading(operation))?;
+        ledger::correct(&mut transaction, operation, &over).await?;
+        commit(transaction, operation).await
     }
 
     /// Takes back that others with the same nonces were mined.
@@ -195,27 +201,32 @@ impl Store {
         if txs.is_empty() {
             return Ok(());
         }
-        let mut connection = self.connection(operation).await?;
+        let txs: Vec<&str> = txs.iter().map(|tx| tx.0.as_str()).collect();
+        let mut transaction = self.begin(operation).await?;
+        let over = ledger::carried(&mut transaction, operation, network, &txs).await?;
         sqlx::query(REORGANIZED)
             .bind(network.as_str())
-            .bind(txs.iter().map(|tx| tx.0.as_str()).collect::<Vec<_>>())
-            .execute(&mut *connection)
+            .bind(txs)
+            .execute(&mut *transaction)
             .await
-            .map_err(StoreFault::writing(operation))?;
-        Ok(())
+            .map_err(StoreFault::reading(operation))?;
+        ledger::correct(&mut transaction, operation, &over).await?;
+        commit(transaction, operation).await
     }
 
-    /// Those of the lane's transactions that are on record as mined and have this nonce or a higher one, the lowest
-    /// first.
+    /// Those of the lane's transactions that are on record as mined with this nonce or a higher one and carried no payment
+    /// that is still open: nobody looks for them any more. The lowest nonces first, `limit` at most.
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`].
-    pub async fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Result<Vec<TxId>, StoreFault> {
-        let operation = "transactions_mined_from";
-        let txs: Vec<String> = sqlx::query_scalar(MINED_FROM)
+    pub async fn transactions_unwatched(&self, lane: &LaneId, nonce: u64, limit: u16) -> Result<Vec<TxId>, StoreFault> {
+        let operation = "transactions_unwatched";
+        let txs: Vec<String> = sqlx::query_scalar(UNWATCHED)
             .bind(lane.network.as_str())
             .bind(&lane.signer)
             .bind(signed("nonce", nonce).map_err(OutOfPlace::during(operation))?)
+            .bind(State::OPEN.map(State::as_str))
+            .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
             .map_err(StoreFault::reading(operation))?;

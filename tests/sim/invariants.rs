@@ -160,12 +160,16 @@ fn books(tables: &Tables, truth: &Truth) -> Held {
         format!("I16: the slot {:?} is still open", open.map(|it| it.0))
     })?;
     for id in tables.payments.keys() {
-        let Some(spent) = spent_on(tables, truth, *id) else {
-            continue;
-        };
-        let posted = posted(tables, "gas", "posted", |it| it.payment == *id);
-        must(posted == spent, || {
-            format!("I11: {id} took {spent} of the chain, and the books say {posted}")
+        let spent = spent_on(tables, truth, *id);
+        let of_payment = |it: &Entry| it.payment == *id;
+        let debited = posted(tables, "gas", "posted", |it| {
+            of_payment(it) && it.credit.starts_with("signer:")
+        });
+        let taken_back = posted(tables, "gas", "posted", |it| {
+            of_payment(it) && it.debit.starts_with("signer:")
+        });
+        must(debited == spent + taken_back, || {
+            format!("I11: {id} took {spent} of the chain, and the books say {debited} less {taken_back}")
         })?;
     }
     let resolved = posted(tables, "payment", "posted", |_| true) + posted(tables, "payment", "voided", |_| true);
@@ -182,26 +186,15 @@ fn posted(tables: &Tables, purpose: &str, stage: &str, of: impl Fn(&Entry) -> bo
         .sum()
 }
 
-/// What carrying the payment has cost. None when that is not all posted: one of its transactions was taken back, or was
-/// mined after the block that ended the payment.
-fn spent_on(tables: &Tables, truth: &Truth, payment: PaymentId) -> Option<u128> {
-    let payment = &tables.payments[&payment];
-    let end = match &payment.record.settlement {
-        Settlement::Final { landed } => landed.block.height,
-        Settlement::Failed { proof } => proof.block().height,
-        Settlement::Reserved | Settlement::InFlight { .. } | Settlement::Confirmed { .. } | Settlement::Withdrawn => 0,
-    };
+/// What carrying the payment has cost.
+fn spent_on(tables: &Tables, truth: &Truth, payment: PaymentId) -> u128 {
     let mut spent = 0;
-    for seat in &payment.seats {
+    for seat in &tables.payments[&payment].seats {
         let slot = &tables.slots[&seat.place];
         for tx in &slot.txs {
-            let is_late = tables.txs[tx].mined.as_ref().is_some_and(|it| it.block.height > end);
-            if is_late || truth.taken_back.contains(tx) {
-                return None;
-            }
             let cost = truth.costs.get(tx).copied().unwrap_or_default();
             spent += Amount::from_units(cost.into()).share(seat.number, slot.seats).units();
         }
     }
-    Some(spent)
+    spent
 }

@@ -165,7 +165,7 @@ through_the_line! {
     false transactions_open(network: &NetworkId, states: &[State]) -> Vec<Carrier>, StoreFault;
     true transactions_mined(network: &NetworkId, mined: &[Mined]) -> (), StoreFault;
     true transactions_reorganized(network: &NetworkId, txs: &[TxId]) -> (), StoreFault;
-    false transactions_mined_from(lane: &LaneId, nonce: u64) -> Vec<TxId>, StoreFault;
+    false transactions_unwatched(lane: &LaneId, nonce: u64, limit: u16) -> Vec<TxId>, StoreFault;
     true transactions_dead(network: &NetworkId, txs: &[TxId]) -> (), StoreFault;
     true budgets_meter(payments: &[PaymentId]) -> (), StoreFault;
     true budgets_forget() -> (), StoreFault;

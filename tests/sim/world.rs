@@ -11,7 +11,6 @@ use facilitator::app::{App, Settings};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
 use facilitator::domain::rail::{LaneId, Rail, TxId};
-use facilitator::domain::settlement::State;
 use facilitator::domain::time::{Clock, Timestamp};
 use facilitator::store::DateTime;
 use facilitator::task::Tasks;
@@ -405,11 +404,8 @@ impl World {
         }
     }
 
-    fn is_quiet(&self) -> bool {
-        let tables = self.store.tables();
-        let is_over = |state| matches!(state, State::Final | State::Failed | State::Withdrawn);
-        tables.payments.values().all(|it| is_over(it.record.settlement.state()))
-            && tables.slots.values().all(|it| it.consumed_by.is_some())
+    fn is_quiet(&self) -> Result<(), String> {
+        invariants::quiet(&self.store.tables(), &self.truth(), self.plan.has(Fault::Reorg))
     }
 
     async fn live(self: &Arc<Self>) -> Result<(), String> {
@@ -435,14 +431,14 @@ impl World {
         }
         self.is_calm.store(true, Ordering::Relaxed);
         let calm = Instant::now();
-        while !self.is_quiet() && calm.elapsed() < PATIENCE {
+        while self.is_quiet().is_err() && calm.elapsed() < PATIENCE {
             sleep(Duration::from_secs(5)).await;
         }
         background.shutdown().await;
         if let Some(violation) = locked(&self.violation).take() {
             return Err(violation);
         }
-        invariants::quiet(&self.store.tables(), &self.truth(), self.plan.has(Fault::Reorg))
+        self.is_quiet()
     }
 }
 

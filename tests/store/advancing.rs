@@ -41,8 +41,10 @@ async fn every_settlement_reads_as_it_was_written() {
             record = advance(store, &record, Event::SetBack(setback)).await;
             assert_eq!(record.settlement, expected);
         }
-        for (name, is_final) in [("ours", false), ("theirs", true)] {
-            let event = Event::Confirmed(landed(name, 40, is_final));
+        for event in [
+            Event::LateSettled(landed("ours", 40, false)),
+            Event::Confirmed(landed("theirs", 40, true)),
+        ] {
             let expected = apply(record.settlement.clone(), &event).unwrap();
             record = advance(store, &record, event).await;
             assert_eq!(record.settlement, expected);
@@ -285,6 +287,42 @@ async fn what_failed_has_cost_us_all_the_same_and_all_of_it() {
             db.texts(LEDGER).await,
             ["gas posted facilitator:gas signer:0xSigner native 111 f"]
         );
+    })
+    .await;
+}
+
+/// A payment that somebody else landed is over, and then our own transaction is mined, mined elsewhere, and taken back.
+#[tokio::test]
+async fn what_it_costs_after_it_is_over_is_posted_and_moved_back() {
+    on_database(async |db| {
+        let store = &db.store;
+        let record = in_flight(&db, &sample(1), "ours").await;
+        let record = advance(store, &record, Event::Confirmed(landed("theirs", 9, false))).await;
+        advance(store, &record, Event::Finalized(landed("theirs", 9, true))).await;
+        let to = |amount: u128| format!("facilitator:gas signer:0xSigner {amount}");
+        let back = |amount: u128| format!("signer:0xSigner facilitator:gas {amount}");
+        let mut expected = Vec::new();
+        for (cost, change) in [
+            (Some((10, 100)), Some(to(100))),
+            (Some((10, 100)), None),
+            (Some((11, 130)), Some(to(30))),
+            (Some((12, 90)), Some(back(40))),
+            (None, Some(back(90))),
+            (None, None),
+            (Some((13, 7)), Some(to(7))),
+        ] {
+            match cost {
+                Some((height, cost)) => {
+                    let seen = [mined("ours", height, cost)];
+                    store.transactions_mined(&network(), &seen).await.unwrap();
+                }
+                None => store.transactions_reorganized(&network(), &[tx("ours")]).await.unwrap(),
+            }
+            expected.extend(change);
+            let gas = "select concat_ws(' ', debit, credit, amount) from ledger_entries where purpose = 'gas'
+                order by correction";
+            assert_eq!(db.texts(gas).await, expected);
+        }
     })
     .await;
 }

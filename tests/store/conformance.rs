@@ -324,7 +324,7 @@ impl Side<'_> {
                 let open = self.store.settlements_open(&network(), states).await;
                 let waiting = self.store.settlements_waiting(&network(), 3).await;
                 let told = |it: &facilitator::store::Carrier| format!("{it:?} {} {:?}", it.is_empty, it.raw);
-                let mined = self.store.transactions_mined_from(&lane_of(0), 1).await;
+                let mined = self.store.transactions_unwatched(&lane_of(0), 1, 3).await;
                 said(carriers, |it| it.iter().map(told).collect::<Vec<_>>().join("\n"))
                     + &said(mined, |it| format!("{it:?}"))
                     + &said(open, |it| records(&it))
@@ -374,7 +374,8 @@ impl Side<'_> {
 /// What no method of the store tells: the books, the evidence and the events.
 async fn books(db: &Database) -> Vec<String> {
     let ledger = "select concat_ws(' ', payment_id, version, purpose, stage, debit, credit, asset, amount,
-        pending_id is not null) from ledger_entries order by payment_id, version, purpose, credit";
+        pending_id is not null) from ledger_entries
+        order by payment_id, version, purpose, debit, credit, correction";
     let evidence = "select concat_ws(' ', payment_id, version, claim, tx, block_height, block_hash, ours) from evidence
         order by payment_id, version";
     let events =
@@ -389,7 +390,7 @@ fn sim_books(sim: &SimStore) -> Vec<String> {
     let tables = sim.tables();
     let bool_ = |it: bool| if it { "t" } else { "f" };
     let mut ledger: Vec<_> = tables.ledger.iter().collect();
-    ledger.sort_by_key(|it| (it.payment, it.version, it.purpose, it.credit.clone()));
+    ledger.sort_by_key(|it| (it.payment, it.version, it.purpose, it.debit.clone(), it.credit.clone()));
     let entry = |it: &&crate::sim_store::Entry| {
         let (id, paid) = (it.payment.as_uuid(), bool_(it.resolves.is_some()));
         let (version, purpose, stage, debit) = (it.version, it.purpose, it.stage, &it.debit);

@@ -251,6 +251,12 @@ update ledger_entries set pending_id = id;
 -- ledger_entries_resolution
 update ledger_entries set purpose = 'gas';
 
+-- ledger_entries_correction_range
+update ledger_entries set correction = -1;
+
+-- ledger_entries_correction_range
+update ledger_entries set correction = 1;
+
 -- ledger_entries_two_accounts
 update ledger_entries set credit = debit;
 

@@ -281,8 +281,8 @@ impl Records for SimStore {
         Ok(())
     }
 
-    async fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Result<Vec<TxId>, StoreFault> {
-        Ok(self.tables().transactions_mined_from(lane, nonce))
+    async fn transactions_unwatched(&self, lane: &LaneId, nonce: u64, limit: u16) -> Result<Vec<TxId>, StoreFault> {
+        Ok(self.tables().transactions_unwatched(lane, nonce, limit))
     }
 
     async fn transactions_dead(&self, _: &NetworkId, txs: &[TxId]) -> Result<(), StoreFault> {

@@ -7,11 +7,11 @@ use facilitator::domain::amount::Amount;
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::network::NetworkId;
 use facilitator::domain::posting::{Stage, posting};
-use facilitator::domain::rail::TxId;
+use facilitator::domain::rail::{LaneId, TxId};
 use facilitator::domain::settlement::{Event, Settlement, State};
 use facilitator::store::{Advance, Advanced, StoreFault};
 
-use super::{Evidence, Tables, refused};
+use super::{Evidence, Payment, Tables, refused};
 
 const OPERATION: &str = "settlements_advance";
 
@@ -28,6 +28,23 @@ pub(crate) struct Entry {
     pub(crate) amount: Amount,
     /// The place of the pending movement that it resolves.
     pub(crate) resolves: Option<usize>,
+}
+
+/// The account of what settling costs.
+const GAS: &str = "facilitator:gas";
+
+fn gas(payment: PaymentId, version: i64, debit: String, credit: String, amount: Amount) -> Entry {
+    Entry {
+        payment,
+        version,
+        purpose: "gas",
+        stage: "posted",
+        debit,
+        credit,
+        asset: "native".into(),
+        amount,
+        resolves: None,
+    }
 }
 
 impl Tables {
@@ -190,27 +207,76 @@ impl Tables {
     }
 
     fn costs(&self, advance: &Advance<'_>) -> Vec<Entry> {
-        let mut of_signer: BTreeMap<&str, Amount> = BTreeMap::new();
-        for seat in &self.payments[&advance.record.id].seats {
+        let spent = self.spent(advance.record.id).into_iter();
+        spent
+            .map(|(signer, amount)| {
+                gas(
+                    advance.record.id,
+                    advance.record.version + 1,
+                    GAS.into(),
+                    signer,
+                    amount,
+                )
+            })
+            .collect()
+    }
+
+    /// What each signer's account has paid for the payment, as far as is known.
+    fn spent(&self, payment: PaymentId) -> BTreeMap<String, Amount> {
+        let mut of_signer: BTreeMap<String, Amount> = BTreeMap::new();
+        for seat in &self.payments[&payment].seats {
             let slot = &self.slots[&seat.place];
             for mined in slot.txs.iter().filter_map(|tx| self.txs[tx].mined.as_ref()) {
                 let share = mined.cost.share(seat.number, slot.seats);
-                let sum = of_signer.entry(&seat.place.0.signer).or_insert(Amount::ZERO);
+                let signer = format!("signer:{}", seat.place.0.signer);
+                let sum = of_signer.entry(signer).or_insert(Amount::ZERO);
                 *sum = sum.checked_add(share).unwrap();
             }
         }
-        let entry = |(signer, amount): (&str, Amount)| Entry {
-            payment: advance.record.id,
-            version: advance.record.version + 1,
-            purpose: "gas",
-            stage: "posted",
-            debit: "facilitator:gas".into(),
-            credit: format!("signer:{signer}"),
-            asset: "native".into(),
-            amount,
-            resolves: None,
+        of_signer
+    }
+
+    /// What is spent in this slot has changed: brings the books of the payments that are over to it.
+    pub(super) fn correct(&mut self, place: &(LaneId, u64)) {
+        let over = |it: &&Payment| {
+            let state = it.record.settlement.state();
+            matches!(state, State::Final | State::Failed) && it.seats.iter().any(|seat| seat.place == *place)
         };
-        of_signer.into_iter().map(entry).collect()
+        let over: Vec<(PaymentId, i64)> = self
+            .payments
+            .values()
+            .filter(over)
+            .map(|it| (it.record.id, it.record.version))
+            .collect();
+        for (payment, version) in over {
+            let spent = self.spent(payment);
+            let booked = self
+                .ledger
+                .iter()
+                .filter(|it| it.payment == payment && it.purpose == "gas");
+            let mut owed: BTreeMap<String, i128> = spent
+                .into_iter()
+                .map(|(signer, amount)| (signer, i128::try_from(amount.units()).unwrap()))
+                .collect();
+            for it in booked {
+                let amount = i128::try_from(it.amount.units()).unwrap();
+                let (signer, amount) = if it.debit == GAS {
+                    (&it.credit, -amount)
+                } else {
+                    (&it.debit, amount)
+                };
+                *owed.entry(signer.clone()).or_default() += amount;
+            }
+            for (signer, owed) in owed.into_iter().filter(|(_, owed)| *owed != 0) {
+                let amount = Amount::from_units(owed.unsigned_abs());
+                let (debit, credit) = if owed > 0 {
+                    (GAS.into(), signer)
+                } else {
+                    (signer, GAS.into())
+                };
+                self.ledger.push(gas(payment, version, debit, credit, amount));
+            }
+        }
     }
 
     pub(super) fn grant(&mut self, payment: PaymentId, answer: &[u8]) -> bool {

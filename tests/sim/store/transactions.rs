@@ -55,6 +55,7 @@ impl Tables {
             tx.mined = Some(it.clone());
             tx.is_dead = false;
             self.slots.get_mut(&place).unwrap().consumed_by = Some(it.tx.clone());
+            self.correct(&place);
         }
     }
 
@@ -68,13 +69,24 @@ impl Tables {
             if slot.consumed_by.as_ref() == Some(id) {
                 slot.consumed_by = None;
             }
+            let place = tx.place.clone();
+            self.correct(&place);
         }
     }
 
-    pub(super) fn transactions_mined_from(&self, lane: &LaneId, nonce: u64) -> Vec<TxId> {
+    pub(super) fn transactions_unwatched(&self, lane: &LaneId, nonce: u64, limit: u16) -> Vec<TxId> {
         let slots = self.slots.range((lane.clone(), nonce)..=(lane.clone(), u64::MAX));
-        let mined = slots.flat_map(|(_, slot)| slot.txs.iter().filter(|tx| self.txs[*tx].mined.is_some()));
-        mined.cloned().collect()
+        let carries_open = |place: &(LaneId, u64)| {
+            let open = self
+                .payments
+                .values()
+                .filter(|it| State::OPEN.contains(&it.record.settlement.state()));
+            open.flat_map(|it| &it.seats).any(|seat| seat.place == *place)
+        };
+        let mined = slots
+            .filter(|(place, _)| !carries_open(place))
+            .flat_map(|(_, slot)| slot.txs.iter().filter(|tx| self.txs[*tx].mined.is_some()));
+        mined.take(limit.into()).cloned().collect()
     }
 
     pub(super) fn transactions_dead(&mut self, txs: &[TxId]) {
