@@ -100,7 +100,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (6, "budgets", include_str!("../../migrations/0006_budgets.sql")),
     (
         7,
-        "cost corrections",
+        "cost_corrections",
         include_str!("../../migrations/0007_cost_corrections.sql"),
     ),
 ];

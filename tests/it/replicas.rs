@@ -261,6 +261,14 @@ async fn r06_a_nonce_that_somebody_else_took_closes_the_lane_and_the_payment_goe
     assert_ne!(by, signer);
     assert_eq!(world.received().await, 10_000);
 
+    let closed = async || {
+        let metrics = world.facilitator.metrics().await;
+        let gauges = metrics
+            .lines()
+            .filter(|line| line.starts_with("facilitator_lane_quarantined"));
+        gauges.filter(|line| line.ends_with(" 1")).count()
+    };
+    assert_eq!(closed().await, 1);
     let (status, listed) = world.facilitator.run("lanes", &[]).await;
     assert!(
         status.success()
@@ -279,6 +287,10 @@ async fn r06_a_nonce_that_somebody_else_took_closes_the_lane_and_the_payment_goe
         .run("lanes", &["readmit", "eip155:84532", &signer])
         .await;
     assert!(status.success(), "{said}");
+    eventually("it is shown as open again", async || {
+        (closed().await == 0).then_some(())
+    })
+    .await;
     let nonces = world
         .node
         .call("eth_getTransactionCount", json!([signer, "latest"]))
