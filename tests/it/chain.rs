@@ -354,9 +354,8 @@ async fn h06_a_chain_that_stands_still_is_given_nothing_new() {
     let (under_way, new) = (Payment::by(1), Payment::by(2));
     let tx = world.facilitator.settle(&under_way.body()).await.pending();
     eventually("the chain is seen to stand still", async || {
-        let metrics = world.facilitator.metrics().await;
-        let mut lines = metrics.lines().filter(|it| it.starts_with("facilitator_chain_stalled"));
-        lines.any(|it| it.ends_with(" 1")).then_some(())
+        let stalled = world.facilitator.series("facilitator_chain_stalled", "1").await;
+        (stalled == 1).then_some(())
     })
     .await;
     let refused = world.facilitator.settle(&new.body()).await;

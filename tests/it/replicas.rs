@@ -261,14 +261,8 @@ async fn r06_a_nonce_that_somebody_else_took_closes_the_lane_and_the_payment_goe
     assert_ne!(by, signer);
     assert_eq!(world.received().await, 10_000);
 
-    let closed = async || {
-        let metrics = world.facilitator.metrics().await;
-        let gauges = metrics
-            .lines()
-            .filter(|line| line.starts_with("facilitator_lane_quarantined"));
-        gauges.filter(|line| line.ends_with(" 1")).count()
-    };
-    assert_eq!(closed().await, 1);
+    let closed = async || world.facilitator.series("facilitator_lane_quarantined", "1").await;
+    eventually("it is shown as closed", async || (closed().await == 1).then_some(())).await;
     let (status, listed) = world.facilitator.run("lanes", &[]).await;
     assert!(
         status.success()

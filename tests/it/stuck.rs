@@ -162,11 +162,8 @@ async fn r09_a_price_above_the_cap_is_waited_out_with_what_was_signed() {
     eventually("the operator is told", async || {
         mine_at(&world, 200).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let metrics = world.facilitator.metrics().await;
-        let gauge = metrics
-            .lines()
-            .find(|line| line.starts_with("facilitator_slots_at_fee_cap"));
-        gauge.is_some_and(|line| line.ends_with(" 1")).then_some(())
+        let at_cap = world.facilitator.series("facilitator_slots_at_fee_cap", "1").await;
+        (at_cap == 1).then_some(())
     })
     .await;
     mine_at(&world, 200).await;
@@ -292,13 +289,7 @@ async fn r10_a_lane_without_money_pauses_and_the_others_go_on() {
     let fund = async |signer: alloy::primitives::Address, wei: &str| {
         world.node.call("anvil_setBalance", json!([signer, wei])).await;
     };
-    let dry = async || {
-        let metrics = world.facilitator.metrics().await;
-        let gauges = metrics
-            .lines()
-            .filter(|line| line.starts_with("facilitator_lane_out_of_funds"));
-        gauges.filter(|line| line.ends_with(" 1")).count()
-    };
+    let dry = async || world.facilitator.series("facilitator_lane_out_of_funds", "1").await;
     for signer in signers {
         fund(signer, "0x0").await;
     }

@@ -237,6 +237,15 @@ impl Facilitator {
         self.client.get(&url).await.unwrap().text()
     }
 
+    /// How many series of the metric have this value now.
+    pub(crate) async fn series(&self, metric: &str, value: &str) -> usize {
+        let metrics = self.metrics().await;
+        let of_metric = metrics.lines().filter_map(|line| line.strip_prefix(metric));
+        of_metric
+            .filter(|rest| rest.starts_with('{') && rest.rsplit(' ').next() == Some(value))
+            .count()
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base())
     }
