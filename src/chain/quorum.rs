@@ -232,8 +232,8 @@ impl<'a> Shown<'a> {
 fn mined(seen: &[Seen], quorum: usize) -> Vec<Mined> {
     let mut mined: Vec<Mined> = Vec::new();
     for one in seen.iter().flat_map(|it| &it.sighting.mined) {
-        let all = seen.iter().flat_map(|it| &it.sighting.mined);
-        let alike = all.filter(|it| it.tx == one.tx && it.block.hash == one.block.hash);
+        let is_alike = |it: &&Mined| it.tx == one.tx && it.block.hash == one.block.hash;
+        let alike = seen.iter().filter_map(|it| it.sighting.mined.iter().find(is_alike));
         let cost = reached(alike.map(|it| it.cost), quorum);
         if let Some(cost) = cost
             && !mined.iter().any(|it| it.tx == one.tx)
@@ -244,18 +244,26 @@ fn mined(seen: &[Seen], quorum: usize) -> Vec<Mined> {
     mined
 }
 
-/// Those that enough say will never be in a block, and nobody shows in one.
+/// Those that enough say will never be in a block, unless enough show them in one. Fewer do not keep a slot open for ever:
+/// whether its payment has failed is not judged by this.
 fn dead(seen: &[Seen], quorum: usize) -> Vec<TxId> {
-    let in_blocks: HashSet<&TxId> = seen.iter().flat_map(|it| &it.sighting.mined).map(|it| &it.tx).collect();
+    let in_blocks = counted(seen, |it| it.mined.iter().map(|mined| &mined.tx).collect());
+    let dead = counted(seen, |it| it.dead.iter().collect());
+    let is_enough = |count: Option<&usize>| count.is_some_and(|count| *count >= quorum);
+    dead.iter()
+        .filter(|(tx, count)| is_enough(Some(count)) && !is_enough(in_blocks.get(**tx)))
+        .map(|(tx, _)| (*tx).clone())
+        .collect()
+}
+
+/// How many endpoints name each transaction; one that names it twice counts once.
+fn counted<'a>(seen: &'a [Seen], named: impl Fn(&'a Sighting) -> HashSet<&'a TxId>) -> HashMap<&'a TxId, usize> {
     let mut counts: HashMap<&TxId, usize> = HashMap::new();
-    for tx in seen.iter().flat_map(|it| &it.sighting.dead) {
+    for tx in seen.iter().flat_map(|it| named(&it.sighting)) {
         let count = counts.entry(tx).or_default();
         *count = count.saturating_add(1);
     }
-    let dead = counts
-        .into_iter()
-        .filter(|(tx, count)| *count >= quorum && !in_blocks.contains(tx));
-    dead.map(|(tx, _)| tx.clone()).collect()
+    counts
 }
 
 #[cfg(test)]

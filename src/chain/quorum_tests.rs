@@ -193,12 +193,21 @@ fn mined_and_dead_transactions_need_as_many() {
     assert_eq!(agree(&same), (7, vec![a.clone()], vec![TxId("old".into())]));
     let other = [seen(0, 7, Some(&a), &["old"]), seen(1, 9, Some(&b), &["tx"])];
     assert_eq!(agree(&other), (7, Vec::new(), Vec::new()));
-    let alive = [
+    let by_one = [
         seen(0, 7, None, &["tx"]),
         seen(1, 7, None, &["tx"]),
         seen(2, 7, Some(&a), &[]),
     ];
-    assert_eq!(agree(&alive).2, [], "somebody shows it in a block");
+    assert_eq!(agree(&by_one).2, [TxId("tx".into())], "one that lies holds up nothing");
+    let by_enough = [
+        seen(0, 7, Some(&b), &["tx"]),
+        seen(1, 7, Some(&a), &["tx"]),
+        seen(2, 7, None, &[]),
+    ];
+    assert_eq!(agree(&by_enough).2, [], "enough show it in a block");
+    let mut twice = seen(0, 7, Some(&a), &["old", "old"]);
+    twice.sighting.mined.push(a.clone());
+    assert_eq!(agree(&[twice, seen(1, 7, None, &[])]), (7, Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -36,11 +36,13 @@ pub(crate) fn lie(sighting: &mut Sighting, watched: &[Watched<'_>], dice: &mut D
         sighting.mined.retain(|mined| !it.txs.contains(&mined.tx));
         // Each once: a node is asked about a transaction, not about what it carries.
         match &shown {
-            Observation::Landed(_) if !sighting.mined.iter().any(|it| it.tx == tx) => sighting.mined.push(Mined {
-                tx,
-                block: block.clone(),
-                cost: Amount::from_units(1),
-            }),
+            Observation::Landed(_) | Observation::SetBack { .. } if !sighting.mined.iter().any(|it| it.tx == tx) => {
+                sighting.mined.push(Mined {
+                    tx,
+                    block: block.clone(),
+                    cost: Amount::from_units(1),
+                })
+            }
             Observation::CannotLand(_) if !sighting.dead.contains(&tx) => sighting.dead.push(tx),
             Observation::Landed(_)
             | Observation::CannotLand(_)
