@@ -21,13 +21,13 @@ macro_rules! bugs {
 
 bugs! {
     /// A window counts as closed by the newest block's time.
-    WindowClosedAtHead: "--test it -- chain::",
+    WindowClosedAtHead: "--test it -- chain::a_window_that_closes_unused",
     /// A cancellation counts as for ever before its block is final.
-    CancelledBeforeFinal: "--test it -- chain::an_authorization_that_its_payer_takes_back",
+    CancelledBeforeFinal: "--test it -- chain::h11_",
     /// A use for something else counts as for ever before its block is final.
     UsedOtherwiseBeforeFinal: "--test it -- chain::an_authorization_used_for_something_else",
     /// A reverted receipt is a proof of failure.
-    RevertIsFailure: "--lib -- settlement" + sim,
+    RevertIsFailure: "--lib -- settlement",
     /// A receipt's status is a proof of success.
     SuccessOnStatus: "--lib -- evidence",
     /// Any transfer of the token after the use will do.
@@ -35,21 +35,21 @@ bugs! {
     /// Another token's logs count too.
     AnyTokenLands: "--lib -- evidence",
     /// A node that is behind takes a landing back.
-    LaggingNodeReverses: "--lib -- settlement",
+    LaggingNodeReverses: "--lib -- settlement" + sim,
     /// A landing in a block that is gone stays.
-    ReorganizationIgnored: "--lib -- settlement" + sim,
+    ReorganizationIgnored: "--lib -- settlement",
     /// What was taken back goes into a new nonce while the old one may still be mined.
     ReversalForgetsTransaction: "--lib -- settlement" + sim,
     /// The one success is not claimed before it is told.
-    GrantWithoutClaim: "--test it -- settle::case_37" + sim,
+    GrantWithoutClaim: "--test it -- settle::x01_case_37_" + sim,
     /// Every caller who repeats himself hears success.
-    SuccessReplayedToAll: "--test it -- settle::case_36" + sim,
+    SuccessReplayedToAll: "--test it -- settle::case_36_" + sim,
     /// What a payment was for is not compared.
-    OtherRequestJoins: "--test it -- settle::one_authorization_buys_one_resource",
+    OtherRequestJoins: "--test it -- settle::x03_" + sim,
     /// The same payment under another signature is another payment.
     KeyNamesSignature: "--lib -- payload",
     /// Bytes leave whether or not they are on record.
-    SentWithoutRecord: "--test it -- lost::the_answer_to_the_commit_of_the_signed_bytes",
+    SentWithoutRecord: "--test it -- lost::signed_bytes_whose_record_fails_do_not_leave",
     /// A lane that was lost is signed in.
     FenceIgnored: "--test store -- leases::",
     /// A lane that somebody drives is taken.
@@ -65,21 +65,21 @@ bugs! {
     /// The cap does not bind replacements.
     CapIgnored: "--lib -- outbid",
     /// A fee that the cap does not reach is signed for all the same.
-    UnaffordableSigned: "--test it -- waiting::fees_above_the_cap",
+    UnaffordableSigned: "--test it -- waiting::fees_above_the_cap" + sim,
     /// A nonce that a node calls too low is given up.
-    NonceTooLowGivesUp: "--test it -- stuck::whatever_a_node_says",
+    NonceTooLowGivesUp: "--test it -- stuck::r07_",
     /// What a node did not acknowledge is given up.
-    UnknownGivesUp: "--test it -- settle::a_broadcast",
+    UnknownGivesUp: "--test it -- settle::r02_ stuck::r07_",
     /// Nothing is sent a second time.
-    SentOnce: "--test it -- chain::a_transaction_that_the_node_forgets",
+    SentOnce: "--test it -- chain::h04_",
     /// After a restart nobody looks for what is in flight.
-    RecoverySkipsInFlight: "--test it -- crash::case_41" + sim,
+    RecoverySkipsInFlight: "--test it -- crash::what_was_sent_is_followed" + sim,
     /// A second try does not wait until the first nonce is spent.
     SecondTryTooEarly: "--test store -- lanes::",
     /// A payment that was signed for can be withdrawn.
     WithdrawnAfterSigning: "--lib -- settlement",
     /// A landing that is undone stays in the ledger.
-    ReversalNotVoided: "--lib --test it -- posting chain::a_payment_that_is_reorganized_away_and_expires" + sim,
+    ReversalNotVoided: "--test it -- chain::h02_" + sim,
     /// What a transaction cost is counted as nothing.
     CostIsZero: "--lib -- evidence",
     /// What the data cost on the underlying chain is left out.
@@ -87,7 +87,7 @@ bugs! {
     /// The parts of a shared cost do not come to the whole.
     SharesLoseTheRest: "--lib -- amount",
     /// The second at which a window ends is within it.
-    WindowEndsLate: "--lib --test it -- verdict verify::cases_12_to_23",
+    WindowEndsLate: "--lib --test it -- verdict verify::b09_b12_",
     /// The least lifetime of an authorization is not asked for.
     LifetimeIgnored: "--lib -- verdict",
     /// More than was asked for will do.

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use facilitator::seeded::BUGS;
+
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 /// A table of cases may be as long as it has cases to show, within reason.
@@ -337,17 +339,31 @@ fn cases_of(name: &str) -> Vec<String> {
     name.split('_').take_while(is_case).map(str::to_uppercase).collect()
 }
 
-/// The names of all test functions.
+/// Where each test function stands: `it::settle::case_36_…`, `lib::domain::verdict::…`, without the modules within a
+/// file.
 fn tests() -> Vec<String> {
     let mut found = Vec::new();
     for source in rust_files("src").into_iter().chain(rust_files("tests")) {
+        let place = source.path.trim_end_matches(".rs").replace("src/", "lib/");
+        let modules: Vec<&str> = place
+            .trim_start_matches("tests/")
+            .split('/')
+            .filter(|part| !["main", "mod"].contains(part))
+            .collect();
         let lines: Vec<&str> = source.text.lines().collect();
         for (number, _) in lines.iter().enumerate().filter(|(_, line)| is_test_mark(line)) {
             let head = lines[number..].iter().find_map(|line| line.split("fn ").nth(1));
-            found.extend(head.and_then(|rest| words(rest).next()).map(str::to_owned));
+            let name = head.and_then(|rest| words(rest).next());
+            found.extend(name.map(|name| format!("{}::{name}", modules.join("::"))));
         }
     }
     found
+}
+
+/// The names of all test functions.
+fn test_names() -> Vec<String> {
+    let name = |path: &String| path.rsplit("::").next().map(str::to_owned);
+    tests().iter().filter_map(name).collect()
 }
 
 fn is_test_mark(line: &str) -> bool {
@@ -358,7 +374,7 @@ fn is_test_mark(line: &str) -> bool {
 #[test]
 fn every_fault_case_has_its_tests_or_a_reason() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/RELIABILITY.md")).unwrap();
-    let tests = tests();
+    let tests = test_names();
     let mut rows = BTreeMap::new();
     for line in page.lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -388,4 +404,39 @@ fn every_fault_case_has_its_tests_or_a_reason() {
         }
     }
     assert_none("tests/RELIABILITY.md and the tests differ", &offences);
+}
+
+#[test]
+fn every_deliberate_bug_has_its_hunters() {
+    let tests = tests();
+    let mut offences = Vec::new();
+    for (_, bug, hunters) in BUGS {
+        let (targets, filters) = hunters.split_once(" -- ").unwrap();
+        let targets: Vec<&str> = words(targets).filter(|word| *word != "test").collect();
+        for filter in filters.split_whitespace() {
+            let hunts = |test: &String| {
+                let (target, path) = test.split_once("::").unwrap();
+                targets.contains(&target) && path.contains(filter)
+            };
+            if !tests.iter().any(hunts) {
+                offences.push(format!("{bug}: {filter}"));
+            }
+        }
+    }
+    assert_none("no test is of that name (src/seeded.rs)", &offences);
+}
+
+#[test]
+fn every_deliberate_bug_has_its_row() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/RELIABILITY.md")).unwrap();
+    let names = test_names();
+    let mut offences = Vec::new();
+    for (_, bug, _) in BUGS {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {bug} |")));
+        let finder = row.and_then(|row| row.split('`').nth(1)?.rsplit("::").next());
+        if !finder.is_some_and(|finder| names.iter().any(|name| name == finder)) {
+            offences.push(format!("{bug}: {}", row.unwrap_or("no row")));
+        }
+    }
+    assert_none("tests/RELIABILITY.md names no test that finds it", &offences);
 }

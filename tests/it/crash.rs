@@ -333,6 +333,17 @@ async fn what_was_reserved_is_settled_though_nobody_asks_again() {
     books_agree(&world).await;
 }
 
+/// The same of a payment whose bytes have left: the next start looks for it.
+#[tokio::test]
+async fn what_was_sent_is_followed_though_nobody_asks_again() {
+    let payment = Payment::by(1);
+    let mut world = killed_at(Stop::Chain(send, Fault::HoldAnswer), &payment.body()).await;
+    world.facilitator.start().await;
+    world.reaches(&payment, "confirmed").await;
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
+
 /// While nobody watches, somebody else lands what we had signed.
 #[tokio::test]
 async fn killed_before_the_bytes_leave_and_somebody_else_lands_the_payment() {

@@ -53,6 +53,26 @@ async fn d03_the_answer_to_the_commit_of_the_signed_bytes_is_lost() {
     survives(|_| Loss::Commit("insert into chain_transactions")).await;
 }
 
+/// The database refuses to put the signed bytes on record: what leaves afterwards is on record by then.
+#[tokio::test]
+async fn signed_bytes_whose_record_fails_do_not_leave() {
+    let world = World::usual().await;
+    let payment = Payment::by(1);
+    let (writing, sending) = (
+        world.db.obstruct(Obstacle::WritesTo("chain_transactions")).await,
+        world.proxy.fault(send, Fault::HoldRequest),
+    );
+    let settling = world.settling(&payment);
+    writing.met().await;
+    writing.remove_with_the_waiting().await;
+    sending.met(1).await;
+    assert_eq!(world.db.count("chain_transactions").await, 1);
+    sending.release();
+    let tx = settling.await.unwrap().settled();
+    assert_eq!(world.proxy.transactions(), [tx]);
+    books_agree(&world).await;
+}
+
 #[tokio::test]
 async fn d03_the_answer_to_the_commit_of_the_evidence_is_lost() {
     survives(|_| Loss::Commit("insert into evidence")).await;

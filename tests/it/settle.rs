@@ -303,7 +303,8 @@ async fn a_node_that_falls_silent_after_the_broadcast() {
     books_agree(&world).await;
 }
 
-/// What a node says of a broadcast is no evidence: the payment lands in the end, by the bytes that were signed first.
+/// What a node says of a broadcast, again and again while its caller waits, is no evidence: the payment lands in the end,
+/// by the bytes that were signed first.
 async fn lands_in_spite_of(fault: Fault) {
     let world = World::start(Setup {
         wait_seconds: 1,
@@ -314,8 +315,8 @@ async fn lands_in_spite_of(fault: Fault) {
     let lying = world.proxy.fault(send, fault);
     let settling = world.facilitator.caller().settling(body.clone());
     lying.met(1).await;
-    lying.release();
     let first = settling.await.unwrap();
+    lying.release();
     let last = if answer_is_success(&first) {
         first
     } else {

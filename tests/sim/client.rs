@@ -34,7 +34,10 @@ pub(crate) async fn pay(world: Arc<World>, number: u64) {
     // who hears first.
     let first = world.throw(|dice| dice.within(0, 2));
     for at in first..first + world.throw(|dice| dice.within(1, 3)) {
-        let request = signed.request(is_keyed);
+        let mut request = signed.request(is_keyed);
+        if world.strikes(Fault::Resale, 300) {
+            request.resource.url = Some("another".into());
+        }
         twins.spawn(ask(
             Arc::clone(&world),
             usize::try_from(at).unwrap(),
@@ -88,7 +91,7 @@ async fn ask(world: Arc<World>, place: usize, request: PaymentRequest, successes
                 let mut told = successes.lock().unwrap_or_else(PoisonError::into_inner);
                 *told.entry(body.clone()).or_default() += 1;
                 drop(told);
-                world.succeeded(request.proof.0.as_bytes());
+                world.succeeded(&request);
                 world.throw(|dice| dice.chance(300))
             }
             Some(Ok(SettleAnswer::Fresh(Outcome::Pending { .. }, _)) | Err(_)) | None => true,

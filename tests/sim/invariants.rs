@@ -83,8 +83,8 @@ pub(crate) fn on_sending(tables: &Tables, sent: &Sent<'_>) -> Held {
     })
 }
 
-/// The states that may follow each other (I13).
-pub(crate) fn graph(tables: &Tables) -> Held {
+/// The states that may follow each other (I13): what has landed is taken back only where blocks are.
+pub(crate) fn graph(tables: &Tables, has_reorgs: bool) -> Held {
     let mut last: BTreeMap<_, (i64, State)> = BTreeMap::new();
     for told in &tables.events {
         let (version, before) = match last.get(&told.payment) {
@@ -102,8 +102,12 @@ pub(crate) fn graph(tables: &Tables) -> Held {
                     Some(State::InFlight),
                     State::InFlight | State::Confirmed | State::Failed
                 )
-                | (Some(State::Confirmed), State::Final | State::InFlight | State::Reserved)
-        );
+                | (Some(State::Confirmed), State::Final)
+        ) || (has_reorgs
+            && matches!(
+                (before, told.state),
+                (Some(State::Confirmed), State::InFlight | State::Reserved)
+            ));
         must(follows && told.version == version, || {
             format!("I13: {} went from {before:?} to {:?}", told.payment, told.state)
         })?;
@@ -114,7 +118,7 @@ pub(crate) fn graph(tables: &Tables) -> Held {
 
 /// What holds when the faults are over and enough time has passed.
 pub(crate) fn quiet(tables: &Tables, truth: &Truth, has_reorgs: bool) -> Held {
-    graph(tables)?;
+    graph(tables, has_reorgs)?;
     for (id, payment) in &tables.payments {
         let record = &payment.record;
         let landings: Vec<&TxId> = truth

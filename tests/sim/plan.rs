@@ -63,10 +63,12 @@ pub(crate) enum Fault {
     Batch,
     /// Processes are asked to stop, and others take their place.
     Stop,
+    /// What was signed for one resource is presented for another.
+    Resale,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::StoreDown,
         Self::StoreUnknown,
         Self::NodeDown,
@@ -88,6 +90,7 @@ impl Fault {
         Self::Drained,
         Self::Batch,
         Self::Stop,
+        Self::Resale,
     ];
 }
 

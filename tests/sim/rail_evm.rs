@@ -221,6 +221,12 @@ impl Rail for SimRail {
         cargo: &[&Authorization],
         quote: &Quote,
     ) -> Result<Vec<SignedTx>, RailFault> {
+        if !quote.is_affordable() {
+            let (fee, floor) = (quote.fee_max, quote.floor);
+            self.reach
+                .world
+                .violated(format!("signed for a fee of {fee}, which no block takes below {floor}"));
+        }
         let tx = SimTx {
             signer: lane.signer.clone(),
             nonce,

@@ -11,6 +11,7 @@ use facilitator::app::{App, Settings};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
 use facilitator::domain::rail::{LaneId, Rail, TxId};
+use facilitator::domain::request::PaymentRequest;
 use facilitator::domain::time::{Clock, Timestamp};
 use facilitator::store::DateTime;
 use facilitator::task::Tasks;
@@ -160,12 +161,21 @@ impl World {
         locked(&self.landed).extend(truth.landings.into_iter().map(|(signed, _)| signed));
     }
 
-    /// A caller hears that what was signed has been paid (I3).
-    pub(crate) fn succeeded(&self, signed: &[u8]) {
+    /// A caller hears that the request has been paid for (I3), which must be the one that was reserved (I4).
+    pub(crate) fn succeeded(&self, request: &PaymentRequest) {
         self.note("success");
-        if !locked(&self.landed).contains(signed) {
-            let signed = String::from_utf8_lossy(signed);
+        let signed = &request.proof.0;
+        if !locked(&self.landed).contains(signed.as_bytes()) {
             self.violated(format!("I3: a success was said of {signed}, which has never landed"));
+        }
+        let tables = self.store.tables();
+        let mut records = tables.payments.values().map(|it| &it.record);
+        let is_reserved = records
+            .any(|it| it.authorization.body == signed.as_bytes() && it.digest == request.digest(&it.authorization));
+        if !is_reserved {
+            self.violated(format!(
+                "I4: a success was said of {signed} for what it was not reserved for"
+            ));
         }
     }
 
