@@ -163,8 +163,11 @@ async fn x12_lanes_change_hands_every_second_with_payments_under_way() {
             }
             let fences: i64 = world.db.one("select sum(fence)::bigint from lanes").await;
             processes[flap % 3].pause();
-            let ended = "with ended as (update lanes set lease_until = now() returning 1) select count(*) from ended";
-            assert_eq!(world.db.one::<i64>(ended).await, 8);
+            // A lane that is being handed over has no holder.
+            let ended =
+                "with ended as (update lanes set lease_until = now() where lease_holder is not null returning 1)
+                select count(*) from ended";
+            assert!(world.db.one::<i64>(ended).await > 0);
             eventually("the lanes are taken anew", async || {
                 let now: i64 = world.db.one("select sum(fence)::bigint from lanes").await;
                 (now > fences).then_some(())

@@ -41,7 +41,7 @@ pub(crate) fn lie(sighting: &mut Sighting, watched: &[Watched<'_>], dice: &mut D
                     tx,
                     block: block.clone(),
                     cost: Amount::from_units(1),
-                })
+                });
             }
             Observation::CannotLand(_) if !sighting.dead.contains(&tx) => sighting.dead.push(tx),
             Observation::Landed(_)
