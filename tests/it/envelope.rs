@@ -11,6 +11,7 @@ use crate::support::payer::{Envelope, NETWORK, Payment, with, without};
 use crate::support::world::World;
 
 const PROOF: &str = "/paymentPayload/payload";
+const TWO_TO_THE_64TH: &str = "18446744073709551616";
 const TWO_TO_THE_256TH: &str = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
 const TWO_TO_THE_256TH_LESS_ONE: &str =
     "115792089237316195423570985008687907853269984665640564039457584007913129639935";
@@ -375,8 +376,10 @@ async fn b05_numbers_are_canonical_decimal_strings() {
         )
         .await;
     }
-    for field in ["value", "validAfter", "validBefore", "nonce", "from", "to"] {
-        let body = with(Payment::by(1).body(), &format!("{AUTHORIZATION}/{field}"), 1);
+    let untold = ["value", "validAfter", "validBefore", "nonce", "from", "to"].map(|field| (field, json!(1)));
+    let too_late = ["validAfter", "validBefore"].map(|field| (field, json!(TWO_TO_THE_64TH)));
+    for (field, value) in untold.into_iter().chain(too_late) {
+        let body = with(Payment::by(1).body(), &format!("{AUTHORIZATION}/{field}"), value);
         let place = format!("paymentPayload.payload.authorization.{field}");
         denied(&world, body.to_string().as_bytes(), 400, "invalid_payload", &place).await;
     }

@@ -81,6 +81,41 @@ async fn h07_a_chain_an_hour_ahead_judges_by_its_own_clock() {
 }
 
 #[tokio::test]
+async fn h07_a_chain_an_hour_behind_judges_by_its_own_clock() {
+    let world = patient_chain().await;
+    world.node.call("evm_setTime", json!([now() - 3_600])).await;
+    world.node.mine(3).await;
+    let early = Payment {
+        valid_after: now() - 600,
+        ..Payment::by(1)
+    };
+    let (_, tx) = world.facilitator.settle(&early.body()).await.unsettled();
+    assert_eq!(tx, "");
+    assert_eq!(world.db.count("payments").await, 0);
+
+    let open = Payment {
+        valid_before: now() + 12,
+        ..Payment::by(2)
+    };
+    let sending = world.proxy.fault(send, Fault::LoseRequest);
+    world.facilitator.settle(&open.body()).await.pending();
+    eventually("all clocks but the chain's are past it", async || {
+        (now() > open.valid_before).then_some(())
+    })
+    .await;
+    world.node.mine(3).await;
+    world.is_looked_at().await;
+    assert_eq!(world.state(&open).await.unwrap(), "in_flight");
+    sending.release();
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    let answer = world.facilitator.caller().settle_until_known(&open.body()).await;
+    answer.settled();
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
 async fn h08_in_a_block_of_the_very_second_in_which_it_ends_it_is_over() {
     let world = patient_chain().await;
     let payment = Payment {
@@ -263,5 +298,38 @@ async fn h14_a_payer_who_spends_the_money_in_the_same_block() {
     assert_eq!((&mine["status"], &other["status"]), (&json!("0x0"), &json!("0x1")));
     let answer = world.facilitator.caller().settle_until_known(&payment.body()).await;
     assert_eq!(answer.unsettled().1, ours);
+    books_agree(&world).await;
+}
+
+#[tokio::test]
+async fn b08_a_nonce_that_is_used_again_for_another_value_pays_once() {
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
+    let payment = Payment::by(1);
+    let dearer = Payment {
+        nonce: payment.nonce,
+        ..Payment::of(&addresses().accounts[1], 20_000)
+    };
+    let tx = world.facilitator.settle(&payment.body()).await.pending();
+    let (reason, _) = world.facilitator.settle(&dearer.body()).await.unsettled();
+    assert_eq!(reason, "duplicate_settlement");
+    world.is_waiting(1).await;
+    world.node.mine(1).await;
+    let caller = world.facilitator.caller();
+    assert_eq!(caller.settle_until_known(&payment.body()).await.settled(), tx);
+    assert_eq!(
+        caller.post("/settle", &dearer.body()).await.unsettled().0,
+        "invalid_exact_evm_nonce_already_used"
+    );
+    assert_eq!(
+        world.facilitator.verify(&dearer.body()).await.invalid(),
+        "invalid_exact_evm_nonce_already_used"
+    );
+    assert_eq!(world.proxy.transactions(), [tx]);
+    assert_eq!(world.received().await, 10_000);
     books_agree(&world).await;
 }

@@ -3,10 +3,12 @@
 
 use crate::support::anvil::Mining;
 use crate::support::books::books_agree;
+use crate::support::contracts::addresses;
 use crate::support::database::Obstacle;
 use crate::support::gate::Loss;
+use crate::support::http::Answer;
 use crate::support::payer::Payment;
-use crate::support::proxy::{Fault, send};
+use crate::support::proxy::{Call, Fault, lens, receipt, send};
 use crate::support::world::{Setup, World};
 use crate::support::{eventually, now};
 
@@ -16,6 +18,17 @@ async fn loses(world: &World, loss: Loss) {
     world.gate.lose(loss);
     let what = "the answer to be lost is lost";
     eventually(what, async || world.gate.has_lost().then_some(())).await;
+}
+
+/// The transaction that paid, by the first answer or by those to whoever goes on asking.
+async fn paid(world: &World, payment: &Payment, first: Answer) -> String {
+    let is_known = first.json()["success"] == true;
+    let answer = if is_known {
+        first
+    } else {
+        world.facilitator.caller().settle_until_known(&payment.body()).await
+    };
+    answer.settled()
 }
 
 /// Settles a payment while the database's answer at that point is lost; whoever asks next is told the truth.
@@ -32,12 +45,8 @@ pub(crate) async fn survives_in(world: World, loss_for: impl Fn(&Payment) -> Los
     let payment = Payment::by(1);
     let settling = world.settling(&payment);
     loses(&world, loss_for(&payment)).await;
-    let first = settling.await.unwrap();
-    let answer = match first.json()["success"].as_bool() {
-        Some(true) => first,
-        _ => world.facilitator.caller().settle_until_known(&payment.body()).await,
-    };
-    assert_eq!(world.proxy.transactions(), [answer.settled()]);
+    let tx = paid(&world, &payment, settling.await.unwrap()).await;
+    assert_eq!(world.proxy.transactions(), [tx]);
     assert_eq!(world.received().await, 10_000);
     assert_eq!(world.db.count("settlements where granted_at is not null").await, 1);
     books_agree(&world).await;
@@ -140,12 +149,8 @@ async fn a_deadline_that_passes_while_the_confirmation_is_written() {
     let then = now() + 3;
     eventually("the caller's time is up", async || (now() >= then).then_some(())).await;
     writing.remove().await;
-    let first = settling.await.unwrap();
-    let told = match first.json()["success"].as_bool() {
-        Some(true) => first,
-        _ => world.facilitator.caller().settle_until_known(&payment.body()).await,
-    };
-    assert_eq!(world.proxy.transactions(), [told.settled()]);
+    let tx = paid(&world, &payment, settling.await.unwrap()).await;
+    assert_eq!(world.proxy.transactions(), [tx]);
     books_agree(&world).await;
 }
 
@@ -179,8 +184,8 @@ async fn x08_clients_that_hang_up_at_any_time_lose_nothing_but_the_answer() {
         ..Setup::default()
     };
     let world = World::start(setup).await;
-    let payments: Vec<Payment> = (0..60).map(|i| Payment::by(1 + i % 6)).collect();
-    let hanging_up = (0..).step_by(50).zip(&payments).map(async |(milliseconds, payment)| {
+    let payments: Vec<Payment> = (0..=300).map(|i| Payment::by(1 + i % 6)).collect();
+    let hanging_up = (0..).step_by(10).zip(&payments).map(async |(milliseconds, payment)| {
         let client = world.settling(payment);
         // The point is not how long this is but that it differs.
         tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
@@ -192,7 +197,7 @@ async fn x08_clients_that_hang_up_at_any_time_lose_nothing_but_the_answer() {
         let tx = answer.outcome(200)["transaction"].clone();
         assert!(tx.as_str().unwrap().starts_with("0x"), "{}", answer.text());
     }
-    assert_eq!(world.received().await, 600_000);
+    assert_eq!(world.received().await, 3_010_000);
     books_agree(&world).await;
 }
 
@@ -215,4 +220,45 @@ async fn r26_a_word_that_comes_too_late() {
     assert_eq!(first["transaction"], tx);
     assert_eq!(world.received().await, 10_000);
     books_agree(&world).await;
+}
+
+/// Answers that come twice, in another order, or to the question before: their numbers tell whose they are.
+#[tokio::test]
+async fn r26_answers_that_are_duplicated_reordered_or_anothers() {
+    fn of_transactions(call: &Call) -> bool {
+        send(call) || receipt(call)
+    }
+    let world = World::start(Setup {
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
+    let poor = Payment::of(&addresses().accounts[1], 1_000_000_000_001);
+    for (paid_before, fault) in [
+        Fault::Rearrange(|answers| answers.reverse()),
+        Fault::Rearrange(|answers| answers.extend(answers.clone())),
+        Fault::Displace,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let payment = Payment::by(1);
+        let judging = world.proxy.fault(lens, fault);
+        for judged in [&payment, &poor] {
+            world.facilitator.verify(&judged.body()).await;
+        }
+        let verdict = world.facilitator.verify(&poor.body()).await.json();
+        assert_eq!(verdict["isValid"], false, "{fault:?}");
+        judging.release();
+
+        let sending = world.proxy.fault(of_transactions, fault);
+        let settling = world.settling(&payment);
+        sending.met(2).await;
+        let first = settling.await.unwrap();
+        sending.release();
+        let tx = paid(&world, &payment, first).await;
+        assert_eq!(world.proxy.transactions()[paid_before..], [tx], "{fault:?}");
+        books_agree(&world).await;
+    }
+    assert_eq!(world.received().await, 30_000);
 }

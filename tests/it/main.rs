@@ -48,3 +48,4 @@ mod transport;
 mod turmoil;
 mod verify;
 mod waiting;
+mod wallets;

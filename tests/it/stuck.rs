@@ -15,6 +15,7 @@ use crate::support::proxy::{Fault, send};
 use crate::support::world::{Setup, World};
 
 const GWEI: u64 = 1_000_000_000;
+const EXPIRED: &str = "invalid_exact_evm_payload_authorization_valid_before";
 
 async fn on_demand() -> World {
     World::start(Setup {
@@ -25,10 +26,15 @@ async fn on_demand() -> World {
     .await
 }
 
-/// Makes one block with this base fee.
-async fn mine_at(world: &World, gwei: u64) {
+/// The next block will have this base fee.
+async fn next_base_fee(world: &World, gwei: u64) {
     let fee = format!("{:#x}", gwei * GWEI);
     world.node.call("anvil_setNextBlockBaseFeePerGas", json!([fee])).await;
+}
+
+/// Makes one block with this base fee.
+async fn mine_at(world: &World, gwei: u64) {
+    next_base_fee(world, gwei).await;
     world.node.mine(1).await;
 }
 
@@ -183,6 +189,53 @@ async fn r09_a_price_above_the_cap_is_waited_out_with_what_was_signed() {
     // On a slow machine what was signed is replaced at the new price before it lands.
     let landed = world.facilitator.settle(&payment.body()).await.settled();
     assert!(world.proxy.transactions().contains(&landed));
+    assert_eq!(world.received().await, 10_000);
+    books_agree(&world).await;
+}
+
+/// The price stays above the cap until the payment's time is over. Its nonce is used up by nothing when the price allows,
+/// and what comes behind it is paid.
+#[tokio::test]
+async fn r09_a_price_above_the_cap_until_the_window_has_closed() {
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        epoch: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let payment = Payment::by(1);
+    let tx = world.facilitator.settle(&payment.body()).await.pending();
+    world.is_waiting(1).await;
+    mine_at(&world, 200).await;
+    assert_eq!(world.facilitator.settle(&payment.body()).await.pending(), tx);
+    next_base_fee(&world, 200).await;
+    world.node.mine_at(payment.valid_before).await;
+    eventually("its time is over for good", async || {
+        mine_at(&world, 200).await;
+        (world.state(&payment).await.as_deref() == Some("failed")).then_some(())
+    })
+    .await;
+    assert_eq!(
+        world.db.one::<String>("select proof from settlements").await,
+        "window_closed"
+    );
+    let answer = world.facilitator.settle(&payment.body()).await.unsettled();
+    assert_eq!(answer, (EXPIRED.into(), String::new()));
+    assert_eq!(world.proxy.transactions(), [tx]);
+
+    until_signed(&world, 50, 2).await;
+    assert_eq!(world.db.count("chain_transactions where is_empty").await, 1);
+    let next = Payment {
+        valid_before: payment.valid_before + 3600,
+        ..Payment::by(2)
+    };
+    world.facilitator.settle(&next.body()).await.pending();
+    eventually("what comes behind it is paid", async || {
+        mine_at(&world, 50).await;
+        (world.state(&next).await.as_deref() == Some("confirmed")).then_some(())
+    })
+    .await;
     assert_eq!(world.received().await, 10_000);
     books_agree(&world).await;
 }

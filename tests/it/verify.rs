@@ -3,22 +3,24 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, U256};
 use futures_util::future::join_all;
 use serde_json::Value;
 
+use crate::support::books::books_agree;
 use crate::support::contracts::{Token, addresses, third_party};
 use crate::support::now;
 use crate::support::payer::{Envelope, Payment, with, without};
 use crate::support::proxy::{Fault, anything};
-use crate::support::world::{Setup, World};
+use crate::support::world::World;
 
 const EXPIRED: &str = "invalid_exact_evm_payload_authorization_valid_before";
 const MISMATCH: &str = "invalid_exact_evm_payload_authorization_value_mismatch";
-const FAILED: &str = "invalid_exact_evm_transaction_simulation_failed";
+const TOO_EARLY: &str = "invalid_exact_evm_payload_authorization_valid_after";
+pub(super) const FAILED: &str = "invalid_exact_evm_transaction_simulation_failed";
 
 /// The reason for which the payment is invalid, asking the chain as often as allowed.
-async fn invalid(world: &World, body: &Value, questions: usize) -> String {
+pub(super) async fn invalid(world: &World, body: &Value, questions: usize) -> String {
     let before = world.proxy.requests();
     let answer = world.facilitator.verify(body).await;
     assert_eq!(
@@ -30,7 +32,7 @@ async fn invalid(world: &World, body: &Value, questions: usize) -> String {
 }
 
 /// The payer of a valid payment.
-async fn valid(world: &World, body: &Value) -> Address {
+pub(super) async fn valid(world: &World, body: &Value) -> Address {
     world.facilitator.verify(body).await.valid().parse().unwrap()
 }
 
@@ -122,7 +124,7 @@ async fn b09_b12_cases_12_to_23_what_the_request_itself_gives_away_costs_no_ques
                 ..by()
             }
             .body(),
-            "invalid_exact_evm_payload_authorization_valid_after",
+            TOO_EARLY,
         ),
         (22, worth(9_999).body(), MISMATCH),
         (22, worth(10_001).body(), MISMATCH),
@@ -131,6 +133,30 @@ async fn b09_b12_cases_12_to_23_what_the_request_itself_gives_away_costs_no_ques
     ] {
         assert_eq!(invalid(&world, &body, 0).await, reason, "case {case}");
     }
+}
+
+/// How long a payment may wait is its payer's affair.
+#[tokio::test]
+async fn b09_windows_without_a_moment_are_refused_and_those_without_an_end_are_paid() {
+    let world = World::usual().await;
+    for (valid_after, valid_before) in [(now() + 900, now() + 600), (u64::MAX, u64::MAX)] {
+        let backwards = Payment {
+            valid_after,
+            valid_before,
+            ..Payment::by(1)
+        };
+        assert_eq!(invalid(&world, &backwards.body(), 0).await, TOO_EARLY);
+    }
+    for valid_before in [now() + 10 * 365 * 86_400, u64::MAX - 5, u64::MAX] {
+        let payment = Payment {
+            valid_before,
+            ..Payment::by(1)
+        };
+        valid(&world, &payment.body()).await;
+        world.facilitator.settle(&payment.body()).await.settled();
+    }
+    assert_eq!(world.received().await, 30_000);
+    books_agree(&world).await;
 }
 
 #[tokio::test]
@@ -289,80 +315,6 @@ async fn case_29_a_payer_on_the_blacklist_and_a_paused_token() {
 }
 
 #[tokio::test]
-async fn case_30_a_contract_wallet_says_itself_what_its_signature_is() {
-    let world = World::usual().await;
-    let at = addresses();
-    let payment = Payment::from_wallet(at.owner_wallet, at.owner_wallet_owner_key);
-    let good = payment.body_with(Envelope::V2, &payment.signature_for_owner_wallet());
-    assert_eq!(valid(&world, &good).await, at.owner_wallet);
-    let wrong = Payment {
-        key: at.accounts[1].key,
-        ..payment.clone()
-    };
-    for signature in [payment.signature(), wrong.signature_for_owner_wallet(), Vec::new()] {
-        let body = payment.body_with(Envelope::V2, &signature);
-        assert_eq!(invalid(&world, &body, 1).await, "invalid_exact_evm_signature");
-    }
-}
-
-#[tokio::test]
-async fn b15_case_31_a_delegated_account_is_judged_by_its_delegate_alone() {
-    let world = World::usual().await;
-    let payment = Payment::by(3);
-    valid(&world, &payment.body()).await;
-    let delegation = [&[0xef, 0x01, 0x00], addresses().refusing_wallet.as_slice()].concat();
-    world.node.set_code(payment.from, &delegation.into()).await;
-    assert_eq!(invalid(&world, &payment.body(), 1).await, "invalid_exact_evm_signature");
-}
-
-fn counterfactual(factory: Address) -> Value {
-    let at = addresses();
-    let payment = Payment::from_wallet(at.counterfactual_wallet, at.owner_wallet_owner_key);
-    payment.body_with(Envelope::V2, &payment.signature_6492(factory))
-}
-
-#[tokio::test]
-async fn b13_case_32_a_wallet_to_be_deployed_by_a_factory_that_is_not_listed() {
-    let at = addresses();
-    let factories = vec![at.reverting_factory];
-    let world = World::start(Setup {
-        factories,
-        ..Setup::default()
-    })
-    .await;
-    for factory in [at.wallet_factory, at.usdc, at.multicall3] {
-        let reason = world.facilitator.verify(&counterfactual(factory)).await.invalid();
-        assert_eq!(reason, "eip6492_factory_not_allowed", "{factory}");
-    }
-    let reason = world
-        .facilitator
-        .verify(&counterfactual(at.reverting_factory))
-        .await
-        .invalid();
-    assert_eq!(reason, FAILED);
-}
-
-#[tokio::test]
-async fn case_33_a_wallet_to_be_deployed_by_a_listed_factory() {
-    let factories = vec![addresses().wallet_factory];
-    let world = World::start(Setup {
-        factories,
-        ..Setup::default()
-    })
-    .await;
-    let good = counterfactual(addresses().wallet_factory);
-    assert_eq!(valid(&world, &good).await, addresses().counterfactual_wallet);
-    let code = world
-        .node
-        .call(
-            "eth_getCode",
-            serde_json::json!([addresses().counterfactual_wallet, "latest"]),
-        )
-        .await;
-    assert_eq!(code, "0x", "verification deploys nothing");
-}
-
-#[tokio::test]
 async fn a_chain_that_cannot_be_asked_is_no_verdict() {
     let world = World::usual().await;
     let body = Payment::by(1).body();
@@ -405,32 +357,6 @@ async fn callers_at_the_same_time_share_questions() {
     }
     let questions = world.proxy.requests() - before;
     assert!(questions <= 16, "{questions} questions about 64 payments");
-}
-
-#[tokio::test]
-async fn b14_hostile_wallets_spoil_nothing_for_their_neighbours() {
-    let world = World::usual().await;
-    let _slow = world.proxy.fault(anything, Fault::Delay(Duration::from_millis(25)));
-    let at = addresses();
-    let hostile = |wallet: Address, signature: usize| {
-        Payment::from_wallet(wallet, B256::repeat_byte(1)).body_with(Envelope::V2, &vec![1; signature])
-    };
-    // The bomb wallet reverts with or returns its bytes by the parity of the question's length.
-    let mut bodies = vec![
-        hostile(at.gas_hog_wallet, 65),
-        hostile(at.bomb_wallet, 65),
-        hostile(at.bomb_wallet, 64),
-        hostile(at.refusing_wallet, 65),
-    ];
-    let bad = bodies.len();
-    bodies.extend((0..20).map(|i| Payment::by(1 + i % 6).body()));
-    let answers = join_all(bodies.iter().map(|body| world.facilitator.verify(body))).await;
-    for answer in &answers[..bad] {
-        assert_eq!(answer.invalid(), "invalid_exact_evm_signature");
-    }
-    for answer in &answers[bad..] {
-        answer.valid();
-    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, Bytes, hex};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol;
 use serde::Deserialize;
@@ -144,4 +144,40 @@ impl Trick {
     pub(crate) fn on(self) -> Token::setModeCall {
         Token::setModeCall { mode: self as u8 }
     }
+}
+
+/// Returns the top of the stack as the one word of an answer.
+const ANSWER: [u8; 8] = hex!("6000 52 6020 6000 f3");
+
+/// The code of a wallet that takes every signature in a block of even number and none in the others.
+pub(crate) fn flipping_wallet() -> Bytes {
+    // number & 1 == 0, times ERC-1271's word.
+    let word = hex!("43 6001 16 15 63 1626ba7e 60e0 1b 02");
+    [&word[..], &ANSWER].concat().into()
+}
+
+/// The code of a wallet that, asked for a signature, first makes this call of the contract and then takes every one.
+pub(crate) fn reentering_wallet(contract: Address, call: &[u8]) -> Bytes {
+    let length = u16::try_from(call.len()).unwrap().to_be_bytes();
+    let code = |at: u16| {
+        [
+            // The call, which stands behind the code, into memory.
+            &[0x61][..],
+            &length,
+            &[0x61],
+            &at.to_be_bytes(),
+            &hex!("6000 39"),
+            // Made without value, with all gas; what comes of it does not matter.
+            &hex!("6000 6000 61"),
+            &length,
+            &hex!("6000 6000 73"),
+            contract.as_slice(),
+            &hex!("5a f1 50"),
+            &hex!("63 1626ba7e 60e0 1b"),
+            &ANSWER,
+        ]
+        .concat()
+    };
+    let behind = u16::try_from(code(0).len()).unwrap();
+    [&code(behind)[..], call].concat().into()
 }

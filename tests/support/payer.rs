@@ -146,15 +146,7 @@ impl Payment {
 
     /// The signature for a wallet that this factory would deploy.
     pub(crate) fn signature_6492(&self, factory: Address) -> Vec<u8> {
-        let at = addresses();
-        let deploy = Factory::deployCall {
-            owner: at.owner_wallet_owner,
-            salt: at.counterfactual_salt,
-        };
-        let inner = Bytes::from(self.signature_for_owner_wallet());
-        let deploy = Bytes::from(alloy::sol_types::SolCall::abi_encode(&deploy));
-        let wrapped = (factory, deploy, inner).abi_encode_params();
-        [wrapped, MAGIC_6492.repeat(16)].concat()
+        wrapped_6492(factory, self.signature_for_owner_wallet())
     }
 
     /// The call that anybody may make to execute the authorization.
@@ -252,6 +244,18 @@ impl Payment {
         });
         enveloped(envelope, &proof, terms, &self.price.to_string(), &self.resource)
     }
+}
+
+/// A signature in the wrapper that has this factory deploy the owner's wallet (ERC-6492).
+pub(crate) fn wrapped_6492(factory: Address, signature: Vec<u8>) -> Vec<u8> {
+    let at = addresses();
+    let deploy = Factory::deployCall {
+        owner: at.owner_wallet_owner,
+        salt: at.counterfactual_salt,
+    };
+    let deploy = Bytes::from(alloy::sol_types::SolCall::abi_encode(&deploy));
+    let wrapped = (factory, deploy, Bytes::from(signature)).abi_encode_params();
+    [wrapped, MAGIC_6492.repeat(16)].concat()
 }
 
 /// A request body around what any scheme has in its payload and its requirements; versions differ in the rest.

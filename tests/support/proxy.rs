@@ -83,6 +83,10 @@ pub(crate) enum Fault {
     Pretend(fn(&Call) -> Value),
     /// The node has acted; this changes what it answers: an object with `result` or `error`.
     Falsify(fn(&Call, &mut Value)),
+    /// The node has acted; this changes which of its answers go back and in which order.
+    Rearrange(fn(&mut Vec<Value>)),
+    /// The node has acted; each request gets the answer to the one before it, and the first one none.
+    Displace,
     /// The request passes after this time.
     Delay(Duration),
 }
@@ -100,6 +104,8 @@ struct Rule {
     door: watch::Sender<Door>,
     /// How many requests have met this rule.
     met: watch::Sender<usize>,
+    /// The last answer, where each goes to the next request.
+    last: Mutex<Option<Response<Body>>>,
 }
 
 struct Shared {
@@ -155,6 +161,7 @@ impl Proxy {
             fault,
             door: watch::Sender::new(Door::Shut),
             met: watch::Sender::new(0),
+            last: Mutex::default(),
         });
         self.shared.rules.lock().unwrap().push(Arc::clone(&rule));
         FaultHandle {
@@ -277,8 +284,13 @@ async fn pass(State(shared): State<Arc<Shared>>, body: Bytes) -> Response<Body> 
             drop(forward(&shared, body).await);
             broken()
         }
-        Fault::Error(..) | Fault::Result(_) | Fault::Pretend(_) | Fault::Falsify(_) => {
+        Fault::Error(..) | Fault::Result(_) | Fault::Pretend(_) | Fault::Falsify(_) | Fault::Rearrange(_) => {
             lie(&shared, &questions, rule.pick, rule.fault).await
+        }
+        Fault::Displace => {
+            let answer = forward(&shared, body).await;
+            let before = rule.last.lock().unwrap().replace(answer);
+            before.unwrap_or_else(broken)
         }
         Fault::Status(status) => respond(StatusCode::from_u16(status).unwrap(), "<html>out of order</html>"),
         Fault::TooMany(seconds) => {
@@ -373,7 +385,10 @@ async fn lie(shared: &Shared, questions: &Value, pick: Pick, fault: Fault) -> Re
         (answer["jsonrpc"], answer["id"]) = ("2.0".into(), question["id"].clone());
         answers.push(answer);
     }
-    let body = if questions.is_array() {
+    if let Fault::Rearrange(change) = fault {
+        change(&mut answers);
+    }
+    let body = if questions.is_array() || answers.len() > 1 {
         answers.into()
     } else {
         answers.remove(0)
@@ -401,6 +416,8 @@ impl Fault {
             | Self::Gzip
             | Self::Flood
             | Self::Falsify(_)
+            | Self::Rearrange(_)
+            | Self::Displace
             | Self::Delay(_) => None,
         }
     }

@@ -74,7 +74,7 @@ fn verification_signs_nothing() {
 }
 
 #[test]
-fn case_67_tokens_of_both_programs() {
+fn v07_case_67_tokens_of_both_programs() {
     without_a_trace(async |world| {
         for mint in ["usdc", "pyusd", "ousd"] {
             let payment = Payment::in_mint(&world.node, 1, world.node.mint(mint)).await;
@@ -84,7 +84,7 @@ fn case_67_tokens_of_both_programs() {
 }
 
 #[test]
-fn forms_that_are_as_good_as_the_official_clients() {
+fn v11_forms_that_are_as_good_as_the_official_clients() {
     without_a_trace(async |world| {
         let payment = world.payment(2).await;
         valid(world, "legacy", &payment, &payment.wire_in(|it| it.is_legacy = true)).await;

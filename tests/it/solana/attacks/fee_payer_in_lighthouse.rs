@@ -49,3 +49,20 @@ fn v11_case_63_an_assertion_and_a_memo() {
         }
     });
 }
+
+/// Wallets add one or two. A third has room too, and can do as little harm; a fourth has none beside a memo.
+#[test]
+fn v11_as_many_assertions_as_there_is_room_for() {
+    without_a_trace(async |world| {
+        let payment = world.payment(0).await;
+        let with = |assertions: usize| {
+            let add = std::iter::repeat_n(lighthouse(ASSERT_TOKEN_ACCOUNT, &[]), assertions);
+            payment.wire_with(|it| it.extend(add))
+        };
+        for assertions in 1..=3 {
+            valid(world, &assertions.to_string(), &payment, &with(assertions)).await;
+        }
+        let refusal = word("payload_transaction_instructions_length", "instruction_count");
+        refused(world, "a fourth", &payment, &with(4), &refusal).await;
+    });
+}
