@@ -50,6 +50,8 @@ bugs! {
     KeyNamesSignature: "--lib -- payload",
     /// Bytes leave whether or not they are on record.
     SentWithoutRecord: "--test it -- lost::signed_bytes_whose_record_fails_do_not_leave",
+    /// A nonce is signed with anew once the records have forgotten it.
+    ForgottenNonceSigned: "--test it -- database::d07_commits_are_lost",
     /// A lane that was lost is signed in.
     FenceIgnored: "--test store -- leases::",
     /// A lane that somebody drives is taken.

@@ -21,7 +21,7 @@ use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Event, Setback, Settlement, apply};
 use crate::domain::verdict::{check_window, judge_facts};
 use crate::seeded::Bug;
-use crate::store::{Advance, IntendFault};
+use crate::store::{Advance, IntendFault, Intent};
 use crate::task::guarded;
 
 /// The pause after a dependency failed, before the lane tries again.
@@ -35,6 +35,8 @@ const FACTS_GOOD_FOR_BLOCKS: u32 = 2;
 
 /// Works for one lane whenever this process drives it, until told to stop. Ends between two steps, never within one.
 pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &CancellationToken) {
+    // Below it nothing is signed anew, whatever the records say: a database that fails over may forget what it committed.
+    let mut signed_below = 0;
     loop {
         let (lease, cargo) = tokio::select! {
             biased;
@@ -43,7 +45,7 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
         };
         let ids: Vec<PaymentId> = cargo.items.iter().map(|item| item.record.id).collect();
         let is_retry = cargo.is_retry;
-        let carried = guarded(carry(app, track, &lease, cargo)).await;
+        let carried = guarded(carry(app, track, &lease, cargo, &mut signed_below)).await;
         let halt = match carried {
             Some(Ok(())) => {
                 track.board.release(&ids);
@@ -106,7 +108,7 @@ impl Halt {
 }
 
 /// Takes one cargo from the queue to the chain.
-async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<(), Halt> {
+async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo, signed_below: &mut u64) -> Result<(), Halt> {
     let (lane, is_retry) = (&lease.lane, cargo.is_retry);
     let (mut wanted, unfit) = sift(app, track, cargo.items).await;
     if wanted.is_empty() {
@@ -120,13 +122,20 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<
     }
     let ids: Vec<PaymentId> = wanted.iter().map(|item| item.record.id).collect();
     let unrecorded_txs: Mutex<Vec<SignedTx>> = Mutex::default();
-    let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, RailFault> {
+    let floor = *signed_below;
+    let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, IntendFault> {
+        if nonce < floor && !Bug::ForgottenNonceSigned.is_on() {
+            return Err(IntendFault::Forgotten);
+        }
         let aboard: Vec<&Authorization> = wanted
             .iter()
             .filter(|it| claimed.contains(&it.record.id))
             .map(|it| &it.record.authorization)
             .collect();
-        let signed = track.rail.sign(lane, nonce, &aboard, &quote)?;
+        let signed = track
+            .rail
+            .sign(lane, nonce, &aboard, &quote)
+            .map_err(IntendFault::Sign)?;
         if Bug::SentWithoutRecord.is_on() {
             unrecorded_txs
                 .lock()
@@ -143,17 +152,13 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo) -> Result<
             Ok(())
         }
         Ok(intents) => {
-            for intent in &intents {
-                track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
-            }
-            let deliveries = intents
-                .iter()
-                .map(|it| deliver::first(track, lane, &it.tx.id, &it.tx.raw, it.payments.len()));
-            join_all(deliveries).await;
+            *signed_below = intents.last().map_or(floor, |it| it.nonce.saturating_add(1));
+            let_out(track, lane, &intents).await;
             Ok(())
         }
         Err(IntendFault::Sign(fault)) => Err(Halt::Poison(fault.to_string())),
         Err(IntendFault::Short(shortage)) => Err(Halt::Short(shortage)),
+        Err(IntendFault::Forgotten) => Err(close(app, track, lane, signed_below).await.into()),
         Err(IntendFault::Lost) => {
             track.board.lost(lane);
             Err(unrecorded(lane, "the lane is another process's, or closed").into())
@@ -185,6 +190,33 @@ async fn sift(app: &App, track: &Track, items: Vec<CargoItem>) -> (Vec<CargoItem
         }
     }
     (wanted, unfit)
+}
+
+/// These are on record: they may leave.
+async fn let_out(track: &Track, lane: &LaneId, intents: &[Intent]) {
+    for intent in intents {
+        track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
+    }
+    let deliveries = intents
+        .iter()
+        .map(|it| deliver::first(track, lane, &it.tx.id, &it.tx.raw, it.payments.len()));
+    join_all(deliveries).await;
+}
+
+/// Closes a lane whose records have forgotten what was signed in it: that may still be mined, so nothing else may take its
+/// nonces. Whoever opens the lane again has looked, so that only the records count from there on.
+async fn close(app: &App, track: &Track, lane: &LaneId, signed_below: &mut u64) -> RailFault {
+    let message = "lane closed: the next nonce on record has been signed with before, so the database has lost what it \
+        had committed, as after a failover";
+    tracing::error!(lane = %lane, lane.signed_below = *signed_below, message);
+    track.board.lost(lane);
+    match app.store.lane_quarantine(lane).await {
+        Ok(_) => {
+            *signed_below = 0;
+            unrecorded(lane, "the lane is closed")
+        }
+        Err(fault) => unrecorded(lane, &fault.to_string()),
+    }
 }
 
 fn unrecorded(lane: &LaneId, cause: &str) -> RailFault {

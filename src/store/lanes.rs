@@ -90,6 +90,10 @@ pub enum IntendFault {
     /// still free.
     #[error(transparent)]
     Short(Shortage),
+    /// The next nonce on record is one that was signed with before: the records have lost what was committed. Nothing was
+    /// recorded.
+    #[error("the next nonce on record has been signed with before")]
+    Forgotten,
     /// The lane is somebody else's by now, or nothing new may be signed in it. Nothing was recorded.
     #[error("the lane may not be signed in any more")]
     Lost,
@@ -128,8 +132,8 @@ impl Store {
     /// them in that order. It runs while the lane is held: it must be quick and must not touch the network.
     ///
     /// # Errors
-    /// [`IntendFault::Sign`] is `sign`'s own; nothing was recorded, as after [`IntendFault::Lost`] and
-    /// [`IntendFault::Short`]. After [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not
+    /// [`IntendFault::Sign`] and [`IntendFault::Forgotten`] are `sign`'s own; nothing was recorded, as after
+    /// [`IntendFault::Lost`] and [`IntendFault::Short`]. After [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not
     /// leave until the payments were read again.
     pub async fn lane_intend<F>(
         &self,
@@ -140,7 +144,7 @@ impl Store {
         sign: F,
     ) -> Result<Vec<Intent>, IntendFault>
     where
-        F: FnOnce(u64, &[PaymentId]) -> Result<Vec<SignedTx>, RailFault> + Send,
+        F: FnOnce(u64, &[PaymentId]) -> Result<Vec<SignedTx>, IntendFault> + Send,
     {
         let operation = "lane_intend";
         let lane = &lease.lane;
@@ -156,7 +160,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let nonce = unsigned("next_nonce", stored_nonce).map_err(OutOfPlace::during(operation))?;
-        let txs = sign(nonce, &claimed).map_err(IntendFault::Sign)?;
+        let txs = sign(nonce, &claimed)?;
         let intents = seated(nonce, txs, &claimed).map_err(OutOfPlace::during(operation))?;
         intend(&mut transaction, operation, lane, stored_nonce, &intents, &rows).await?;
         let draws = limits.of_signer(&lane.signer, cost_max(&intents));

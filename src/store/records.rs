@@ -12,12 +12,12 @@ use crate::domain::budget::Limits;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::{Lease, ProcessId};
 use crate::domain::network::NetworkId;
-use crate::domain::rail::{LaneId, Mined, RailFault, Replacement, SignedTx, TxId};
+use crate::domain::rail::{LaneId, Mined, Replacement, SignedTx, TxId};
 use crate::domain::request::PaymentReference;
 use crate::domain::settlement::State;
 
 /// Signs for the claimed payments, beginning with this nonce.
-pub type Sign<'a> = &'a (dyn Fn(u64, &[PaymentId]) -> Result<Vec<SignedTx>, RailFault> + Send + Sync);
+pub type Sign<'a> = &'a (dyn Fn(u64, &[PaymentId]) -> Result<Vec<SignedTx>, IntendFault> + Send + Sync);
 
 /// The facilitator's records.
 #[async_trait]

@@ -227,6 +227,35 @@ async fn d07_a_replica_without_the_last_50_payments_takes_over_under_a_running_p
     assert_eq!(world.received().await, 510_000);
 }
 
+/// The same before the chain can tell, since what was forgotten is not mined yet, and before the lease is over: the
+/// process itself has signed with the nonce that is next on record.
+#[tokio::test]
+async fn d07_commits_are_lost_before_what_they_signed_is_mined() {
+    let mut world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
+    let caller = world.facilitator.caller();
+    let settle = async |payment: &Payment| {
+        let body = payment.body();
+        let taken = eventually("the database is there again", async || {
+            Some(caller.post("/settle", &body).await).filter(|answer| answer.status == 200)
+        });
+        taken.await.pending()
+    };
+    settle(&Payment::by(1)).await;
+    let backup = world.db.back_up().await;
+    assert_ne!(settle(&Payment::by(2)).await, "");
+    world.is_waiting(2).await;
+    let sent = world.proxy.transactions();
+    backup.restore(&world.db).await;
+    assert_eq!(settle(&Payment::by(3)).await, "");
+    world.facilitator.says("the database has lost what it", 1).await;
+    assert_eq!(world.proxy.transactions(), sent, "a nonce was signed with anew");
+}
+
 #[tokio::test]
 async fn d09_500_callers_who_wait_hold_no_connection() {
     let world = World::start(Setup {

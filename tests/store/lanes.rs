@@ -240,12 +240,12 @@ async fn a_dead_transaction_is_delivered_no_more_and_gives_its_place_back() {
 async fn a_signer_that_fails_leaves_nothing_behind() {
     on_database(async |db| {
         let records = prepared(&db, 1).await;
-        let fails = |_: u64, _: &[PaymentId]| -> Result<Vec<SignedTx>, RailFault> {
-            Err(RailFault {
+        let fails = |_: u64, _: &[PaymentId]| -> Result<Vec<SignedTx>, IntendFault> {
+            Err(IntendFault::Sign(RailFault {
                 operation: "sign",
                 network: network(),
                 cause: "no key".into(),
-            })
+            }))
         };
         let done = db
             .store

@@ -76,7 +76,7 @@ impl Tables {
         if claimed.is_empty() {
             return Ok(Vec::new());
         }
-        let txs = sign(nonce, &claimed).map_err(IntendFault::Sign)?;
+        let txs = sign(nonce, &claimed)?;
         let intents = seated(nonce, txs, &claimed)?;
         for intent in &intents {
             let has_live_seat = |id: &PaymentId| !alone_retry && self.payments[id].seats.iter().any(|it| !it.is_closed);
