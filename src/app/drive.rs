@@ -107,7 +107,8 @@ impl Halt {
     }
 }
 
-/// Takes one cargo from the queue to the chain.
+/// Takes one cargo from the queue to the chain. Tries that were counted and failed for no reason of the payments' are taken
+/// back; where that fails too, they stay counted.
 async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo, signed_below: &mut u64) -> Result<(), Halt> {
     let (lane, is_retry) = (&lease.lane, cargo.is_retry);
     let (mut wanted, unfit) = sift(app, track, cargo.items).await;
@@ -115,11 +116,35 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo, signed_bel
         return Ok(());
     }
     let quote = affordable(lane, track.rail.quote().await?)?;
-    let barred = count_tries(app, track, lane, &wanted).await?;
+    let suspects = wanted.iter().filter(|item| item.is_suspect).map(|item| item.record.id);
+    let mut suspects: Vec<PaymentId> = suspects.collect();
+    let barred = count_tries(app, track, lane, &suspects).await?;
+    suspects.retain(|id| !barred.contains(id));
     wanted.retain(|item| !barred.contains(&item.record.id));
     if let Some((_, why)) = unfit.into_iter().find(|(id, _)| !barred.contains(id)) {
         return Err(Halt::Poison(why));
     }
+    let signed = sign(app, track, lease, &wanted, is_retry, &quote, signed_below).await;
+    if matches!(signed, Err(Halt::Fault(_) | Halt::Short(_)))
+        && !suspects.is_empty()
+        && let Err(fault) = app.store.settlements_untry(&suspects).await
+    {
+        tracing::warn!(lane = %lane, error = %fault, "tries stay counted that failed for no reason of the payments'");
+    }
+    signed
+}
+
+/// Signs for these payments and lets the bytes out, once they are on record.
+async fn sign(
+    app: &App,
+    track: &Track,
+    lease: &Lease,
+    wanted: &[CargoItem],
+    is_retry: bool,
+    quote: &Quote,
+    signed_below: &mut u64,
+) -> Result<(), Halt> {
+    let lane = &lease.lane;
     let ids: Vec<PaymentId> = wanted.iter().map(|item| item.record.id).collect();
     let unrecorded_txs: Mutex<Vec<SignedTx>> = Mutex::default();
     let floor = *signed_below;
@@ -134,7 +159,7 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo, signed_bel
             .collect();
         let signed = track
             .rail
-            .sign(lane, nonce, &aboard, &quote)
+            .sign(lane, nonce, &aboard, quote)
             .map_err(IntendFault::Sign)?;
         if Bug::SentWithoutRecord.is_on() {
             unrecorded_txs
@@ -233,14 +258,12 @@ async fn count_tries(
     app: &App,
     track: &Track,
     lane: &LaneId,
-    wanted: &[CargoItem],
+    suspects: &[PaymentId],
 ) -> Result<Vec<PaymentId>, RailFault> {
-    let suspects = wanted.iter().filter(|item| item.is_suspect).map(|item| item.record.id);
-    let suspects: Vec<PaymentId> = suspects.collect();
     if suspects.is_empty() {
         return Ok(Vec::new());
     }
-    let tries = app.store.settlements_try(&suspects).await;
+    let tries = app.store.settlements_try(suspects).await;
     let tries = tries.map_err(|fault| unrecorded(lane, &fault.to_string()))?;
     let barred = track.board.tried(&tries);
     for id in &barred {

@@ -94,6 +94,12 @@ pub trait Records: Send + Sync {
     /// As of it.
     async fn settlements_try(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, u64)>, StoreFault>;
 
+    /// [`Store::settlements_untry`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn settlements_untry(&self, payments: &[PaymentId]) -> Result<(), StoreFault>;
+
     /// [`Store::settlements_advance_granting`].
     ///
     /// # Errors
@@ -289,6 +295,10 @@ impl Records for Store {
 
     async fn settlements_try(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, u64)>, StoreFault> {
         in_time("settlements_try", self.settlements_try(payments)).await
+    }
+
+    async fn settlements_untry(&self, payments: &[PaymentId]) -> Result<(), StoreFault> {
+        in_time("settlements_untry", self.settlements_untry(payments)).await
     }
 
     async fn settlements_advance_granting(

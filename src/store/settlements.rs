@@ -27,6 +27,7 @@ statements! {
         order by s.created_at, s.payment_id limit $2";
     VERSIONS = "select payment_id, version from settlements where payment_id = any($1::uuid[])";
     TRY = "update settlements set tries = tries + 1 where payment_id = any($1::uuid[]) returning payment_id, tries";
+    UNTRY = "update settlements set tries = tries - 1 where payment_id = any($1::uuid[]) and tries > 0";
     // Rows are locked in the order of their ids, as everywhere, so that two writers never wait for each other in a
     // ring. What is over waits until the cost of our transaction that ended it is on record: its share is posted in
     // the same breath.
@@ -236,6 +237,21 @@ impl Store {
             .map(|(id, tries)| Ok((PaymentId::from_uuid(id), unsigned("tries", tries)?)))
             .collect::<Result<_, _>>()
             .map_err(OutOfPlace::during(operation))
+    }
+
+    /// Takes one counted try of each of these payments back: it failed, and not for a reason of theirs.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn settlements_untry(&self, payments: &[PaymentId]) -> Result<(), StoreFault> {
+        let operation = "settlements_untry";
+        let mut connection = self.connection(operation).await?;
+        sqlx::query(UNTRY)
+            .bind(payments.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(())
     }
 
     /// Records what happened to these payments, with all that belongs to it (evidence, ledger, events), in one

@@ -10,6 +10,7 @@ use crate::chaos::{all_are_paid, crowd, send_all};
 use crate::support::anvil::Mining;
 use crate::support::books::books_agree;
 use crate::support::counted::counted;
+use crate::support::database::Ailment;
 use crate::support::eventually;
 use crate::support::facilitator::{Caller, Facilitator};
 use crate::support::payer::Payment;
@@ -157,6 +158,29 @@ async fn k20_a_payment_that_fails_every_try_is_quarantined_and_the_lane_goes_on(
     world.node.mine(3).await;
     world.reaches(&poison, "failed").await;
     assert_eq!(world.received().await, 20_000);
+    books_agree(&world).await;
+}
+
+/// What fails again and again is not the payment, and it was taken over from a process that was killed, so that each try
+/// is counted: it is paid all the same.
+#[tokio::test]
+async fn a_payment_is_not_blamed_for_what_its_lane_suffers() {
+    let mut world = World::start(Setup {
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
+    let payment = Payment::by(1);
+    let quoting = world.proxy.fault(fee_quote, Fault::Status(500));
+    world.facilitator.settle(&payment.body()).await.pending();
+    world.facilitator.kill();
+    quoting.release();
+    world.db.ail(Ailment::NothingIsSigned).await;
+    world.facilitator.start().await;
+    world.facilitator.says("lane paused", 8).await;
+    world.db.recover(Ailment::NothingIsSigned).await;
+    let caller = world.facilitator.caller();
+    caller.settle_until_known(&payment.body()).await.settled();
     books_agree(&world).await;
 }
 

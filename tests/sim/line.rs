@@ -151,6 +151,7 @@ through_the_line! {
     false settlements_waiting(network: &NetworkId, limit: u32) -> Vec<PaymentId>, StoreFault;
     false settlement_versions(payments: &[PaymentId]) -> Vec<(PaymentId, i64)>, StoreFault;
     true settlements_try(payments: &[PaymentId]) -> Vec<(PaymentId, u64)>, StoreFault;
+    true settlements_untry(payments: &[PaymentId]) -> (), StoreFault;
     true settlements_advance_granting(advances: &[Advance<'_>], answers: &[(PaymentId, &[u8])]) -> Advanced, StoreFault;
     true settlement_grant(payment: PaymentId, answer: &[u8]) -> bool, StoreFault;
     true leases_beat(network: &NetworkId, me: ProcessId, lanes: &[LaneId], term: Duration) -> Roll, StoreFault;

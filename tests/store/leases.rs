@@ -183,6 +183,15 @@ async fn tries_are_counted_before_they_are_made() {
             let of = |id: &PaymentId| tries.iter().find(|(it, _)| it == id).unwrap().1;
             assert_eq!(ids.iter().map(of).collect::<Vec<_>>(), expected);
         }
+        let both = [records[0].id, records[1].id];
+        for expected in [[1, 0], [0, 0]] {
+            db.store.settlements_untry(&both).await.unwrap();
+            let tries = [
+                again(&db.store, &records[0]).await.tries,
+                again(&db.store, &records[1]).await.tries,
+            ];
+            assert_eq!(tries, expected, "taken back, and never below none");
+        }
         assert_eq!(again(&db.store, &records[0]).await.version, 0, "a try is no change");
     })
     .await;

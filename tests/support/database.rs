@@ -167,6 +167,10 @@ const DISK_IS_FULL: &str = "
     create function disk_is_full() returns trigger language plpgsql as $$
         begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$;";
 
+const NOTHING_IS_SIGNED: &str = "
+    create function nothing_is_signed() returns trigger language plpgsql as $$
+        begin raise exception 'injected' using errcode = '40001'; end $$;";
+
 /// All that the facilitator writes to while it settles.
 const WRITTEN: [&str; 9] = [
     "payments",
@@ -187,6 +191,8 @@ pub(crate) enum Ailment {
     EveryFifthFails,
     /// None is taken.
     DiskIsFull,
+    /// None that signs is taken, with an error that passes.
+    NothingIsSigned,
 }
 
 impl Ailment {
@@ -199,6 +205,7 @@ impl Ailment {
                 &["payments", "slots", "evidence"],
             ),
             Self::DiskIsFull => ("disk_is_full", DISK_IS_FULL, &WRITTEN),
+            Self::NothingIsSigned => ("nothing_is_signed", NOTHING_IS_SIGNED, &["slots"]),
         }
     }
 }

@@ -197,6 +197,11 @@ impl Records for SimStore {
         Ok(self.tables().settlements_try(payments))
     }
 
+    async fn settlements_untry(&self, payments: &[PaymentId]) -> Result<(), StoreFault> {
+        self.tables().settlements_untry(payments);
+        Ok(())
+    }
+
     async fn settlements_advance_granting(
         &self,
         advances: &[Advance<'_>],

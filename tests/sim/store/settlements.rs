@@ -72,6 +72,14 @@ impl Tables {
         counts
     }
 
+    pub(super) fn settlements_untry(&mut self, payments: &[PaymentId]) {
+        for id in payments {
+            if let Some(payment) = self.payments.get_mut(id) {
+                payment.record.tries = payment.record.tries.saturating_sub(1);
+            }
+        }
+    }
+
     pub(super) fn settlements_advance(
         &mut self,
         advances: &[Advance<'_>],
