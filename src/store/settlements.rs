@@ -30,7 +30,8 @@ statements! {
     UNTRY = "update settlements set tries = tries - 1 where payment_id = any($1::uuid[]) and tries > 0";
     // Rows are locked in the order of their ids, as everywhere, so that two writers never wait for each other in a
     // ring. What is over waits until the cost of our transaction that ended it is on record: its share is posted in
-    // the same breath.
+    // the same breath. The network is read for each payment by itself, here and below: joined, it would pair every payment
+    // of a network with every transaction of it.
     ADVANCE = "with asked as (
             select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                 $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::boolean[], $13::boolean[], $14::text[],
@@ -39,7 +40,7 @@ statements! {
                 landed_hash, landed_time, landed_is_deep_enough, landed_is_final, proof, proof_tx, proof_height,
                 proof_hash, proof_time)
         ), locked as (
-            select s.payment_id from settlements s join asked a on a.payment_id = s.payment_id
+            select a.* from settlements s join asked a on a.payment_id = s.payment_id
             order by s.payment_id for update of s
         )
         update settlements s set state = a.state, version = s.version + 1, tx = a.tx, setback = a.setback,
@@ -50,20 +51,20 @@ statements! {
             proof_time = a.proof_time,
             confirmed_at = case when a.landed_tx is not null then coalesce(s.confirmed_at, now()) end,
             final_at = case when a.state = 'final' then now() end
-        from asked a join locked l on l.payment_id = a.payment_id
+        from locked a
         where s.payment_id = a.payment_id and s.version = a.version
             and (a.state <> 'withdrawn'
                 or not exists (select 1 from settlement_attempts t where t.payment_id = a.payment_id))
             and (a.state not in ('final', 'failed')
-                or not exists (select 1 from chain_transactions t join payments p on p.network = t.network
-                    where p.id = a.payment_id and t.tx = coalesce(a.landed_tx, a.proof_tx) and t.cost is null))
+                or not exists (select 1 from chain_transactions t where t.tx = coalesce(a.landed_tx, a.proof_tx)
+                    and t.network = (select p.network from payments p where p.id = a.payment_id) and t.cost is null))
         returning s.payment_id, (select e.seal from events e
             where e.payment_id = a.payment_id and e.version = a.version) as seal";
     EVIDENCE_ADD = "insert into evidence (payment_id, version, claim, tx, log_index, block_height, block_hash, block_time,
             ours, created_at)
         select e.payment_id, e.version, e.claim, e.tx, e.log_index, e.block_height, e.block_hash, e.block_time,
-            exists (select 1 from payments p join chain_transactions t on t.network = p.network
-                where p.id = e.payment_id and t.tx = e.tx),
+            exists (select 1 from chain_transactions t where t.tx = e.tx
+                and t.network = (select p.network from payments p where p.id = e.payment_id)),
             now()
         from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
             $8::bigint[])
