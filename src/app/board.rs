@@ -20,7 +20,7 @@ use self::inner::{Inner, Open, Standing, TRIES_MAX, is_over};
 pub use self::listen::{Claim, Granted, Subscription};
 use self::slots::Slots;
 pub use self::slots::{Due, Known, Place, Stuck, Waiting};
-use crate::app::settle::Encode;
+use crate::app::settle::Caller;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, Outbid, Pace, Replacement, SignedTx, TxId};
@@ -389,14 +389,14 @@ impl Board {
 
     /// Hears of a payment from now on, and stands in line to be told of its success.
     #[must_use]
-    pub fn subscribe(self: &Arc<Self>, id: PaymentId, encode: Encode) -> Subscription {
+    pub fn subscribe(self: &Arc<Self>, id: PaymentId, caller: Caller) -> Subscription {
         let mut inner = self.lock();
         let (granted, grant) = oneshot::channel();
         let number = inner.claims_made;
         inner.claims_made = number.wrapping_add(1);
         inner.claims.entry(id).or_default().push_back(Claim {
             number,
-            encode,
+            caller,
             granted,
         });
         let receiver = inner
@@ -413,16 +413,14 @@ impl Board {
         }
     }
 
-    /// The first of those who wait for the payment's success. Whoever takes the claim must say what became of it.
+    /// The first of those who wait for the payment's success, among those whose request it is on record for. Whoever takes
+    /// the claim must say what became of it.
     #[must_use]
-    pub fn take_claim(&self, id: PaymentId) -> Option<Claim> {
+    pub fn take_claim(&self, record: &Record) -> Option<Claim> {
         let mut inner = self.lock();
-        let claims = inner.claims.get_mut(&id)?;
-        while let Some(claim) = claims.pop_front() {
-            if !claim.granted.is_closed() {
-                return Some(claim);
-            }
-        }
-        None
+        let claims = inner.claims.get_mut(&record.id)?;
+        let is_next = |claim: &Claim| !claim.granted.is_closed() && claim.caller.is_of(record);
+        let first = claims.iter().position(is_next)?;
+        claims.remove(first)
     }
 }

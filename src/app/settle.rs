@@ -22,6 +22,27 @@ use crate::store::{NewPayment, Record, Reservation, StoreFault};
 /// replayed, byte for byte.
 pub type Encode = Arc<dyn Fn(&Outcome) -> Vec<u8> + Send + Sync>;
 
+/// Who asks for a settlement: for what, under which names, and in which words the answer is to be.
+#[derive(Clone)]
+pub struct Caller {
+    digest: [u8; 32],
+    references: Vec<PaymentReference>,
+    /// Puts the outcome into the caller's words.
+    pub encode: Encode,
+}
+
+impl Caller {
+    /// Whether the payment is on record for this caller's request: under a name that both have, or both without. What was
+    /// withdrawn may be presented anew for another; once it is signed for, that changes no more.
+    #[must_use]
+    pub fn is_of(&self, record: &Record) -> bool {
+        let is_for_same = record.digest == self.digest || Bug::OtherRequestJoins.is_on();
+        let mut names = self.references.iter();
+        let is_unkeyed_twin = self.references.is_empty() && record.references.is_empty();
+        is_for_same && (is_unkeyed_twin || names.any(|it| record.references.contains(it)))
+    }
+}
+
 /// The answer to `/settle`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettleAnswer {
@@ -45,10 +66,10 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Ok(read) => read,
         Err(rejection) => return fresh(Outcome::Refused { payer: None, rejection }),
     };
-    let ask = Ask::of(app, &request, &authorization, encode.clone());
+    let ask = Ask::of(app, &request, &authorization, Arc::clone(&encode));
     if !request.references.is_empty()
         && let Some(taken) = app.store.reference_find(&request.references).await?
-        && taken.digest != ask.digest
+        && taken.digest != ask.caller.digest
         && !Bug::KeyTakenTwice.is_on()
     {
         return Err(conflict(&taken, &request.references));
@@ -75,9 +96,9 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         id: app.clock.mint(),
         reserve: reserve_for(track, &verified)?,
         verified,
-        digest: ask.digest,
+        digest: ask.caller.digest,
     };
-    match reserve(app, track, new, encode).await? {
+    match reserve(app, track, new, ask.caller.clone()).await? {
         Reserved::Ours(record, news) => ask.wait(record, news).await,
         Reserved::Seen(record) => ask.join(track, record).await,
         Reserved::Short(shortage) => Err(exhausted(track, shortage)),
@@ -121,13 +142,13 @@ fn exhausted(track: &Track, shortage: Shortage) -> Trouble {
 }
 
 /// Puts the payment on record and hands it to the lanes, both or neither, whether or not the client stays.
-async fn reserve(app: &Arc<App>, track: &Track, new: NewPayment, encode: Encode) -> Result<Reserved, StoreFault> {
+async fn reserve(app: &Arc<App>, track: &Track, new: NewPayment, caller: Caller) -> Result<Reserved, StoreFault> {
     let (owner, board) = (Arc::clone(app), Arc::clone(&track.board));
     let work = async move {
         let reservation = owner.store.payment_reserve(&new).await.inspect_err(|_| board.doubt())?;
         Ok(match reservation {
             Reservation::New(record) | Reservation::Reopened(record) => {
-                let news = board.subscribe(record.id, encode);
+                let news = board.subscribe(record.id, caller);
                 board.admit(record.clone(), owner.clock.now());
                 Reserved::Ours(record, news)
             }
@@ -158,10 +179,8 @@ const fn words_for(kind: ReferenceKind) -> &'static str {
 /// What one caller asked, as far as it decides which answer it may get.
 struct Ask {
     app: Arc<App>,
-    digest: [u8; 32],
-    references: Vec<PaymentReference>,
+    caller: Caller,
     deadline: Instant,
-    encode: Encode,
 }
 
 impl Ask {
@@ -170,22 +189,19 @@ impl Ask {
         let now = Instant::now();
         Self {
             app: Arc::clone(app),
-            digest: request.digest(authorization),
-            references: request.references.clone(),
+            caller: Caller {
+                digest: request.digest(authorization),
+                references: request.references.clone(),
+                encode,
+            },
             deadline: now.checked_add(patience).unwrap_or(now),
-            encode,
         }
     }
 
     /// The payment is on record already: who asks decides what it may be told (single grant, keyed replay).
     async fn join(&self, track: &Track, record: Record) -> Result<SettleAnswer, Trouble> {
-        let is_keyed = self
-            .references
-            .iter()
-            .any(|reference| record.references.contains(reference));
-        let is_for_same = record.digest == self.digest || Bug::OtherRequestJoins.is_on();
-        let is_same = is_for_same && (is_keyed || self.is_unkeyed_twin(&record));
-        match (&record.answer, is_keyed && is_same) {
+        let is_same = self.caller.is_of(&record);
+        match (&record.answer, is_same && self.is_keyed()) {
             (Some(answer), true) => return Ok(SettleAnswer::Replayed(answer.clone())),
             (Some(answer), false) if Bug::SuccessReplayedToAll.is_on() => {
                 return Ok(SettleAnswer::Replayed(answer.clone()));
@@ -196,7 +212,7 @@ impl Ask {
         }
         // Another process may have reserved it: what becomes of it is heard here only if it is known here.
         track.board.learn(vec![record.clone()]);
-        let news = track.board.subscribe(record.id, Arc::clone(&self.encode));
+        let news = track.board.subscribe(record.id, self.caller.clone());
         // Read again after subscribing, so that no change falls between the two.
         match self.app.store.payment_get(record.id).await {
             Ok(Some(current)) => self.wait(current, news).await,
@@ -204,8 +220,8 @@ impl Ask {
         }
     }
 
-    fn is_unkeyed_twin(&self, record: &Record) -> bool {
-        self.references.is_empty() && record.references.is_empty()
+    fn is_keyed(&self) -> bool {
+        !self.caller.references.is_empty()
     }
 
     /// Waits until the settlement can be answered for, or until the deadline, or until this process has to stop; then says
@@ -292,13 +308,19 @@ impl Ask {
         if let Granted::To(settled, body) = claim {
             return SettleAnswer::Fresh(settled, body);
         }
-        let body = (self.encode)(&settled);
+        let Ok(Some(current)) = self.app.store.payment_get(record.id).await else {
+            return self.fresh(pending(record));
+        };
+        if !self.caller.is_of(&current) {
+            return self.duplicate(&current);
+        }
+        let body = (self.caller.encode)(&settled);
         match self.app.store.settlement_grant(record.id, &body).await {
             Ok(true) => SettleAnswer::Fresh(settled, body),
             Ok(false) if Bug::GrantWithoutClaim.is_on() => SettleAnswer::Fresh(settled, body),
             // It may be this very caller's grant that nobody heard of: then it is not somebody else's payment.
-            Ok(false) if self.references.is_empty() && matches!(claim, Granted::Unknown) => self.fresh(pending(record)),
-            Ok(false) if self.references.is_empty() => self.duplicate(record),
+            Ok(false) if !self.is_keyed() && matches!(claim, Granted::Unknown) => self.fresh(pending(record)),
+            Ok(false) if !self.is_keyed() => self.duplicate(record),
             Ok(false) => self.recorded(record).await,
             // It may or may not have been granted to us: nobody may be told success now.
             Err(fault) => {
@@ -327,7 +349,7 @@ impl Ask {
     }
 
     fn fresh(&self, outcome: Outcome) -> SettleAnswer {
-        let body = (self.encode)(&outcome);
+        let body = (self.caller.encode)(&outcome);
         SettleAnswer::Fresh(outcome, body)
     }
 }

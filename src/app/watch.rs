@@ -249,11 +249,11 @@ fn waiting(track: &Track, advances: &[Advance<'_>]) -> Vec<Waiting> {
     });
     confirmed
         .filter_map(|(record, landed)| {
-            let claim = track.board.take_claim(record.id)?;
+            let claim = track.board.take_claim(record)?;
             let (payment, payer) = (record.id, record.authorization.payer.clone());
             let tx = landed.tx.clone();
             let settled = Outcome::Settled { payment, payer, tx };
-            let answer = (claim.encode)(&settled);
+            let answer = (claim.caller.encode)(&settled);
             Some(Waiting {
                 payment,
                 claim,

@@ -138,6 +138,16 @@ fn what_outbids_an_empty_transaction_is_on_record_as_empty() {
     play(&plan).unwrap();
 }
 
+/// A payment was withdrawn and presented anew for another resource while a caller for the first one still waited: that one
+/// heard the success.
+#[test]
+fn a_payment_that_is_presented_anew_for_another_resource_is_no_success_of_the_first() {
+    let plan = "1372/19/Evm+Solana/StoreUnknown+Lag+FrontRun+Pause+Skew+Hold+Drained+Batch+Resale"
+        .parse()
+        .unwrap();
+    play(&plan).unwrap();
+}
+
 #[test]
 fn the_same_seed_tells_the_same_story() {
     for seed in [3, 7, 11] {

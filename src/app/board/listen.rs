@@ -5,15 +5,15 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use crate::app::board::{Board, News};
-use crate::app::settle::Encode;
+use crate::app::settle::Caller;
 use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
 
 /// One caller's wish to be the one who is told of a payment's success.
 pub struct Claim {
     pub(super) number: u64,
-    /// Puts the success into the caller's words.
-    pub encode: Encode,
+    /// Who wants to be told.
+    pub caller: Caller,
     pub(super) granted: oneshot::Sender<(Outcome, Vec<u8>)>,
 }
 
