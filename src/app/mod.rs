@@ -154,11 +154,13 @@ impl App {
     /// Picks up what an earlier process left unfinished, and starts the background work of every rail.
     ///
     /// # Errors
-    /// The database could not be read.
+    /// The database could not be read; nothing runs.
     pub async fn start(self: &Arc<Self>) -> Result<(), StoreFault> {
         for track in self.rails.values() {
             self.reconcile(track, &State::OPEN).await?;
             funds::look(track).await;
+        }
+        for track in self.rails.values() {
             for lane in track.rail.lanes() {
                 let (app, track, lane, stop) =
                     (Arc::clone(self), track.clone(), lane.clone(), self.tasks.stop_signal());

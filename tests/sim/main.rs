@@ -148,6 +148,16 @@ fn a_payment_that_is_presented_anew_for_another_resource_is_no_success_of_the_fi
     play(&plan).unwrap();
 }
 
+/// A process that could not read of its second rail was started again, and kept the lanes of the first one twice over: neither
+/// knew what the other held, and nobody sent what was in them.
+#[test]
+fn a_process_that_starts_at_the_second_try_works_once() {
+    let plan = "20356/12/Evm+Solana/StoreDown+StoreUnknown+NodeDown+Send+Reorg+Drop+Price+FrontRun+Cancel+Skew+Forget+Hold+Batch"
+        .parse()
+        .unwrap();
+    play(&plan).unwrap();
+}
+
 #[test]
 fn the_same_seed_tells_the_same_story() {
     for seed in [3, 7, 11] {
