@@ -254,9 +254,23 @@ impl Store {
         self.pool.acquire().await.map_err(StoreFault::reading(operation))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one door to transactions")]
+    /// A transaction. It begins in a task of its own, because the driver (sqlx 0.9.0, its issue 4393) forgets one whose
+    /// beginning nobody waits for any more: its connection goes back to the pool, and whoever has it next writes into a
+    /// transaction that nobody commits.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one door to transactions, and its task is waited for here"
+    )]
     async fn begin(&self, operation: &'static str) -> Result<Transaction<'static, Postgres>, StoreFault> {
-        self.pool.begin().await.map_err(StoreFault::reading(operation))
+        let connection = self.connection(operation).await?;
+        let beginning = tokio::spawn(Transaction::begin(connection, None));
+        match beginning.await {
+            Ok(begun) => begun.map_err(StoreFault::reading(operation)),
+            Err(_) => Err(StoreFault::Unavailable {
+                operation,
+                source: Cause::named("no transaction was begun"),
+            }),
+        }
     }
 }
 

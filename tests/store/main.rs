@@ -9,6 +9,7 @@
     reason = "a test that overflows is a test that fails"
 )]
 
+mod abandoning;
 mod advancing;
 mod budgets;
 mod conformance;
