@@ -1,13 +1,13 @@
 //! What several endpoints show of the same payments, made into one sighting. Pure, and open to the simulator.
 //!
-//! A landing, a proof that there will be none and a setback count when enough endpoints show the very same. That
-//! nothing is there counts only when nobody shows anything: an endpoint may lag, forget or lie, and one that does not
+//! A landing, a proof that there will be none and a setback count when enough endpoints show the very same (of a closed
+//! window, each may name another block by which it has seen it closed). That nothing is there counts only when nobody shows anything: an endpoint may lag, forget or lie, and one that does not
 //! see says nothing against one that does.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::domain::id::PaymentId;
-use crate::domain::rail::{Mined, Observation, Sighting, TxId, Watched};
+use crate::domain::rail::{ChainPoint, Mined, Observation, Sighting, TxId, Watched};
 use crate::domain::settlement::{CannotLand, Landed, Setback};
 
 /// What one endpoint shows.
@@ -38,10 +38,13 @@ enum Claim<'a> {
         log_index: u64,
         tx: &'a TxId,
     },
+    /// By a transaction, in a block.
     CannotLand {
         kind: &'static str,
-        tx: Option<&'a TxId>,
+        tx: &'a TxId,
+        block: &'a str,
     },
+    WindowClosed,
     SetBack {
         setback: &'a Setback,
         shared: bool,
@@ -60,23 +63,20 @@ impl<'a> Claim<'a> {
                 tx,
             },
             Observation::CannotLand(proof) => match proof {
-                CannotLand::UsedOtherwise { tx, .. }
-                | CannotLand::Cancelled { tx, .. }
-                | CannotLand::FailedOnChain { tx, .. } => Self::proof(proof, Some(tx)),
-                CannotLand::WindowClosed { .. } => Self::proof(proof, None),
+                CannotLand::UsedOtherwise { tx, block }
+                | CannotLand::Cancelled { tx, block }
+                | CannotLand::FailedOnChain { tx, block } => Self::CannotLand {
+                    kind: proof.as_str(),
+                    tx,
+                    block: &block.hash,
+                },
+                CannotLand::WindowClosed { .. } => Self::WindowClosed,
             },
             Observation::SetBack { setback, shared } => Self::SetBack {
                 setback,
                 shared: *shared,
             },
             Observation::Unseen { .. } | Observation::Stranded => Self::Nothing,
-        }
-    }
-
-    const fn proof(proof: &CannotLand, tx: Option<&'a TxId>) -> Self {
-        Self::CannotLand {
-            kind: proof.as_str(),
-            tx,
         }
     }
 
@@ -177,9 +177,23 @@ impl<'a> Shown<'a> {
         }
         counting.retain(|(claim, _)| *claim != Claim::Nothing);
         match counting.as_slice() {
+            [(Claim::WindowClosed, _)] => self.closed(quorum),
             [(_, only)] => Some((*only).clone()),
             _ => None,
         }
+    }
+
+    /// The window closed, by the newest block that enough name, or else by one that enough have come to: they look at their
+    /// own newest blocks, and those may differ.
+    fn closed(&self, quorum: usize) -> Option<Observation> {
+        let mut named: Vec<&ChainPoint> = self.0.iter().filter_map(|(_, it)| closing_block(it)).collect();
+        named.sort_unstable_by_key(|block| std::cmp::Reverse(block.height));
+        let times = |block: &ChainPoint| named.iter().filter(|it| it.hash == block.hash).count();
+        let by_enough = named.iter().find(|block| times(block) >= quorum);
+        let block = by_enough.or_else(|| named.get(quorum.saturating_sub(1)))?;
+        Some(Observation::CannotLand(CannotLand::WindowClosed {
+            block: (*block).clone(),
+        }))
     }
 
     /// The landing, as deep and as final as enough of those say who show it.
@@ -224,6 +238,18 @@ impl<'a> Shown<'a> {
             .iter()
             .filter(move |(_, it)| Some(Claim::of(it)) != counts)
             .map(|(place, _)| *place)
+    }
+}
+
+/// By which block this says that a window has closed.
+const fn closing_block(observation: &Observation) -> Option<&ChainPoint> {
+    match observation {
+        Observation::CannotLand(CannotLand::WindowClosed { block }) => Some(block),
+        Observation::CannotLand(_)
+        | Observation::Landed(_)
+        | Observation::SetBack { .. }
+        | Observation::Unseen { .. }
+        | Observation::Stranded => None,
     }
 }
 

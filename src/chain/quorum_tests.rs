@@ -32,10 +32,10 @@ fn closed(height: u64) -> Observation {
     })
 }
 
-fn used_otherwise() -> Observation {
+fn used_otherwise(hash: &str) -> Observation {
     Observation::CannotLand(CannotLand::UsedOtherwise {
         tx: TxId("other".into()),
-        block: block(90, "a"),
+        block: block(90, hash),
     })
 }
 
@@ -116,8 +116,14 @@ fn two_that_must_agree_do_or_nothing_follows() {
         (a.clone(), set_back(), None, true),
         (closed(95), closed(96), Some(closed(95)), false),
         (closed(95), unseen(HEAD), None, false),
-        (closed(95), used_otherwise(), None, false),
-        (used_otherwise(), used_otherwise(), Some(used_otherwise()), false),
+        (closed(95), used_otherwise("a"), None, false),
+        (
+            used_otherwise("a"),
+            used_otherwise("a"),
+            Some(used_otherwise("a")),
+            false,
+        ),
+        (used_otherwise("a"), used_otherwise("b"), None, false),
         (set_back(), set_back(), Some(set_back()), false),
         (set_back(), unseen(HEAD), None, false),
         (unseen(HEAD), unseen(89), Some(unseen(89)), false),
@@ -135,7 +141,7 @@ fn two_that_must_agree_do_or_nothing_follows() {
 #[test]
 fn where_one_is_enough_a_sight_stands_against_what_another_does_not_see() {
     let a = landed("a", false);
-    for other in [unseen(HEAD), closed(95), set_back(), used_otherwise()] {
+    for other in [unseen(HEAD), closed(95), set_back(), used_otherwise("a")] {
         let shown = [Some(a.clone()), Some(other)];
         assert_eq!(judged(1, &shown).0, Some(a.clone()), "{shown:?}");
     }
@@ -155,6 +161,23 @@ fn two_of_three_outvote_a_landing_elsewhere_but_prove_no_absence_against_one() {
     assert_eq!(judged(2, &[Some(closed(95)), Some(closed(95)), a]), (None, true));
     let unseen = Some(unseen(HEAD));
     assert_eq!(judged(2, &[unseen.clone(), unseen.clone(), None]).0, unseen);
+}
+
+#[test]
+fn a_window_closed_by_a_block_that_enough_name_or_have_come_to() {
+    let by = |height, hash: &str| {
+        Some(Observation::CannotLand(CannotLand::WindowClosed {
+            block: block(height, hash),
+        }))
+    };
+    for (shown, counts) in [
+        ([by(95, "a"), by(99, "made up"), by(95, "a")], by(95, "a")),
+        ([by(95, "made up"), by(95, "a"), by(95, "a")], by(95, "a")),
+        ([by(95, "a"), by(99, "b"), by(97, "c")], by(97, "c")),
+        ([by(95, "a"), None, by(97, "c")], by(95, "a")),
+    ] {
+        assert_eq!(judged(2, &shown).0, counts, "{shown:?}");
+    }
 }
 
 #[test]

@@ -218,6 +218,7 @@ impl Chain {
 impl Block {
     /// Adds what it makes true.
     pub(crate) fn tell(&self, truth: &mut Truth) {
+        truth.blocks.insert(self.point.hash.clone());
         for receipt in &self.receipts {
             for done in &receipt.uses {
                 if let Use::Paid(pay) = done {

@@ -206,6 +206,7 @@ impl Cluster {
 impl Block {
     /// Adds what it makes true.
     pub(crate) fn tell(&self, truth: &mut Truth) {
+        truth.blocks.insert(self.point.hash.clone());
         for receipt in &self.receipts {
             if !receipt.is_failed {
                 truth.landings.push((receipt.message.raw(), receipt.tx.clone()));

@@ -5,7 +5,6 @@
 //! | held elsewhere | where |
 //! |---|---|
 //! | I3 without a block that was taken back | a node's word may be overtaken on its way; the binary's tests hold it on a real node |
-//! | I11 of what is mined after its payment was over, or mined anew after its block was taken back | nowhere yet: its cost is not posted, or not corrected |
 //! | I12, I22, I24 | budgets, tenants and secrets are not app's: tests/it |
 //! | I15 | `tests/store/leases.rs`; here a stale fence writes nothing, or I9 and I10 break |
 //! | I18, I19, I20, I21 | tests/it, which speaks HTTP, and tests/evm against a real token |
@@ -28,6 +27,8 @@ use crate::world::Sent;
 pub(crate) struct Truth {
     /// What was signed, and the transaction that has moved its money; once for each time it did.
     pub(crate) landings: Vec<(Vec<u8>, TxId)>,
+    /// The hash of each block.
+    pub(crate) blocks: BTreeSet<String>,
     /// What each transaction of ours has cost.
     pub(crate) costs: BTreeMap<TxId, u64>,
     /// The transactions of blocks that are gone.
@@ -137,6 +138,9 @@ pub(crate) fn quiet(tables: &Tables, truth: &Truth, has_reorgs: bool) -> Held {
             Settlement::Failed { proof } => {
                 must(landings.is_empty(), || {
                     format!("I8: {id} has failed ({proof:?}), and its money has moved")
+                })?;
+                must(truth.blocks.contains(&proof.block().hash), || {
+                    format!("I8: {id} has failed by a block that nobody has made ({proof:?})")
                 })?;
             }
             Settlement::Withdrawn => must(payment.seats.is_empty(), || {
