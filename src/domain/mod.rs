@@ -14,6 +14,7 @@ pub mod network;
 pub mod outcome;
 pub mod posting;
 pub mod rail;
+pub mod reconciliation;
 pub mod rejection;
 pub mod request;
 pub mod settlement;
