@@ -362,6 +362,42 @@ impl Pool {
         quorum::reached(said.into_iter().flatten(), shared.quorum).ok_or_else(|| fault.unwrap_or_else(few))
     }
 
+    /// What enough endpoints say alike. `ask` asks one of them, which has the whole say where one is enough.
+    ///
+    /// # Errors
+    /// Too few endpoints could be asked, or say the same.
+    pub(super) async fn alike<T, F>(&self, ask: impl Fn(Self) -> F + Send + Sync) -> Result<T, RailFault>
+    where
+        T: PartialEq + Send,
+        F: Future<Output = Result<T, RailFault>> + Send,
+    {
+        let quorum = self.shared.quorum;
+        let mut fault = None;
+        if quorum == 1 {
+            for place in self.places().into_iter().take(TRIES_MAX) {
+                match ask(self.view(place)).await {
+                    Err(error) => fault = Some(error),
+                    said => return said,
+                }
+            }
+        }
+        let places = if quorum == 1 { Vec::new() } else { self.fit_places() };
+        let mut said: Vec<T> = Vec::new();
+        for answer in join_all(places.into_iter().map(|place| ask(self.view(place)))).await {
+            match answer {
+                Ok(answer) => said.push(answer),
+                Err(error) => fault = Some(error),
+            }
+        }
+        let agreed = said
+            .iter()
+            .position(|it| said.iter().filter(|other| *other == it).count() >= quorum);
+        match agreed {
+            Some(place) => Ok(said.swap_remove(place)),
+            None => Err(fault.unwrap_or_else(|| self.fault("ask", "fewer endpoints than have to agree say the same"))),
+        }
+    }
+
     /// The endpoints to ask where several have to agree: those that are fit, or all where that is too few.
     fn fit_places(&self) -> Vec<usize> {
         let mut places = self.shared.places();

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use crate::domain::budget::Purse;
 use crate::domain::flaw::Flaw;
 use crate::domain::id::PaymentId;
 use crate::domain::network::{NetworkId, RailId};
+use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::domain::settlement::{CannotLand, Landed, Setback};
@@ -143,6 +145,19 @@ pub trait Rail: Send + Sync {
     /// # Errors
     /// The chain could not be asked; nothing changed.
     async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault>;
+
+    /// The newest finalized block's height.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn finalized(&self) -> Result<u64, RailFault>;
+
+    /// The transfers into and out of these accounts, whoever sent them, in the first of these blocks, as many as one
+    /// step may read; all of them are to be finalized.
+    ///
+    /// # Errors
+    /// The chain could not be asked, or contradicts itself; nothing is known.
+    async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault>;
 
     /// Resolves when the chain has told, without being asked, that something delivered may have landed. Only a hint
     /// to look; never resolves where the chain tells nothing.

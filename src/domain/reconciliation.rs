@@ -73,7 +73,7 @@ pub struct Transfer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
     /// The last block that was read. Reading may have ended before what was asked for.
-    pub until: ChainPoint,
+    pub until: u64,
     /// The transfers, in the chain's order.
     pub transfers: Vec<Transfer>,
     /// What each account held before the first and after the last of these blocks, in the order asked for.

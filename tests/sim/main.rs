@@ -23,6 +23,7 @@ mod plan;
 mod rail_evm;
 mod rail_solana;
 mod reach;
+mod scan;
 #[expect(dead_code, reason = "the script of conformance reads the rest")]
 mod store;
 mod world;

@@ -1,6 +1,7 @@
 //! The rail on the simulated chain, as one replica reaches it. `observe` concludes as `chain/evm/watch.rs` does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use facilitator::domain::rail::{
     Advertised, AuthorizationState, DataFee, Delivery, Facts, LaneId, Mined, Observation, Outbid, Pace, Quote, Rail,
     RailFault, Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
 };
+use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::rejection::{Malformed, Refused};
 use facilitator::domain::request::PaymentRequest;
 use facilitator::domain::settlement::{CannotLand, Landed, Setback};
@@ -21,6 +23,7 @@ use sha2::{Digest, Sha256};
 use crate::chain_evm::{Block, Pay, Receipt, SimTx, Use};
 use crate::plan::Fault;
 use crate::reach::Reach;
+use crate::scan;
 use crate::world::{Sent, World};
 
 /// The most to pay for a unit of gas.
@@ -286,6 +289,14 @@ impl Rail for SimRail {
             })
         };
         self.reach.observe(watched, look).await
+    }
+
+    async fn finalized(&self) -> Result<u64, RailFault> {
+        self.ask("finalized", |_, finalized| finalized).await
+    }
+
+    async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
+        self.ask("scan", |shown, _| scan::evm(shown, accounts, &blocks)).await
     }
 
     async fn hint(&self) {

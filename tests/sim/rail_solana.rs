@@ -2,6 +2,7 @@
 //! within a look and perhaps three nodes; what follows from the answers, the real `sighting` concludes.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use facilitator::domain::rail::{
     Advertised, AuthorizationState, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault,
     Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
 };
+use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::rejection::{Malformed, Refused};
 use facilitator::domain::request::PaymentRequest;
 use sha2::{Digest, Sha256};
@@ -24,6 +26,7 @@ use crate::chain_solana::{FEE, Message, View};
 use crate::plan::Fault;
 use crate::rail_evm::holdings;
 use crate::reach::Reach;
+use crate::scan;
 use crate::world::{Sent, World};
 
 /// How many blocks a transaction must have left.
@@ -383,6 +386,15 @@ impl Rail for SimRail {
 
     async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
         self.reach.observe(watched, || self.look(watched, others)).await
+    }
+
+    async fn finalized(&self) -> Result<u64, RailFault> {
+        self.ask("finalized", |view| view.0[view.finalized()].point.height)
+            .await
+    }
+
+    async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
+        self.ask("scan", |view| scan::solana(view.0, accounts, &blocks)).await
     }
 
     async fn hint(&self) {

@@ -106,6 +106,8 @@ pub(super) struct Receipt {
     pub(super) block_number: U64,
     /// The block's hash.
     pub(super) block_hash: B256,
+    /// Who sent it, as every node says.
+    pub(super) from: Option<Address>,
     /// What it called; absent where it deployed.
     pub(super) to: Option<Address>,
     /// 1 when it succeeded, 0 when it failed and was undone.

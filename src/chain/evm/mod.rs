@@ -19,6 +19,7 @@ mod outbid;
 mod payload;
 mod probe;
 mod reader;
+mod scan;
 mod search;
 mod settings;
 mod signature;
@@ -28,6 +29,7 @@ mod trials;
 mod watch;
 mod words;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -53,6 +55,7 @@ use crate::domain::rail::{
     Advertised, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting, SignedTx, TxId,
     Watched,
 };
+use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::task::Tasks;
@@ -376,6 +379,20 @@ impl Rail for EvmRail {
     async fn observe(&self, watched: &[Watched<'_>], others: &[TxId]) -> Result<Sighting, RailFault> {
         let look = |rpc| async move { watch::observe(&rpc, watched, others, self.confirmations).await };
         self.rpc().observe(watched, look).await
+    }
+
+    async fn finalized(&self) -> Result<u64, RailFault> {
+        self.rpc()
+            .reached(|rpc| async move { scan::finalized(&rpc).await })
+            .await
+    }
+
+    async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
+        let scan = |rpc| {
+            let blocks = blocks.clone();
+            async move { scan::scan(&rpc, accounts, blocks).await }
+        };
+        self.rpc().alike(scan).await
     }
 
     async fn hint(&self) {

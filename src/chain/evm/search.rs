@@ -14,7 +14,7 @@ use crate::chain::rpc::RpcError;
 use crate::domain::rail::RailFault;
 
 /// The most blocks in one query; hosted nodes refuse more than 2,000 to 10,000.
-const SPAN_MAX: u64 = 2_000;
+pub(super) const SPAN_MAX: u64 = 2_000;
 
 /// The fewest blocks that a query is narrowed down to before the node is believed to refuse it altogether.
 const SPAN_MIN: u64 = 60;

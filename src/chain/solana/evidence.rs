@@ -3,6 +3,8 @@
 //! That a transaction succeeded proves nothing by itself. A payment has landed where the balances that the chain noted
 //! before and after the transaction show that exactly its amount arrived in the recipient's token account.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use solana_pubkey::Pubkey;
@@ -41,6 +43,9 @@ struct TokenBalance {
     account_index: usize,
     #[serde(deserialize_with = "address")]
     mint: Pubkey,
+    /// Not every node says.
+    #[serde(default, deserialize_with = "address_if_any")]
+    owner: Option<Pubkey>,
     ui_token_amount: TokenAmount,
 }
 
@@ -71,6 +76,62 @@ struct InnerInstructions {
 struct InnerInstruction {
     program_id_index: usize,
     accounts: Vec<usize>,
+}
+
+/// What a transaction left in a token account that it named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Change {
+    /// The token account.
+    pub(super) account: Pubkey,
+    /// Whose it is, where the node says.
+    pub(super) owner: Option<Pubkey>,
+    /// Atomic units in it before.
+    pub(super) before: u64,
+    /// Atomic units in it after.
+    pub(super) after: u64,
+}
+
+impl Meta {
+    /// The accounts that the transaction's indexes stand for: its own, then those of lookup tables.
+    pub(super) fn keys(&self, own: &[Pubkey]) -> Vec<Pubkey> {
+        let loaded = self.loaded_addresses.iter();
+        let loaded = loaded.flat_map(|it| it.writable.iter().chain(&it.readonly));
+        own.iter().chain(loaded).copied().collect()
+    }
+
+    /// What it left in every account of this mint that it named.
+    pub(super) fn changes(&self, keys: &[Pubkey], mint: &Pubkey) -> Vec<Change> {
+        let of_mint = |balances: &Option<Vec<TokenBalance>>| {
+            let balances = balances.iter().flatten().filter(|it| it.mint == *mint);
+            balances
+                .map(|it| (it.account_index, it.clone()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let (pre, post) = (of_mint(&self.pre_token_balances), of_mint(&self.post_token_balances));
+        let places: BTreeSet<usize> = pre.keys().chain(post.keys()).copied().collect();
+        let change = |place: usize| {
+            let (before, after) = (pre.get(&place), post.get(&place));
+            let units = |it: Option<&TokenBalance>| it.map_or(0, |it| it.ui_token_amount.amount);
+            Some(Change {
+                account: *keys.get(place)?,
+                owner: after.or(before).and_then(|it| it.owner),
+                before: units(before),
+                after: units(after),
+            })
+        };
+        places.into_iter().filter_map(change).collect()
+    }
+
+    /// The first instruction within which the program was called with the account.
+    pub(super) fn inner_call(&self, program: &Pubkey, keys: &[Pubkey], account: &Pubkey) -> Option<u64> {
+        let is_call = |it: &InnerInstruction| {
+            let names = |index: &usize| keys.get(*index) == Some(account);
+            keys.get(it.program_id_index) == Some(program) && it.accounts.iter().any(names)
+        };
+        let mut groups = self.inner_instructions.iter().flatten();
+        let found = groups.find(|group| group.instructions.iter().any(is_call));
+        found.map(|group| group.index)
+    }
 }
 
 /// What the chain must show for a payment to have landed.
@@ -138,12 +199,8 @@ impl Target {
         let (Some(pre), Some(post)) = (&meta.pre_token_balances, &meta.post_token_balances) else {
             return Arrival::Untold;
         };
-        let loaded = meta
-            .loaded_addresses
-            .iter()
-            .flat_map(|it| it.writable.iter().chain(&it.readonly));
-        let keys: Vec<&Pubkey> = self.keys.iter().chain(loaded).collect();
-        let Some(destination) = keys.iter().position(|it| **it == self.destination) else {
+        let keys = meta.keys(&self.keys);
+        let Some(destination) = keys.iter().position(|it| *it == self.destination) else {
             return Arrival::Otherwise;
         };
         let held = |balances: &[TokenBalance]| {
@@ -157,21 +214,11 @@ impl Target {
         if arrived.map(u128::from) != Some(self.amount) {
             return Arrival::Otherwise;
         }
-        let index = self.transfer.or_else(|| self.inner_transfer(meta, &keys, destination));
+        let inner = || meta.inner_call(&self.asset.program.id(), &keys, &self.destination);
+        let index = self.transfer.or_else(inner);
         Arrival::Exact {
             index: index.unwrap_or_default(),
         }
-    }
-
-    /// The instruction within which the token program was called with the destination.
-    fn inner_transfer(&self, meta: &Meta, keys: &[&Pubkey], destination: usize) -> Option<u64> {
-        let program = self.asset.program.id();
-        let is_transfer = |it: &InnerInstruction| {
-            keys.get(it.program_id_index).is_some_and(|it| **it == program) && it.accounts.contains(&destination)
-        };
-        let mut groups = meta.inner_instructions.iter().flatten();
-        let found = groups.find(|group| group.instructions.iter().any(is_transfer));
-        found.map(|group| group.index)
     }
 }
 
@@ -182,6 +229,11 @@ pub(super) fn is_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pubkey, D::Error> {
     read_address(&String::deserialize(deserializer)?)
+}
+
+fn address_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pubkey>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| read_address(&text)).transpose()
 }
 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pubkey>, D::Error> {

@@ -30,6 +30,7 @@ mod programs;
 mod rail_trials;
 mod reader;
 mod recipients;
+mod scan;
 mod settings;
 pub mod sighting;
 mod smart_wallet;
@@ -46,6 +47,7 @@ mod watch;
 #[cfg(test)]
 mod watch_trials;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +76,7 @@ use crate::domain::rail::{
     Advertised, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting,
     SignedTx, TxId, Watched,
 };
+use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::task::Tasks;
@@ -361,6 +364,23 @@ impl Rail for SolanaRail {
             watch::observe(&node, watched, others, self.commitment).await
         };
         self.node.rpc().observe(watched, look).await
+    }
+
+    async fn finalized(&self) -> Result<u64, RailFault> {
+        let ask = |rpc| async move { scan::finalized(&self.node.through(rpc)).await };
+        self.node.rpc().reached(ask).await
+    }
+
+    async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
+        let held = accounts.iter().map(|it| scan::TokenAccount::of(&self.listing, it));
+        let held: Vec<scan::TokenAccount> = held
+            .collect::<Result<_, _>>()
+            .map_err(|cause| self.fault("scan", cause))?;
+        let scan = |rpc| {
+            let (blocks, held) = (blocks.clone(), &held);
+            async move { scan::scan(&self.node.through(rpc), held, blocks).await }
+        };
+        self.node.rpc().alike(scan).await
     }
 
     async fn hint(&self) {

@@ -3,7 +3,7 @@
 //!
 //! Reports, never decides what to do about it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -112,11 +112,7 @@ async fn fetch(
     answers: &mut Answers,
 ) -> Result<(), RailFault> {
     let txs = details.txs.iter().map(transaction_call);
-    let slots = details
-        .slots
-        .iter()
-        .flat_map(|&slot| [block_call(slot), block_time_call(slot)]);
-    let calls: Vec<Call> = txs.chain(slots).collect();
+    let calls: Vec<Call> = txs.chain(block_calls(&details.slots)).collect();
     let mut given = node.ask(OPERATION, &calls).await?.into_iter();
     for tx in &details.txs {
         let transaction = given_or_warn::<Transaction>(node, given.next());
@@ -125,7 +121,22 @@ async fn fetch(
             answers.executed.insert(tx.clone(), executed);
         }
     }
-    for &slot in &details.slots {
+    answers.blocks.extend(read_blocks(node, &details.slots, &mut given));
+    Ok(())
+}
+
+fn block_calls(slots: &BTreeSet<u64>) -> impl Iterator<Item = Call> {
+    slots.iter().flat_map(|&slot| [block_call(slot), block_time_call(slot)])
+}
+
+/// The blocks of these slots out of the answers to [`block_calls`]. What the node does not give is left out.
+fn read_blocks(
+    node: &Node,
+    slots: &BTreeSet<u64>,
+    given: &mut impl Iterator<Item = Answer>,
+) -> HashMap<u64, ChainPoint> {
+    let mut blocks = HashMap::new();
+    for &slot in slots {
         let block = given_or_warn::<Block>(node, given.next());
         let time = given_or_warn::<i64>(node, given.next());
         if let (Some(block), Some(time)) = (block, time.and_then(|it| u64::try_from(it).ok())) {
@@ -134,10 +145,20 @@ async fn fetch(
                 hash: block.blockhash,
                 time: Timestamp(time),
             };
-            answers.blocks.insert(slot, point);
+            blocks.insert(slot, point);
         }
     }
-    Ok(())
+    blocks
+}
+
+/// The blocks of these slots, as far as the node gives them.
+///
+/// # Errors
+/// The node could not be asked.
+pub(super) async fn block_points(node: &Node, slots: &BTreeSet<u64>) -> Result<HashMap<u64, ChainPoint>, RailFault> {
+    let calls: Vec<Call> = block_calls(slots).collect();
+    let mut given = node.ask(OPERATION, &calls).await?.into_iter();
+    Ok(read_blocks(node, slots, &mut given))
 }
 
 /// A block's header (Solana JSON-RPC, `getBlock`).
@@ -206,7 +227,8 @@ fn plain(method: &'static str) -> Call {
     }
 }
 
-fn numbered(method: &'static str, as_of: AsOf) -> Call {
+/// Asks for a number as of blocks of this firmness.
+pub(super) fn numbered(method: &'static str, as_of: AsOf) -> Call {
     Call {
         method,
         params: json!([{ "commitment": as_of.as_str() }]),
