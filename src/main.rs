@@ -51,6 +51,14 @@ enum Command {
         #[command(flatten)]
         lanes: command::lanes::LanesArgs,
     },
+    /// Hold the chains' transfers and the records against one another, both ways, and print what somebody has to look at;
+    /// exits with 1 when there is any, with 2 when it could not be told.
+    Reconcile {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(flatten)]
+        reconcile: command::reconcile::ReconcileArgs,
+    },
     /// Print recorded payments as CSV, oldest first.
     Report {
         #[command(flatten)]
@@ -69,7 +77,7 @@ struct ConfigPath {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let failure = if matches!(cli.command, Command::Audit { .. }) {
+    let failure = if matches!(cli.command, Command::Audit { .. } | Command::Reconcile { .. }) {
         ExitCode::from(2)
     } else {
         ExitCode::FAILURE
@@ -93,6 +101,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Check { config } => runtime.block_on(command::serve::check(Config::load(&config.config)?))?,
         Command::Audit { config, audit } => {
             let found = runtime.block_on(command::audit::audit(Config::load(&config.config)?, audit))?;
+            return Ok(ExitCode::from(u8::from(found > 0)));
+        }
+        Command::Reconcile { config, reconcile } => {
+            let found = runtime.block_on(command::reconcile::reconcile(Config::load(&config.config)?, reconcile))?;
             return Ok(ExitCode::from(u8::from(found > 0)));
         }
         Command::Lanes { config, lanes } => {

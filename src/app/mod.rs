@@ -11,6 +11,7 @@ pub mod drive;
 pub mod funds;
 pub mod outbid;
 pub mod pulse;
+pub mod reconcile;
 pub mod records;
 pub mod settle;
 pub mod share;

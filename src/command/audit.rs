@@ -1,21 +1,18 @@
 //! `facilitator audit`: the live records against the chains, one line for each disagreement.
 
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 
+use super::told::{Findings, Progress};
 use crate::app::audit::{Audit, Extent, Finding};
 use crate::chain;
 use crate::config::Config;
 use crate::domain::network::NetworkId;
 use crate::store::{DateTime, Filter, Store, Utc};
 use crate::task::Tasks;
-
-/// How often the progress is said.
-const TOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// What to audit, and how to say it.
 #[derive(Debug, Args)]
@@ -49,24 +46,13 @@ pub async fn audit(config: Config, args: AuditArgs) -> Result<u64, Box<dyn Error
             ..Filter::default()
         },
     };
-    let mut found: u64 = 0;
-    let mut out = io::stdout().lock();
-    let mut printed = Ok(());
-    let mut told = Instant::now();
-    let tell = |finding: Finding| {
-        found = found.saturating_add(1);
-        if printed.is_ok() {
-            printed = writeln!(out, "{}", line(&finding, args.json));
-        }
+    let (mut findings, mut progress) = (Findings::new(), Progress::new());
+    let tell = |finding: Finding| findings.tell(&line(&finding, args.json));
+    let say = |extent: Extent| {
+        progress.say(|| format!("audited {} payments, {} nonces", extent.payments, extent.slots));
     };
-    let progress = |extent: Extent| {
-        if told.elapsed() >= TOLD_EVERY || io::stderr().is_terminal() {
-            told = Instant::now();
-            eprintln!("audited {} payments, {} nonces", extent.payments, extent.slots);
-        }
-    };
-    let extent = audit.run(tell, progress).await?;
-    printed?;
+    let extent = audit.run(tell, say).await?;
+    let found = findings.end()?;
     tasks.drain(Duration::from_secs(1)).await;
     eprintln!(
         "audited {} payments and {} nonces: {found} disagreements",

@@ -3,5 +3,7 @@
 
 pub mod audit;
 pub mod lanes;
+pub mod reconcile;
 pub mod report;
 pub mod serve;
+mod told;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::{App, SystemClock};
+use crate::app::{App, SystemClock, reconcile};
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::store::Store;
@@ -32,12 +32,13 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     announce(&rails);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
-        rails,
+        rails.clone(),
         Arc::new(SystemClock),
         config.settle,
         tasks.clone(),
     ));
     app.start().await?;
+    reconcile::start(&store, rails, &tasks);
 
     let leaving = Arc::clone(&app);
     let stop = async move {

@@ -6,69 +6,82 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Our name for one payment. Shape: `pay_` and 32 lower-case hexadecimal digits (36 bytes on the wire,
-/// the same 128 bits as a `uuid` in the database).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PaymentId(Uuid);
+/// Declares an identifier: a UUID with a prefix for its text.
+macro_rules! identifier {
+    ($(#[$meta:meta])* $name:ident, $prefix:literal, $not:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Uuid);
 
-const PREFIX: &str = "pay_";
+        impl $name {
+            /// A fresh identifier, ordered after all earlier ones of this process.
+            #[must_use]
+            pub fn mint() -> Self {
+                Self(Uuid::now_v7())
+            }
 
-impl PaymentId {
-    /// A fresh identifier, ordered after all earlier ones of this process.
-    #[must_use]
-    pub fn mint() -> Self {
-        Self(Uuid::now_v7())
-    }
+            /// The identifier stored as this UUID.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
 
-    /// The identifier stored as this UUID.
-    #[must_use]
-    pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The UUID to store.
-    #[must_use]
-    pub const fn as_uuid(&self) -> Uuid {
-        self.0
-    }
-}
-
-impl fmt::Display for PaymentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", self.0.simple())
-    }
-}
-
-/// The text is not `pay_` followed by 32 lower-case hexadecimal digits.
-#[derive(Debug, thiserror::Error)]
-#[error("a payment id is \"pay_\" and 32 lower-case hexadecimal digits")]
-pub struct NotAPaymentId;
-
-impl FromStr for PaymentId {
-    type Err = NotAPaymentId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.strip_prefix(PREFIX).ok_or(NotAPaymentId)?;
-        let canonical = digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !canonical {
-            return Err(NotAPaymentId);
+            /// The UUID to store.
+            #[must_use]
+            pub const fn as_uuid(&self) -> Uuid {
+                self.0
+            }
         }
-        Uuid::try_parse(digits).map(Self).map_err(|_| NotAPaymentId)
-    }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, self.0.simple())
+            }
+        }
+
+        #[doc = concat!("The text is not `", $prefix, "` followed by 32 lower-case hexadecimal digits.")]
+        #[derive(Debug, thiserror::Error)]
+        #[error("expected \"{}\" and 32 lower-case hexadecimal digits", $prefix)]
+        pub struct $not;
+
+        impl FromStr for $name {
+            type Err = $not;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let digits = text.strip_prefix($prefix).ok_or($not)?;
+                let canonical = digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                if !canonical {
+                    return Err($not);
+                }
+                Uuid::try_parse(digits).map(Self).map_err(|_| $not)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?
+                    .parse()
+                    .map_err(serde::de::Error::custom)
+            }
+        }
+    };
 }
 
-impl Serialize for PaymentId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+identifier! {
+    /// Our name for one payment. Shape: `pay_` and 32 lower-case hexadecimal digits (36 bytes on the wire,
+    /// the same 128 bits as a `uuid` in the database).
+    PaymentId, "pay_", NotAPaymentId
 }
 
-impl<'de> Deserialize<'de> for PaymentId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
+identifier! {
+    /// Our name for one exception of the reconciliation. Shape: `exc_` and 32 lower-case hexadecimal digits.
+    ExceptionId, "exc_", NotAnExceptionId
 }
 
 #[cfg(test)]

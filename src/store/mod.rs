@@ -34,6 +34,7 @@ mod lanes;
 mod leases;
 mod ledger;
 mod payments;
+mod reconciliations;
 mod records;
 mod replacements;
 mod reports;
@@ -41,12 +42,14 @@ mod rows;
 mod session;
 mod settlements;
 mod transactions;
+mod watching;
 
 pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use lanes::{IntendFault, Intent};
 pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
+pub use reconciliations::{Action, Exception, ExceptionFilter, Judged};
 pub use records::{Records, Sign};
 pub use replacements::Replaced;
 pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
@@ -54,6 +57,7 @@ pub use rows::Record;
 pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
 pub use transactions::Carrier;
+pub use watching::Followed;
 
 /// Where the database is and how hard to lean on it.
 #[derive(Clone, Deserialize)]
@@ -91,7 +95,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -102,6 +106,11 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
         7,
         "cost_corrections",
         include_str!("../../migrations/0007_cost_corrections.sql"),
+    ),
+    (
+        9,
+        "reconciliation",
+        include_str!("../../migrations/0009_reconciliation.sql"),
     ),
 ];
 
@@ -238,11 +247,13 @@ impl Store {
             leases::STATEMENTS,
             ledger::STATEMENTS,
             payments::STATEMENTS,
+            reconciliations::STATEMENTS,
             replacements::STATEMENTS,
             reports::STATEMENTS,
             session::STATEMENTS,
             settlements::STATEMENTS,
             transactions::STATEMENTS,
+            watching::STATEMENTS,
         ]
         .into_iter()
         .flatten()

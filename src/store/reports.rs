@@ -83,8 +83,8 @@ pub struct Filter {
 /// digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
-    at: DateTime<Utc>,
-    id: Uuid,
+    pub(super) at: DateTime<Utc>,
+    pub(super) id: Uuid,
 }
 
 /// The text is not a cursor that [`Page::next`] gave.

@@ -311,3 +311,69 @@ insert into budget_windows values ('eip155:1', 'total', '', 60, 0, -1, null);
 
 -- budget_windows_within
 insert into budget_windows values ('eip155:1', 'total', '', 60, 0, 2, 1);
+
+-- watched_accounts_name
+insert into watched_accounts select 'eip155:1', 'coin', 'shop', 1, 0, null, now() from generate_series(1, 2);
+
+-- watched_accounts_height_order
+insert into watched_accounts values ('eip155:1', 'coin', 'shop', 1, -1, null, now());
+
+-- watched_accounts_balance_range
+insert into watched_accounts values ('eip155:1', 'coin', 'shop', 1, 0, -1, now());
+
+-- observed_transfers_name
+with watched as (insert into watched_accounts values ('eip155:1', 'coin', 'shop', 1, 0, null, now()))
+insert into observed_transfers select 'eip155:1', 'tx', 0, 'credit', 'coin', 'shop', null, 1, 1, 'hash', 1, null, null,
+    null, 'sender', now() from generate_series(1, 2);
+
+-- observed_transfers_account
+insert into observed_transfers values ('eip155:1', 'tx', 0, 'credit', 'coin', 'shop', null, 1, 1, 'hash', 1, null, null,
+    null, 'sender', now());
+
+-- observed_transfers_direction_known
+insert into observed_transfers values ('eip155:1', 'tx', 0, 'sideways', 'coin', 'shop', null, 1, 1, 'hash', 1, null, null,
+    null, 'sender', now());
+
+-- observed_transfers_amount_range
+insert into observed_transfers values ('eip155:1', 'tx', 0, 'credit', 'coin', 'shop', null, -1, 1, 'hash', 1, null, null,
+    null, 'sender', now());
+
+-- reconciliations_id
+insert into reconciliations select '00000000-0000-0000-0000-000000000001', n::text, null, 'eip155:1', 'coin', 'shop', 1,
+    'matched', '', null, null, now(), null from generate_series(1, 2) as n;
+
+-- reconciliations_subject
+insert into reconciliations select gen_random_uuid(), 'one', null, 'eip155:1', 'coin', 'shop', 1, 'matched', '', null,
+    null, now(), null from generate_series(1, 2);
+
+-- reconciliations_payment
+insert into reconciliations values (gen_random_uuid(), 'one', gen_random_uuid(), 'eip155:1', 'coin', 'shop', 1, 'matched',
+    '', null, null, now(), null);
+
+-- reconciliations_state_known
+insert into reconciliations values (gen_random_uuid(), 'one', null, 'eip155:1', 'coin', 'shop', 1, 'odd', '', null, null,
+    now(), null);
+
+-- reconciliations_handled_known
+insert into reconciliations values (gen_random_uuid(), 'one', null, 'eip155:1', 'coin', 'shop', 1, 'duplicate', '', null,
+    null, now(), 'forget');
+
+-- reconciliation_actions_id
+insert into reconciliation_actions select '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'resolve',
+    'duplicate', 'note', 'actor', now() from generate_series(1, 2);
+
+-- reconciliation_actions_subject
+insert into reconciliation_actions values (gen_random_uuid(), gen_random_uuid(), 'resolve', 'duplicate', 'note', 'actor',
+    now());
+
+-- reconciliation_actions_action_known
+insert into reconciliation_actions values (gen_random_uuid(), gen_random_uuid(), 'forget', 'duplicate', 'note', 'actor',
+    now());
+
+-- reconciliation_actions_told
+insert into reconciliation_actions values (gen_random_uuid(), gen_random_uuid(), 'resolve', 'duplicate', '', 'actor',
+    now());
+
+-- reconciliation_scans_network
+insert into reconciliation_scans select 'eip155:1', now(), gen_random_uuid(), gen_random_uuid(), now()
+    from generate_series(1, 2);

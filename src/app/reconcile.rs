@@ -1,0 +1,354 @@
+//! Follows the chain for every account that was ever paid through us, and holds its transfers and the records against one
+//! another.
+//!
+//! Only finalized blocks are read, each account's in order; how far is on record only once everything that follows from
+//! them is, so that a step that was cut short is taken again, and two processes that take the same one do no harm.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::SystemClock;
+use crate::domain::id::PaymentId;
+use crate::domain::lease::ProcessId;
+use crate::domain::network::NetworkId;
+use crate::domain::rail::{Rail, RailFault};
+use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
+use crate::domain::time::Clock;
+use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Page, Record, Store, StoreFault};
+use crate::task::{Tasks, guarded};
+
+/// The most accounts that are read together.
+const ACCOUNTS_MAX: u16 = 50;
+
+/// How many payments are looked at together.
+const PAGE: u16 = 500;
+
+/// Payments younger than this are not taken in yet: one that was begun earlier may be committed later, within the session's
+/// limits, and the database's clock may be a little behind ours.
+const TAKEN_AFTER_SECONDS: u64 = 15;
+
+/// How long the scanning of a network is one process's without a word of it.
+const TERM: Duration = Duration::from_secs(60);
+
+/// The pause between two rounds where there is nothing to catch up with: a block, within these bounds.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Why a reconciliation could not go on. What was found until then is on record.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileFault {
+    /// The chain could not be asked.
+    #[error(transparent)]
+    Rail(#[from] RailFault),
+    /// The database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+/// Reconciles every rail in the background, until told to stop.
+pub fn start(store: &Store, rails: Vec<Arc<dyn Rail>>, tasks: &Tasks) {
+    for rail in rails {
+        let (store, stop) = (store.clone(), tasks.stop_signal());
+        tasks.spawn("reconcile", async move { run(&store, &*rail, &stop).await });
+    }
+}
+
+async fn run(store: &Store, rail: &dyn Rail, stop: &CancellationToken) {
+    let reconciliation = Reconciliation { store, rail };
+    let (me, mut after) = (ProcessId::mint(), None);
+    let pause = rail.pace().block_time.clamp(PAUSE_MIN, PAUSE_MAX);
+    loop {
+        let is_behind = match guarded(reconciliation.round(me, &mut after)).await {
+            Some(Ok(is_behind)) => is_behind,
+            Some(Err(fault)) => {
+                tracing::warn!(rail.id = %rail.id(), error = %fault, "could not reconcile");
+                false
+            }
+            None => false,
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(if is_behind { Duration::ZERO } else { pause }) => {}
+        }
+    }
+}
+
+/// The reconciliation of one network's records with its chain.
+#[derive(Clone, Copy)]
+pub struct Reconciliation<'a> {
+    /// The records.
+    pub store: &'a Store,
+    /// The chain.
+    pub rail: &'a dyn Rail,
+}
+
+impl Reconciliation<'_> {
+    fn network(&self) -> &NetworkId {
+        &self.rail.id().network
+    }
+
+    /// What there is to do now, some of each: new payments, blocks, payments that could not be compared before. True when
+    /// there is more.
+    async fn round(&self, me: ProcessId, after: &mut Option<PaymentId>) -> Result<bool, ReconcileFault> {
+        if !self.store.scan_lease(self.network(), me, TERM).await? {
+            return Ok(false);
+        }
+        let finalized = self.rail.finalized().await?;
+        let has_more = self.take_in(finalized).await?;
+        let read = self.step(finalized).await?;
+        let pending = self.store.reconciliations_pending(self.network(), *after, PAGE).await?;
+        *after = pending.last().copied();
+        self.review(&self.store.payments_get(&pending).await?).await?;
+        self.tell(finalized, read).await?;
+        Ok(has_more || read.is_some_and(|until| until < finalized))
+    }
+
+    /// Takes the next payments in; true when there are more.
+    async fn take_in(&self, finalized: u64) -> Result<bool, ReconcileFault> {
+        let before = SystemClock.now().0.saturating_sub(TAKEN_AFTER_SECONDS);
+        let filter = Filter {
+            network: Some(self.network().clone()),
+            created_before: i64::try_from(before)
+                .ok()
+                .and_then(|it| DateTime::from_timestamp(it, 0)),
+            ..Filter::default()
+        };
+        let taken = self.store.scan_taken(self.network()).await?;
+        let page = self.store.payments_list(&filter, taken.as_ref(), PAGE).await?;
+        let Some(last) = page.records.last().map(Cursor::after) else {
+            return Ok(false);
+        };
+        self.watch(&page, finalized).await?;
+        self.review(&page.records).await?;
+        self.store.scan_take(self.network(), &last).await?;
+        Ok(page.next.is_some())
+    }
+
+    async fn watch(&self, page: &Page, finalized: u64) -> Result<(), ReconcileFault> {
+        let ids: Vec<PaymentId> = page.records.iter().map(|it| it.id).collect();
+        Ok(self.store.accounts_watch(&ids, finalized.saturating_add(1)).await?)
+    }
+
+    /// Everything: follows all accounts of the network up to the newest finalized block, or reads these blocks once more,
+    /// and compares every record. Tells after each step how many payments were compared and up to which block was read.
+    ///
+    /// # Errors
+    /// Something could not be asked; what was found until then is on record.
+    pub async fn whole(
+        &self,
+        again: Option<(u64, Option<u64>)>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<(), ReconcileFault> {
+        let finalized = self.rail.finalized().await?;
+        self.pages(async |page| self.watch(&page, finalized).await).await?;
+        while let Some(until) = self.step(finalized).await? {
+            progress(0, until);
+        }
+        if let Some((from, to)) = again {
+            let followed = self.store.accounts_watched(self.network()).await?;
+            let to = to.unwrap_or(finalized).min(finalized);
+            for some in followed.chunks(usize::from(ACCOUNTS_MAX)) {
+                let mut next = from;
+                while next <= to {
+                    let until = self.read(some, next..=to, false).await?;
+                    progress(0, until);
+                    next = until.saturating_add(1);
+                }
+            }
+        }
+        let mut compared: u64 = 0;
+        self.pages(async |page| {
+            self.review(&page.records).await?;
+            compared = compared.saturating_add(u64::try_from(page.records.len()).unwrap_or(u64::MAX));
+            progress(compared, finalized);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Every payment of the network, page by page.
+    async fn pages(&self, mut each: impl AsyncFnMut(Page) -> Result<(), ReconcileFault>) -> Result<(), ReconcileFault> {
+        let filter = Filter {
+            network: Some(self.network().clone()),
+            ..Filter::default()
+        };
+        let mut after: Option<Cursor> = None;
+        loop {
+            let page = self.store.payments_list(&filter, after.as_ref(), PAGE).await?;
+            after = page.next;
+            each(page).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the next blocks of the accounts that are the furthest behind: up to which block. None when all are read.
+    async fn step(&self, finalized: u64) -> Result<Option<u64>, ReconcileFault> {
+        let behind = self
+            .store
+            .accounts_behind(self.network(), finalized, ACCOUNTS_MAX)
+            .await?;
+        match behind {
+            Some((followed, blocks)) => Ok(Some(self.read(&followed, blocks, true).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads some blocks of these accounts, puts all that follows on record, and then how far they are read where they are
+    /// the accounts' next.
+    async fn read(
+        &self,
+        followed: &[Followed],
+        blocks: RangeInclusive<u64>,
+        are_next: bool,
+    ) -> Result<u64, ReconcileFault> {
+        let accounts: Vec<Account> = followed.iter().map(|it| it.account.clone()).collect();
+        let from = *blocks.start();
+        let mut scan = self.rail.scan(&accounts, blocks).await?;
+        for (held, it) in scan.balances.iter_mut().zip(followed).filter(|_| are_next) {
+            held.before = it.balance.or(held.before);
+            // Where the chain only tells of what moved, what did not move is what it was.
+            held.after = held.after.or(held.before);
+        }
+        self.store.transfers_observe(self.network(), &scan.transfers).await?;
+        self.weigh(&accounts, from, &scan).await?;
+        self.meet(&scan.transfers).await?;
+        if are_next {
+            self.store
+                .accounts_scanned(self.network(), &accounts, from, &scan)
+                .await?;
+        }
+        Ok(scan.until)
+    }
+
+    /// Holds what the accounts hold against their transfers.
+    async fn weigh(&self, accounts: &[Account], from: u64, scan: &Scan) -> Result<(), ReconcileFault> {
+        let judge = |(account, held): (&Account, &Held)| {
+            let verdict = imbalance(account, *held, &scan.transfers)?;
+            let (network, asset, holder) = (self.network(), &account.asset, &account.holder);
+            let (before, after) = (held.before?.units(), held.after?.units());
+            Some(Judged {
+                subject: format!("{network}/{asset}/{holder}/{from}-{}", scan.until),
+                payment: None,
+                asset: asset.clone(),
+                pay_to: holder.clone(),
+                amount: crate::domain::amount::Amount::from_units(before.abs_diff(after)),
+                verdict,
+                at: None,
+            })
+        };
+        let judged: Vec<Judged> = accounts.iter().zip(&scan.balances).filter_map(judge).collect();
+        Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
+    }
+
+    /// Finds the records that the transfers belong to, and compares those again.
+    async fn meet(&self, transfers: &[Transfer]) -> Result<(), ReconcileFault> {
+        let credits: Vec<&Transfer> = transfers
+            .iter()
+            .filter(|it| it.direction == Direction::Credit)
+            .collect();
+        if credits.is_empty() {
+            return Ok(());
+        }
+        let nonces: Vec<&str> = credits.iter().filter_map(|it| it.nonce.as_deref()).collect();
+        let records = self.store.payments_with_nonces(self.network(), &nonces).await?;
+        let mut with_nonce: HashMap<&str, Vec<Claim<'_>>> = HashMap::new();
+        for record in &records {
+            let of_nonce = with_nonce.entry(record.authorization.nonce.as_str()).or_default();
+            of_nonce.push(claim(record, None, None));
+        }
+        let is_known = |transfer: &Transfer| {
+            let claims = transfer.nonce.as_deref().and_then(|it| with_nonce.get(it));
+            claims.is_some_and(|claims| claims.iter().any(|it| it.owns(transfer)))
+        };
+        let (known, strays): (Vec<&Transfer>, Vec<&Transfer>) = credits.into_iter().partition(|it| is_known(it));
+        let known: Vec<String> = known.into_iter().map(|it| self.subject(it)).collect();
+        self.store.reconciliations_explain(&known).await?;
+        let ours: HashSet<&str> = self.rail.lanes().iter().map(|lane| lane.signer.as_str()).collect();
+        let judge = |transfer: &Transfer| Judged {
+            subject: self.subject(transfer),
+            payment: None,
+            asset: transfer.account.asset.clone(),
+            pay_to: transfer.account.holder.clone(),
+            amount: transfer.amount,
+            verdict: stray(transfer, |account| ours.contains(account)),
+            at: Some((transfer.tx.clone(), transfer.block.height)),
+        };
+        let strays: Vec<Judged> = strays.into_iter().map(judge).collect();
+        self.store.reconciliations_judge(self.network(), &strays).await?;
+        self.review(&records).await
+    }
+
+    fn subject(&self, transfer: &Transfer) -> String {
+        let (network, holder) = (self.network(), &transfer.account.holder);
+        format!("{network}/{}/{}/{holder}", transfer.tx, transfer.index)
+    }
+
+    /// Compares these records with the transfers on record.
+    async fn review(&self, records: &[Record]) -> Result<(), ReconcileFault> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let nonces: Vec<&str> = records.iter().map(|it| it.authorization.nonce.as_str()).collect();
+        let mut with_nonce: HashMap<String, Vec<Transfer>> = HashMap::new();
+        for transfer in self.store.transfers_with_nonces(self.network(), &nonces).await? {
+            let nonce = transfer.nonce.clone().unwrap_or_default();
+            with_nonce.entry(nonce).or_default().push(transfer);
+        }
+        let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
+        let twins: BTreeMap<PaymentId, PaymentId> = self.store.payments_twins(&ids).await?.into_iter().collect();
+        let followed = self.store.accounts_watched(self.network()).await?;
+        let scanned: HashMap<(&str, &str), &RangeInclusive<u64>> = followed
+            .iter()
+            .map(|it| ((it.account.asset.as_str(), it.account.holder.as_str()), &it.scanned))
+            .collect();
+        let judge = |record: &Record| {
+            let paid = &record.authorization;
+            let transfers = with_nonce.get(&paid.nonce).map(Vec::as_slice).unwrap_or_default();
+            let scanned = scanned.get(&(paid.asset.as_str(), paid.pay_to.as_str())).copied();
+            let landed = record.settlement.landed();
+            Judged {
+                subject: record.id.to_string(),
+                payment: Some(record.id),
+                asset: paid.asset.clone(),
+                pay_to: paid.pay_to.clone(),
+                amount: paid.amount,
+                verdict: claim(record, twins.get(&record.id).copied(), scanned).judge(transfers),
+                at: landed.map(|it| (it.tx.clone(), it.block.height)),
+            }
+        };
+        let judged: Vec<Judged> = records.iter().map(judge).collect();
+        Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
+    }
+
+    async fn tell(&self, finalized: u64, read: Option<u64>) -> Result<(), ReconcileFault> {
+        let network = self.network().to_string();
+        let lag = read.map_or(0, |until| finalized.saturating_sub(until));
+        let lag = u32::try_from(lag).unwrap_or(u32::MAX);
+        metrics::gauge!("facilitator_reconciliation_lag_blocks", "network" => network.clone()).set(lag);
+        let open: HashMap<State, u64> = self.store.exceptions_open(self.network()).await?.into_iter().collect();
+        for state in State::ALL.into_iter().filter(|state| state.is_exception()) {
+            let count = open.get(&state).copied().unwrap_or_default();
+            let labels = [("network", network.clone()), ("state", state.as_str().to_owned())];
+            metrics::gauge!("facilitator_reconciliation_exceptions", &labels)
+                .set(u32::try_from(count).unwrap_or(u32::MAX));
+        }
+        Ok(())
+    }
+}
+
+fn claim<'a>(record: &'a Record, twin: Option<PaymentId>, scanned: Option<&'a RangeInclusive<u64>>) -> Claim<'a> {
+    Claim {
+        authorization: &record.authorization,
+        settlement: &record.settlement,
+        was_promised: record.granted_at.is_some(),
+        twin,
+        scanned,
+    }
+}

@@ -1,0 +1,349 @@
+//! The accounts that reconciliation follows, and what was seen of them in finalized blocks.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use sqlx::types::Uuid;
+
+use super::rows::{OutOfPlace, amount, signed, unsigned};
+use super::{Cursor, DateTime, Store, StoreFault, Utc};
+use crate::domain::amount::Amount;
+use crate::domain::id::PaymentId;
+use crate::domain::lease::ProcessId;
+use crate::domain::network::NetworkId;
+use crate::domain::rail::{ChainPoint, TxId};
+use crate::domain::reconciliation::{Account, Direction, Held, Scan, Transfer};
+use crate::domain::time::Timestamp;
+
+statements! {
+    // From the first landing on record, or from what is final now: what came to an account before it was ours to look
+    // after is nobody's business.
+    WATCH = "insert into watched_accounts (network, asset, holder, first_height, scanned_height, created_at)
+        select n.network, n.asset, n.holder, n.first, n.first - 1, now()
+        from (
+            select f.network, f.asset, f.holder, least($2, (select min(s.landed_height)
+                from payments p join settlements s on s.payment_id = p.id
+                where p.pay_to = f.holder and p.asset = f.asset and p.network = f.network)) as first
+            from (select distinct network, asset, pay_to as holder from payments where id = any($1::uuid[])) as f
+            where not exists (select 1 from watched_accounts w
+                where w.network = f.network and w.asset = f.asset and w.holder = f.holder)
+        ) as n
+        on conflict (network, asset, holder) do nothing";
+    BEHIND = "select asset, holder, first_height, scanned_height, balance::text as balance from watched_accounts
+        where network = $1 and scanned_height < $2
+            and scanned_height = (select min(scanned_height) from watched_accounts where network = $1)
+        order by asset, holder limit $3";
+    NEXT = "select min(scanned_height) from watched_accounts where network = $1 and scanned_height > $2";
+    ALL = "select asset, holder, first_height, scanned_height, balance::text as balance from watched_accounts
+        where network = $1 order by asset, holder";
+    OBSERVE = "insert into observed_transfers (network, tx, log_index, direction, asset, holder, counterparty, amount,
+            block_height, block_hash, block_time, authorizer, nonce, memo, sender, created_at)
+        select $1, t.tx, t.log_index, t.direction, t.asset, t.holder, t.counterparty, t.amount::numeric, t.block_height,
+            t.block_hash, t.block_time, t.authorizer, t.nonce, t.memo, t.sender, now()
+        from unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+            $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[])
+            as t(tx, log_index, direction, asset, holder, counterparty, amount, block_height, block_hash, block_time,
+                authorizer, nonce, memo, sender)
+        on conflict (network, tx, log_index, direction, holder) do nothing";
+    SCANNED = "update watched_accounts w set scanned_height = $5, balance = n.balance::numeric
+        from unnest($2::text[], $3::text[], $4::text[]) as n(asset, holder, balance)
+        where w.network = $1 and w.asset = n.asset and w.holder = n.holder and w.scanned_height = $6 - 1";
+    WITH_NONCE = "select tx, log_index, direction, asset, holder, counterparty, amount::text as amount, block_height,
+            block_hash, block_time, authorizer, nonce, memo, sender
+        from observed_transfers where network = $1 and nonce = any($2::text[])
+        order by block_height, log_index";
+    TAKEN = "select taken_at, taken_id from reconciliation_scans where network = $1";
+    TAKE = "update reconciliation_scans set taken_at = $2, taken_id = $3 where network = $1";
+    LEASE = "insert into reconciliation_scans (network, taken_at, taken_id, lease_holder, lease_until)
+        values ($1, $4, $5, $2, now() + $3::float8 * interval '1 second')
+        on conflict (network) do update set lease_holder = excluded.lease_holder, lease_until = excluded.lease_until
+            where reconciliation_scans.lease_holder = excluded.lease_holder or reconciliation_scans.lease_until < now()";
+}
+
+/// An account that is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// Which.
+    pub account: Account,
+    /// The blocks of it that were read; empty before the first.
+    pub scanned: RangeInclusive<u64>,
+    /// What it held after the last of them, where that is known.
+    pub balance: Option<Amount>,
+}
+
+#[derive(sqlx::FromRow)]
+struct FollowedRow {
+    asset: String,
+    holder: String,
+    first_height: i64,
+    scanned_height: i64,
+    balance: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct TransferRow {
+    tx: String,
+    log_index: i64,
+    direction: String,
+    asset: String,
+    holder: String,
+    counterparty: Option<String>,
+    amount: String,
+    block_height: i64,
+    block_hash: String,
+    block_time: i64,
+    authorizer: Option<String>,
+    nonce: Option<String>,
+    memo: Option<String>,
+    sender: String,
+}
+
+impl Store {
+    /// Begins to follow the accounts that these payments were reserved for: from the first landing on record, or from the
+    /// block `height` where there is none.
+    ///
+    /// # Errors
+    /// Faults of the store; safe to repeat.
+    pub async fn accounts_watch(&self, payments: &[PaymentId], height: u64) -> Result<(), StoreFault> {
+        let operation = "accounts_watch";
+        let height = signed("height", height).map_err(OutOfPlace::during(operation))?;
+        let mut connection = self.connection(operation).await?;
+        sqlx::query(WATCH)
+            .bind(payments.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .bind(height)
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(())
+    }
+
+    /// The accounts that are the furthest behind this block, all as far as one another, at most `limit`; and how far they
+    /// may be read until they meet those that are further.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`], or [`StoreFault::Corrupt`] where a height is none.
+    pub async fn accounts_behind(
+        &self,
+        network: &NetworkId,
+        finalized: u64,
+        limit: u16,
+    ) -> Result<Option<(Vec<Followed>, RangeInclusive<u64>)>, StoreFault> {
+        let operation = "accounts_behind";
+        let fault = StoreFault::reading(operation);
+        let corrupt = OutOfPlace::during(operation);
+        let until = signed("finalized", finalized).map_err(&corrupt)?;
+        let rows: Vec<FollowedRow> = sqlx::query_as(BEHIND)
+            .bind(network.as_str())
+            .bind(until)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(&fault)?;
+        let Some(behind) = rows.first().map(|row| row.scanned_height) else {
+            return Ok(None);
+        };
+        let met: Option<i64> = sqlx::query_scalar(NEXT)
+            .bind(network.as_str())
+            .bind(behind)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(&fault)?;
+        let from = unsigned("scanned_height", behind.saturating_add(1)).map_err(&corrupt)?;
+        let until = unsigned("scanned_height", met.unwrap_or(until).min(until)).map_err(&corrupt)?;
+        let followed: Result<Vec<_>, _> = rows.into_iter().map(FollowedRow::read).collect();
+        Ok(Some((followed.map_err(&corrupt)?, from..=until)))
+    }
+
+    /// Every account that is followed on the network.
+    ///
+    /// # Errors
+    /// As [`Store::accounts_behind`].
+    pub async fn accounts_watched(&self, network: &NetworkId) -> Result<Vec<Followed>, StoreFault> {
+        let operation = "accounts_watched";
+        let rows: Vec<FollowedRow> = sqlx::query_as(ALL)
+            .bind(network.as_str())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let followed: Result<_, _> = rows.into_iter().map(FollowedRow::read).collect();
+        followed.map_err(OutOfPlace::during(operation))
+    }
+
+    /// Keeps transfers that were seen in finalized blocks, as far as they are not on record.
+    ///
+    /// # Errors
+    /// Faults of the store; safe to repeat.
+    pub async fn transfers_observe(&self, network: &NetworkId, transfers: &[Transfer]) -> Result<(), StoreFault> {
+        let operation = "transfers_observe";
+        let number = |name: &'static str, of: fn(&Transfer) -> u64| {
+            let numbers: Result<Vec<_>, _> = transfers.iter().map(|it| signed(name, of(it))).collect();
+            numbers.map_err(OutOfPlace::during(operation))
+        };
+        let text = |of: fn(&Transfer) -> Option<&str>| transfers.iter().map(of).collect::<Vec<_>>();
+        let mut connection = self.connection(operation).await?;
+        sqlx::query(OBSERVE)
+            .bind(network.as_str())
+            .bind(text(|it| Some(&it.tx.0)))
+            .bind(number("log_index", |it| it.index)?)
+            .bind(text(|it| Some(it.direction.as_str())))
+            .bind(text(|it| Some(&it.account.asset)))
+            .bind(text(|it| Some(&it.account.holder)))
+            .bind(text(|it| it.counterparty.as_deref()))
+            .bind(transfers.iter().map(|it| it.amount.to_string()).collect::<Vec<_>>())
+            .bind(number("block_height", |it| it.block.height)?)
+            .bind(text(|it| Some(&it.block.hash)))
+            .bind(number("block_time", |it| it.block.time.0)?)
+            .bind(text(|it| it.authorizer.as_deref()))
+            .bind(text(|it| it.nonce.as_deref()))
+            .bind(text(|it| it.memo.as_deref()))
+            .bind(text(|it| Some(&it.sender)))
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(())
+    }
+
+    /// These accounts, in the order of the scan's balances, are read from the block `from` on as far as the scan went. Only
+    /// those count whose next block is `from`: nobody else has read on meanwhile.
+    ///
+    /// # Errors
+    /// Faults of the store; safe to repeat.
+    pub async fn accounts_scanned(
+        &self,
+        network: &NetworkId,
+        accounts: &[Account],
+        from: u64,
+        scan: &Scan,
+    ) -> Result<(), StoreFault> {
+        let operation = "accounts_scanned";
+        let height = |height| signed("scanned_height", height).map_err(OutOfPlace::during(operation));
+        let held = |held: &Held| held.after.map(|it| it.to_string());
+        let mut connection = self.connection(operation).await?;
+        sqlx::query(SCANNED)
+            .bind(network.as_str())
+            .bind(accounts.iter().map(|it| it.asset.as_str()).collect::<Vec<_>>())
+            .bind(accounts.iter().map(|it| it.holder.as_str()).collect::<Vec<_>>())
+            .bind(scan.balances.iter().map(held).collect::<Vec<_>>())
+            .bind(height(scan.until)?)
+            .bind(height(from)?)
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(())
+    }
+
+    /// The observed transfers with these nonces, in the chain's order.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`], or [`StoreFault::Corrupt`] where a column is not what it must be.
+    pub async fn transfers_with_nonces(
+        &self,
+        network: &NetworkId,
+        nonces: &[&str],
+    ) -> Result<Vec<Transfer>, StoreFault> {
+        let operation = "transfers_with_nonces";
+        let rows: Vec<TransferRow> = sqlx::query_as(WITH_NONCE)
+            .bind(network.as_str())
+            .bind(nonces)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let transfers: Result<_, _> = rows.into_iter().map(TransferRow::read).collect();
+        transfers.map_err(OutOfPlace::during(operation))
+    }
+
+    /// Takes the network's scanning on for `term`, or prolongs it: true when it is `me` who scans now.
+    ///
+    /// # Errors
+    /// Faults of the store; safe to repeat.
+    pub async fn scan_lease(&self, network: &NetworkId, me: ProcessId, term: Duration) -> Result<bool, StoreFault> {
+        let operation = "scan_lease";
+        let mut connection = self.connection(operation).await?;
+        let taken = sqlx::query(LEASE)
+            .bind(network.as_str())
+            .bind(me.0)
+            .bind(term.as_secs_f64())
+            .bind(DateTime::UNIX_EPOCH)
+            .bind(Uuid::nil())
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(taken.rows_affected() == 1)
+    }
+
+    /// Up to which payment the network's were taken in; none before the first.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn scan_taken(&self, network: &NetworkId) -> Result<Option<Cursor>, StoreFault> {
+        let row: Option<(DateTime<Utc>, Uuid)> = sqlx::query_as(TAKEN)
+            .bind(network.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreFault::reading("scan_taken"))?;
+        Ok(row.map(|(at, id)| Cursor { at, id }))
+    }
+
+    /// Keeps up to which payment the network's were taken in.
+    ///
+    /// # Errors
+    /// Faults of the store; safe to repeat.
+    pub async fn scan_take(&self, network: &NetworkId, cursor: &Cursor) -> Result<(), StoreFault> {
+        let operation = "scan_take";
+        let mut connection = self.connection(operation).await?;
+        sqlx::query(TAKE)
+            .bind(network.as_str())
+            .bind(cursor.at)
+            .bind(cursor.id)
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(())
+    }
+}
+
+impl FollowedRow {
+    fn read(self) -> Result<Followed, OutOfPlace> {
+        // Before the first block is read the range is empty; from block 0 on, too.
+        let scanned = if self.scanned_height < self.first_height {
+            RangeInclusive::new(1, 0)
+        } else {
+            unsigned("first_height", self.first_height)?..=unsigned("scanned_height", self.scanned_height)?
+        };
+        Ok(Followed {
+            account: Account {
+                asset: self.asset,
+                holder: self.holder,
+            },
+            scanned,
+            balance: self.balance.map(|text| amount("balance", &text)).transpose()?,
+        })
+    }
+}
+
+impl TransferRow {
+    fn read(self) -> Result<Transfer, OutOfPlace> {
+        let directions = [Direction::Credit, Direction::Debit];
+        let direction = directions.into_iter().find(|it| it.as_str() == self.direction);
+        Ok(Transfer {
+            account: Account {
+                asset: self.asset,
+                holder: self.holder,
+            },
+            direction: direction.ok_or(OutOfPlace("direction"))?,
+            counterparty: self.counterparty,
+            amount: amount("amount", &self.amount)?,
+            tx: TxId(self.tx),
+            index: unsigned("log_index", self.log_index)?,
+            block: ChainPoint {
+                height: unsigned("block_height", self.block_height)?,
+                hash: self.block_hash,
+                time: Timestamp(unsigned("block_time", self.block_time)?),
+            },
+            authorizer: self.authorizer,
+            nonce: self.nonce,
+            memo: self.memo,
+            sender: self.sender,
+        })
+    }
+}
