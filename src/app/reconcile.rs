@@ -5,13 +5,14 @@
 //! them is, so that a step that was cut short is taken again, and two processes that take the same one do no harm.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::app::SystemClock;
+use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
@@ -22,7 +23,7 @@ use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Page, Record, Sto
 use crate::task::{Tasks, guarded};
 
 /// The most accounts that are read together.
-const ACCOUNTS_MAX: u16 = 50;
+const ACCOUNTS_MAX: usize = 50;
 
 /// How many payments are looked at together.
 const PAGE: u16 = 500;
@@ -150,9 +151,9 @@ impl Reconciliation<'_> {
             progress(0, until);
         }
         if let Some((from, to)) = again {
-            let followed = self.store.accounts_watched(self.network()).await?;
+            let followed = self.followed().await?;
             let to = to.unwrap_or(finalized).min(finalized);
-            for some in followed.chunks(usize::from(ACCOUNTS_MAX)) {
+            for some in followed.chunks(ACCOUNTS_MAX) {
                 let mut next = from;
                 while next <= to {
                     let until = self.read(some, next..=to, false).await?;
@@ -188,16 +189,34 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Reads the next blocks of the accounts that are the furthest behind: up to which block. None when all are read.
+    /// Reads the next blocks of the accounts that are the furthest behind, up to where they meet those that are further: up
+    /// to which block. None when all are read.
     async fn step(&self, finalized: u64) -> Result<Option<u64>, ReconcileFault> {
-        let behind = self
-            .store
-            .accounts_behind(self.network(), finalized, ACCOUNTS_MAX)
-            .await?;
-        match behind {
-            Some((followed, blocks)) => Ok(Some(self.read(&followed, blocks, true).await?)),
-            None => Ok(None),
-        }
+        let mut followed = self.followed().await?;
+        let Some(from) = followed
+            .iter()
+            .map(|it| it.scanned.end)
+            .min()
+            .filter(|from| *from <= finalized)
+        else {
+            return Ok(None);
+        };
+        let met = followed
+            .iter()
+            .map(|it| it.scanned.end)
+            .filter(|next| *next > from)
+            .min();
+        let until = met.map_or(finalized, |next| finalized.min(next.saturating_sub(1)));
+        followed.retain(|it| it.scanned.end == from);
+        followed.truncate(ACCOUNTS_MAX);
+        Ok(Some(self.read(&followed, from..=until, true).await?))
+    }
+
+    /// The accounts that the rail can read now.
+    async fn followed(&self) -> Result<Vec<Followed>, ReconcileFault> {
+        let mut followed = self.store.accounts_watched(self.network()).await?;
+        followed.retain(|it| self.rail.reads(&it.account));
+        Ok(followed)
     }
 
     /// Reads some blocks of these accounts, puts all that follows on record, and then how far they are read where they are
@@ -238,7 +257,7 @@ impl Reconciliation<'_> {
                 payment: None,
                 asset: asset.clone(),
                 pay_to: holder.clone(),
-                amount: crate::domain::amount::Amount::from_units(before.abs_diff(after)),
+                amount: Amount::from_units(before.abs_diff(after)),
                 verdict,
                 at: None,
             })
@@ -304,7 +323,7 @@ impl Reconciliation<'_> {
         let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
         let twins: BTreeMap<PaymentId, PaymentId> = self.store.payments_twins(&ids).await?.into_iter().collect();
         let followed = self.store.accounts_watched(self.network()).await?;
-        let scanned: HashMap<(&str, &str), &RangeInclusive<u64>> = followed
+        let scanned: HashMap<(&str, &str), &Range<u64>> = followed
             .iter()
             .map(|it| ((it.account.asset.as_str(), it.account.holder.as_str()), &it.scanned))
             .collect();
@@ -343,7 +362,7 @@ impl Reconciliation<'_> {
     }
 }
 
-fn claim<'a>(record: &'a Record, twin: Option<PaymentId>, scanned: Option<&'a RangeInclusive<u64>>) -> Claim<'a> {
+fn claim<'a>(record: &'a Record, twin: Option<PaymentId>, scanned: Option<&'a Range<u64>>) -> Claim<'a> {
     Claim {
         authorization: &record.authorization,
         settlement: &record.settlement,

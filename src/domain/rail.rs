@@ -152,6 +152,9 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked.
     async fn finalized(&self) -> Result<u64, RailFault>;
 
+    /// Whether the account's transfers can be read: its asset is one of this rail's.
+    fn reads(&self, account: &Account) -> bool;
+
     /// The transfers into and out of these accounts, whoever sent them, in the first of these blocks, as many as one
     /// step may read; all of them are to be finalized.
     ///

@@ -4,7 +4,7 @@
 //! places in them are evidence, not identity. Only finalized blocks are compared, so that no reorganization invents
 //! anything.
 
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
@@ -184,7 +184,7 @@ pub struct Claim<'a> {
     /// An earlier payment for the same order that has landed too, or that claims the same transfer.
     pub twin: Option<PaymentId>,
     /// The blocks that were read for its recipient's account; none while it is not watched.
-    pub scanned: Option<&'a RangeInclusive<u64>>,
+    pub scanned: Option<&'a Range<u64>>,
 }
 
 impl Claim<'_> {

@@ -91,7 +91,7 @@ fn judged(claim: impl Fn(Claim<'_>) -> State) -> [State; 6] {
             settlement: &settlement,
             was_promised: false,
             twin: None,
-            scanned: Some(&(1..=5)),
+            scanned: Some(&(1..6)),
         })
     })
 }
@@ -155,7 +155,7 @@ fn each_state_of_a_record_meets_what_the_chain_shows() {
 #[test]
 fn what_was_not_read_is_not_missing_and_what_was_promised_is() {
     use State::{Duplicate, Matched, MissingOnChain, OrphanedReorg, Pending};
-    let (early, late) = (1..=4, 6..=9);
+    let (early, late) = (1..5, 6..10);
     for scanned in [None, Some(&early), Some(&late)] {
         let states = judged(|claim| Claim { scanned, ..claim }.judge(&[]).state);
         assert_eq!(states, [Pending, Pending, Pending, Pending, Matched, Matched]);

@@ -1,6 +1,6 @@
 //! The accounts that reconciliation follows, and what was seen of them in finalized blocks.
 
-use std::ops::RangeInclusive;
+use std::ops::Range;
 use std::time::Duration;
 
 use sqlx::types::Uuid;
@@ -29,11 +29,6 @@ statements! {
                 where w.network = f.network and w.asset = f.asset and w.holder = f.holder)
         ) as n
         on conflict (network, asset, holder) do nothing";
-    BEHIND = "select asset, holder, first_height, scanned_height, balance::text as balance from watched_accounts
-        where network = $1 and scanned_height < $2
-            and scanned_height = (select min(scanned_height) from watched_accounts where network = $1)
-        order by asset, holder limit $3";
-    NEXT = "select min(scanned_height) from watched_accounts where network = $1 and scanned_height > $2";
     ALL = "select asset, holder, first_height, scanned_height, balance::text as balance from watched_accounts
         where network = $1 order by asset, holder";
     OBSERVE = "insert into observed_transfers (network, tx, log_index, direction, asset, holder, counterparty, amount,
@@ -65,8 +60,8 @@ statements! {
 pub struct Followed {
     /// Which.
     pub account: Account,
-    /// The blocks of it that were read; empty before the first.
-    pub scanned: RangeInclusive<u64>,
+    /// The blocks of it that were read: from the first that counts up to the next to read.
+    pub scanned: Range<u64>,
     /// What it held after the last of them, where that is known.
     pub balance: Option<Amount>,
 }
@@ -117,47 +112,10 @@ impl Store {
         Ok(())
     }
 
-    /// The accounts that are the furthest behind this block, all as far as one another, at most `limit`; and how far they
-    /// may be read until they meet those that are further.
-    ///
-    /// # Errors
-    /// [`StoreFault::Unavailable`], or [`StoreFault::Corrupt`] where a height is none.
-    pub async fn accounts_behind(
-        &self,
-        network: &NetworkId,
-        finalized: u64,
-        limit: u16,
-    ) -> Result<Option<(Vec<Followed>, RangeInclusive<u64>)>, StoreFault> {
-        let operation = "accounts_behind";
-        let fault = StoreFault::reading(operation);
-        let corrupt = OutOfPlace::during(operation);
-        let until = signed("finalized", finalized).map_err(&corrupt)?;
-        let rows: Vec<FollowedRow> = sqlx::query_as(BEHIND)
-            .bind(network.as_str())
-            .bind(until)
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(&fault)?;
-        let Some(behind) = rows.first().map(|row| row.scanned_height) else {
-            return Ok(None);
-        };
-        let met: Option<i64> = sqlx::query_scalar(NEXT)
-            .bind(network.as_str())
-            .bind(behind)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(&fault)?;
-        let from = unsigned("scanned_height", behind.saturating_add(1)).map_err(&corrupt)?;
-        let until = unsigned("scanned_height", met.unwrap_or(until).min(until)).map_err(&corrupt)?;
-        let followed: Result<Vec<_>, _> = rows.into_iter().map(FollowedRow::read).collect();
-        Ok(Some((followed.map_err(&corrupt)?, from..=until)))
-    }
-
     /// Every account that is followed on the network.
     ///
     /// # Errors
-    /// As [`Store::accounts_behind`].
+    /// [`StoreFault::Unavailable`], or [`StoreFault::Corrupt`] where a column is not what it must be.
     pub async fn accounts_watched(&self, network: &NetworkId) -> Result<Vec<Followed>, StoreFault> {
         let operation = "accounts_watched";
         let rows: Vec<FollowedRow> = sqlx::query_as(ALL)
@@ -304,18 +262,13 @@ impl Store {
 
 impl FollowedRow {
     fn read(self) -> Result<Followed, OutOfPlace> {
-        // Before the first block is read the range is empty; from block 0 on, too.
-        let scanned = if self.scanned_height < self.first_height {
-            RangeInclusive::new(1, 0)
-        } else {
-            unsigned("first_height", self.first_height)?..=unsigned("scanned_height", self.scanned_height)?
-        };
+        let next = self.scanned_height.saturating_add(1);
         Ok(Followed {
             account: Account {
                 asset: self.asset,
                 holder: self.holder,
             },
-            scanned,
+            scanned: unsigned("first_height", self.first_height)?..unsigned("scanned_height", next)?,
             balance: self.balance.map(|text| amount("balance", &text)).transpose()?,
         })
     }

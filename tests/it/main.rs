@@ -35,6 +35,7 @@ mod lost;
 mod mutate;
 mod networks;
 mod pooler;
+mod reconcile;
 mod records;
 mod replay;
 mod replicas;

@@ -295,6 +295,10 @@ impl Rail for SimRail {
         self.ask("finalized", |_, finalized| finalized).await
     }
 
+    fn reads(&self, _: &Account) -> bool {
+        true
+    }
+
     async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
         self.ask("scan", |shown, _| scan::evm(shown, accounts, &blocks)).await
     }

@@ -393,6 +393,10 @@ impl Rail for SimRail {
             .await
     }
 
+    fn reads(&self, _: &Account) -> bool {
+        true
+    }
+
     async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
         self.ask("scan", |view| scan::solana(view.0, accounts, &blocks)).await
     }

@@ -387,6 +387,10 @@ impl Rail for EvmRail {
             .await
     }
 
+    fn reads(&self, account: &Account) -> bool {
+        scan::place(account).is_some()
+    }
+
     async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
         let scan = |rpc| {
             let blocks = blocks.clone();

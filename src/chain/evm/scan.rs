@@ -60,8 +60,8 @@ pub(super) async fn scan(rpc: &Pool, accounts: &[Account], blocks: RangeInclusiv
     })
 }
 
-/// The token and the holder.
-fn place(account: &Account) -> Option<((Address, Address), &Account)> {
+/// The token and the holder; none when the texts are no addresses.
+pub(super) fn place(account: &Account) -> Option<((Address, Address), &Account)> {
     Some(((account.asset.parse().ok()?, account.holder.parse().ok()?), account))
 }
 

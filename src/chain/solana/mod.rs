@@ -371,6 +371,10 @@ impl Rail for SolanaRail {
         self.node.rpc().reached(ask).await
     }
 
+    fn reads(&self, account: &Account) -> bool {
+        scan::TokenAccount::of(&self.listing, account).is_ok()
+    }
+
     async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
         let held = accounts.iter().map(|it| scan::TokenAccount::of(&self.listing, it));
         let held: Vec<scan::TokenAccount> = held

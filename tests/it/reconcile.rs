@@ -1,0 +1,253 @@
+//! Whatever disagrees between the records and the chain is found by its state, in either direction, and nothing else is.
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::U256;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+
+use crate::support::contracts::{Token, addresses, third_party};
+use crate::support::eventually;
+use crate::support::payer::{NETWORK, Payment};
+use crate::support::proxy::Fault;
+use crate::support::solana::world::hasty;
+use crate::support::world::{Payable, Setup, World};
+
+/// The exit status, and how many open exceptions of each state were named.
+async fn reconcile<N>(world: &World<N>, args: &[&str]) -> (i32, BTreeMap<String, usize>) {
+    let args = [&["--json"], args].concat();
+    let (status, said) = world.facilitator.run("reconcile", &args).await;
+    let mut states = BTreeMap::new();
+    for exception in said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let state = exception["state"].as_str().expect("each has a state").to_owned();
+        *states.entry(state).or_default() += 1;
+    }
+    (status.code().unwrap(), states)
+}
+
+fn named(states: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    states
+        .iter()
+        .map(|(state, count)| ((*state).to_owned(), *count))
+        .collect()
+}
+
+async fn sql<N>(world: &World<N>, statements: &str) {
+    let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
+    done.execute(&world.db.pool)
+        .await
+        .unwrap_or_else(|error| panic!("{statements}: {error}"));
+}
+
+/// Two final payments; blocks are final two blocks later.
+async fn paid_world() -> (World, [Payment; 2]) {
+    let world = World::start(Setup {
+        epoch: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let payments = [Payment::by(1), Payment::by(2)];
+    for payment in &payments {
+        world.facilitator.settle(&payment.body()).await.settled();
+    }
+    world.node.mine(4).await;
+    for payment in &payments {
+        world.reaches(payment, "final").await;
+    }
+    (world, payments)
+}
+
+const NOTHING: &[(&str, usize)] = &[];
+
+/// What somebody changes in the tables by hand, how it is changed back, and the state of what must be found.
+fn planted() -> Vec<(String, String, &'static str)> {
+    let one = "(select min(id::text)::uuid from payments)";
+    let kept = |table: &str, change: String, state: &'static str| {
+        let plant = format!("create table kept as select * from {table}; {change}");
+        let columns = "landed_hash = k.landed_hash, landed_tx = k.landed_tx, state = k.state, proof = k.proof,
+            proof_height = k.proof_height, proof_hash = k.proof_hash, proof_time = k.proof_time,
+            landed_log_index = k.landed_log_index, landed_height = k.landed_height, landed_time = k.landed_time,
+            landed_is_deep_enough = k.landed_is_deep_enough, landed_is_final = k.landed_is_final,
+            confirmed_at = k.confirmed_at, final_at = k.final_at, granted_at = k.granted_at, answer = k.answer";
+        let back =
+            format!("update {table} s set {columns} from kept k where k.payment_id = s.payment_id; drop table kept");
+        (plant, back, state)
+    };
+    let payment = |change: &str, back: &str, state: &'static str| {
+        let of = |change: &str| format!("update payments set {change} where id = {one}");
+        (of(change), of(back), state)
+    };
+    vec![
+        payment("amount = amount + 1", "amount = amount - 1", "amount_mismatch"),
+        payment(
+            "pay_to = payer, payer = pay_to",
+            "pay_to = payer, payer = pay_to",
+            "party_mismatch",
+        ),
+        payment(
+            "asset = payer",
+            "asset = (select min(asset) from watched_accounts w where exists (select 1
+            from observed_transfers t where t.asset = w.asset))",
+            "asset_mismatch",
+        ),
+        payment("nonce = nonce || '0'", "nonce = left(nonce, -1)", "missing_on_chain"),
+        kept(
+            "settlements",
+            format!("update settlements set landed_hash = '0xother' where payment_id = {one}"),
+            "orphaned_reorg",
+        ),
+        kept(
+            "settlements",
+            format!(
+                "update settlements set state = 'failed', landed_tx = null, landed_log_index = null,
+                    landed_height = null, landed_hash = null, landed_time = null, landed_is_deep_enough = null,
+                    landed_is_final = null, confirmed_at = null, final_at = null, proof = 'window_closed',
+                    proof_height = 1, proof_hash = '0x1', proof_time = 1 where payment_id = {one}"
+            ),
+            "status_mismatch",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn whatever_is_changed_in_the_records_is_found_by_its_state() {
+    let (mut world, _) = paid_world().await;
+    world.facilitator.terminate();
+    world.facilitator.ended().await;
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+    assert_eq!(world.db.count("reconciliations where state = 'matched'").await, 2);
+    for (plant, back, state) in planted() {
+        sql(&world, &plant).await;
+        assert_eq!(reconcile(&world, &[]).await, (1, named(&[(state, 1)])), "{plant}");
+        sql(&world, &back).await;
+    }
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+    // A record that claims another's transfer.
+    let twin = "update payments set nonce = (select nonce from payments order by id limit 1),
+            payer = (select payer from payments order by id limit 1);
+        update settlements s set landed_tx = f.landed_tx, landed_log_index = f.landed_log_index,
+            landed_height = f.landed_height, landed_hash = f.landed_hash
+        from (select * from settlements order by payment_id limit 1) as f";
+    sql(&world, twin).await;
+    assert_eq!(reconcile(&world, &[]).await, (1, named(&[("duplicate", 1)])));
+}
+
+#[tokio::test]
+async fn every_transfer_without_a_record_is_found_and_the_balance_is_proven() {
+    let (world, _) = paid_world().await;
+    let (usdc, pay_to) = (addresses().usdc, addresses().pay_to);
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+    let direct = Token::transferCall {
+        to: pay_to,
+        value: U256::from(7),
+    };
+    world
+        .node
+        .send_mined(addresses().accounts[3].address, usdc, &direct)
+        .await;
+    let spent = Token::transferCall {
+        to: third_party(),
+        value: U256::from(5),
+    };
+    world.node.fund(pay_to).await;
+    world.node.call("anvil_impersonateAccount", json!([pay_to])).await;
+    world.node.send_mined(pay_to, usdc, &spent).await;
+    let theirs = Payment::by(4);
+    world.node.send_mined(third_party(), usdc, &theirs.call()).await;
+    let signer = addresses().accounts[9].address;
+    world.node.send_mined(signer, usdc, &Payment::by(5).call()).await;
+    world.node.mine(4).await;
+    assert_eq!(
+        reconcile(&world, &[]).await,
+        (1, named(&[("unknown_on_chain", 3)])),
+        "what leaves the account is no exception"
+    );
+    let sql_looks =
+        "select split_part(reason, ':', 1) from reconciliations where state = 'unknown_on_chain' order by id";
+    let looks: Vec<String> = sqlx::query_scalar(sql_looks).fetch_all(&world.db.pool).await.unwrap();
+    let expected = [
+        "a direct transfer",
+        "looks like somebody else's settlement",
+        "sent by a signer of ours without a record",
+    ];
+    assert_eq!(looks, expected);
+    let held: String = sqlx::query_scalar("select balance::text from watched_accounts")
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap();
+    assert_eq!(held, world.node.balance_of(usdc, pay_to).await.to_string());
+    // The same blocks once more, without what had been seen of them: nothing is lost, and nothing twice.
+    sql(&world, "delete from observed_transfers").await;
+    let again = ["--network", NETWORK, "--from", "1"];
+    assert_eq!(reconcile(&world, &again).await, (1, named(&[("unknown_on_chain", 3)])));
+    assert_eq!(world.db.count("observed_transfers").await, 6);
+    // What is not known to have moved is told by the balance.
+    sql(&world, "update watched_accounts set balance = balance + 1").await;
+    world.node.mine(1).await;
+    let (status, states) = reconcile(&world, &[]).await;
+    assert_eq!(
+        (status, states),
+        (1, named(&[("balance_mismatch", 1), ("unknown_on_chain", 3)]))
+    );
+}
+
+#[tokio::test]
+async fn a_reconciliation_that_is_cut_short_goes_on_and_one_before_finality_invents_nothing() {
+    let mut world = World::start(Setup {
+        epoch: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let payment = Payment::by(1);
+    world.facilitator.settle(&payment.body()).await.settled();
+    world.node.reorganize(1).await;
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+    eventually("the reorganization is seen", async || {
+        let is_seen = world.events(&payment).await.contains(&"payment.reversed".to_owned());
+        is_seen.then_some(())
+    })
+    .await;
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+    world.reaches(&payment, "confirmed").await;
+    world.node.mine(4).await;
+    world.reaches(&payment, "final").await;
+    world.facilitator.terminate();
+    world.facilitator.ended().await;
+    sql(&world, "update watched_accounts set scanned_height = first_height - 1").await;
+    let silence = world
+        .proxy
+        .fault(|call| call.method == "eth_getLogs", Fault::Status(500));
+    assert_eq!(reconcile(&world, &[]).await, (2, named(NOTHING)));
+    silence.release();
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+    assert_eq!(world.db.count("reconciliations where state = 'matched'").await, 1);
+    assert_eq!(world.db.count("observed_transfers").await, 1);
+}
+
+#[tokio::test]
+async fn the_service_matches_what_is_paid_while_it_runs() {
+    let (world, _) = paid_world().await;
+    eventually("the payments are matched", async || {
+        let matched = world.db.count("reconciliations where state = 'matched'").await;
+        (matched == 2).then_some(())
+    })
+    .await;
+    assert_eq!(world.db.count("reconciliations").await, 2);
+}
+
+#[tokio::test]
+async fn payments_on_solana_are_matched_and_two_for_one_order_are_told() {
+    let world = hasty().start().await;
+    let first = world.payment(0).await.remembering("order 7");
+    world.facilitator.settle(&first.body()).await.settled();
+    world.reaches(&first, "final").await;
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+    assert_eq!(world.db.count("reconciliations where state = 'matched'").await, 1);
+    let second = world.payment(0).await.remembering("order 7");
+    assert_ne!(first.nonce(), second.nonce());
+    world.facilitator.settle(&second.body()).await.settled();
+    world.reaches(&second, "final").await;
+    assert_eq!(reconcile(&world, &[]).await, (1, named(&[("duplicate", 1)])));
+    sql(&world, "update payments set amount = amount + 1 where memo is not null").await;
+    assert_eq!(reconcile(&world, &[]).await, (1, named(&[("amount_mismatch", 2)])));
+}
