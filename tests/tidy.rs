@@ -205,7 +205,8 @@ fn protocol_versions_are_named_only_by_the_wire() {
                 word.split('_')
                     .any(|part| matches!(part.to_lowercase().as_str(), "v1" | "v2" | "x402v1" | "x402v2"))
             };
-            if words(line).any(is_version) {
+            // The number in the paths of our own API is not the protocol's.
+            if words(&line.replace("/v1/reconciliation", "")).any(is_version) {
                 offences.push(format!("{}:{number} {}", source.path, line.trim()));
             }
         }

@@ -33,7 +33,7 @@ const PAGE: u16 = 500;
 const TAKEN_AFTER_SECONDS: u64 = 15;
 
 /// How long the scanning of a network is one process's without a word of it.
-const TERM: Duration = Duration::from_secs(60);
+const TERM: Duration = Duration::from_mins(1);
 
 /// The pause between two rounds where there is nothing to catch up with: a block, within these bounds.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

@@ -1,11 +1,11 @@
 //! Looking payments up, by any name they have.
 
 use crate::app::{App, Trouble};
-use crate::domain::id::PaymentId;
+use crate::domain::id::{ExceptionId, PaymentId};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::TxId;
 use crate::domain::rejection::Malformed;
-use crate::store::{Cursor, Filter, Page, Record, StoreFault};
+use crate::store::{Action, Cursor, Exception, ExceptionFilter, Filter, Page, Record, StoreFault};
 
 /// The payment of this id.
 ///
@@ -57,4 +57,35 @@ pub async fn list(app: &App, mut filter: Filter, after: Option<&Cursor>, limit: 
         *account = canonical.unwrap_or_else(|| std::mem::take(account));
     }
     app.store.payments_list(&filter, after, limit).await
+}
+
+/// The reconciliation's exceptions. The recipient in the filter may be written in any of the rails' ways.
+///
+/// # Errors
+/// The database could not be asked.
+pub async fn exceptions(
+    app: &App,
+    mut filter: ExceptionFilter,
+    after: Option<ExceptionId>,
+    limit: u16,
+) -> Result<Vec<Exception>, StoreFault> {
+    if let Some(account) = &mut filter.pay_to {
+        let canonical = app.rails().find_map(|rail| rail.canonical_account(account));
+        *account = canonical.unwrap_or_else(|| std::mem::take(account));
+    }
+    app.store.exceptions_list(&filter, after, limit).await
+}
+
+/// Puts on record what somebody did about an exception; false when there is none of this id.
+///
+/// # Errors
+/// The database could not be asked.
+pub async fn exception_act(
+    app: &App,
+    id: ExceptionId,
+    action: Action,
+    note: &str,
+    actor: &str,
+) -> Result<bool, StoreFault> {
+    app.store.exception_act(id, action, note, actor).await
 }

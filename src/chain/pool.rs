@@ -3,6 +3,7 @@
 //!
 //! Only reads are asked again, and what is asked in one look goes to one endpoint, so that it is one picture.
 
+mod agreement;
 mod broadcast;
 
 use std::cmp::Reverse;
@@ -340,62 +341,6 @@ impl Pool {
             seen.extend(self.looks(&places, 1, &look).await.unwrap_or_default());
         }
         Ok(self.agreed(&seen, watched))
-    }
-
-    /// What enough endpoints say at least of a number that only grows. `ask` asks one of them.
-    ///
-    /// # Errors
-    /// Fewer endpoints than have to agree could be asked.
-    pub(super) async fn reached<T, F>(&self, ask: impl Fn(Self) -> F + Send + Sync) -> Result<T, RailFault>
-    where
-        T: Ord + Copy + Send,
-        F: Future<Output = Result<T, RailFault>> + Send,
-    {
-        let shared = &self.shared;
-        if shared.quorum == 1 {
-            return ask(self.clone()).await;
-        }
-        let said = join_all(self.fit_places().into_iter().map(|place| ask(self.view(place)))).await;
-        let (said, faults): (Vec<_>, Vec<_>) = said.into_iter().partition(Result::is_ok);
-        let few = || self.fault("ask", "fewer endpoints than have to agree could be asked");
-        let fault = faults.into_iter().find_map(Result::err);
-        quorum::reached(said.into_iter().flatten(), shared.quorum).ok_or_else(|| fault.unwrap_or_else(few))
-    }
-
-    /// What enough endpoints say alike. `ask` asks one of them, which has the whole say where one is enough.
-    ///
-    /// # Errors
-    /// Too few endpoints could be asked, or say the same.
-    pub(super) async fn alike<T, F>(&self, ask: impl Fn(Self) -> F + Send + Sync) -> Result<T, RailFault>
-    where
-        T: PartialEq + Send,
-        F: Future<Output = Result<T, RailFault>> + Send,
-    {
-        let quorum = self.shared.quorum;
-        let mut fault = None;
-        if quorum == 1 {
-            for place in self.places().into_iter().take(TRIES_MAX) {
-                match ask(self.view(place)).await {
-                    Err(error) => fault = Some(error),
-                    said => return said,
-                }
-            }
-        }
-        let places = if quorum == 1 { Vec::new() } else { self.fit_places() };
-        let mut said: Vec<T> = Vec::new();
-        for answer in join_all(places.into_iter().map(|place| ask(self.view(place)))).await {
-            match answer {
-                Ok(answer) => said.push(answer),
-                Err(error) => fault = Some(error),
-            }
-        }
-        let agreed = said
-            .iter()
-            .position(|it| said.iter().filter(|other| *other == it).count() >= quorum);
-        match agreed {
-            Some(place) => Ok(said.swap_remove(place)),
-            None => Err(fault.unwrap_or_else(|| self.fault("ask", "fewer endpoints than have to agree say the same"))),
-        }
     }
 
     /// The endpoints to ask where several have to agree: those that are fit, or all where that is too few.

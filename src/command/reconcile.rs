@@ -63,7 +63,9 @@ pub async fn reconcile(config: Config, args: ReconcileArgs) -> Result<u64, Box<d
     let mut after = None;
     loop {
         let page = store.exceptions_list(&filter, after, PAGE).await?;
-        page.iter().for_each(|it| findings.tell(&line(it, args.json)));
+        for exception in &page {
+            findings.tell(&line(exception, args.json));
+        }
         after = page.last().map(|it| it.id);
         if after.is_none() {
             break;

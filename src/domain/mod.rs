@@ -13,6 +13,7 @@ pub mod lease;
 pub mod network;
 pub mod outcome;
 pub mod posting;
+pub mod quote;
 pub mod rail;
 pub mod reconciliation;
 pub mod rejection;

@@ -53,6 +53,10 @@ impl Denied {
         Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such payment on record")
     }
 
+    pub(super) const fn no_such_exception() -> Self {
+        Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such exception")
+    }
+
     pub(super) const fn wrong_method() -> Self {
         Self::fixed(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -116,6 +120,8 @@ impl Denied {
                 Endpoint::Supported
                 | Endpoint::Payments
                 | Endpoint::Payment
+                | Endpoint::Exceptions
+                | Endpoint::ExceptionActions
                 | Endpoint::Live
                 | Endpoint::Ready
                 | Endpoint::Version,

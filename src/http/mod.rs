@@ -6,6 +6,7 @@
 
 mod body;
 mod error;
+mod exceptions;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -59,12 +60,14 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 8] = [
+pub const ROUTES: [Route; 10] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
     Route::get("/payments", Endpoint::Payments),
     Route::get("/payments/{id}", Endpoint::Payment),
+    Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
+    Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
     Route::get("/health/live", Endpoint::Live),
     Route::get("/health/ready", Endpoint::Ready),
     Route::get("/version", Endpoint::Version),
@@ -77,6 +80,8 @@ enum Endpoint {
     Supported,
     Payments,
     Payment,
+    Exceptions,
+    ExceptionActions,
     Live,
     Ready,
     Version,
@@ -108,6 +113,8 @@ impl Endpoint {
             Self::Supported => get(payments::supported),
             Self::Payments => get(records::find),
             Self::Payment => get(records::get),
+            Self::Exceptions => get(exceptions::list),
+            Self::ExceptionActions => post(exceptions::act),
             Self::Live => get(health::live),
             Self::Ready => get(health::ready),
             Self::Version => get(health::version),

@@ -76,7 +76,8 @@ fn answer(found: Result<Vec<u8>, Denied>) -> Response {
     }
 }
 
-fn malformed(key: &str, expected: &str) -> Denied {
+/// A key of the request is not what it must be.
+pub(super) fn malformed(key: &str, expected: &str) -> Denied {
     Malformed {
         path: key.to_owned(),
         expected: expected.to_owned(),
@@ -103,7 +104,7 @@ pub(super) enum Question {
 
 impl Question {
     pub(super) fn read(uri: &Uri) -> Result<Self, Denied> {
-        let mut keys = Keys::read(uri)?;
+        let mut keys = Keys::read(uri, KNOWN)?;
         let (question, expected) = if let Some(tx) = keys.take("transaction") {
             (Self::Transaction(TxId(tx)), "no other key beside transaction")
         } else if let Some(nonce) = keys.take("nonce") {
@@ -117,26 +118,23 @@ impl Question {
         } else {
             (keys.listing()?, KNOWN)
         };
-        if keys.0.is_empty() {
-            Ok(question)
-        } else {
-            Err(malformed("query", expected))
-        }
+        keys.end(expected)?;
+        Ok(question)
     }
 }
 
-const NETWORK: &str = "a CAIP-2 chain id such as eip155:8453";
+pub(super) const NETWORK: &str = "a CAIP-2 chain id such as eip155:8453";
 const TIME: &str = "an RFC 3339 time such as 2026-11-21T00:00:00Z";
 const KNOWN: &str = "of transaction, network, asset, payer, nonce, payTo, memo, state, createdFrom, createdBefore, \
                      limit and cursor, each at most once and not empty";
 
 /// What a query string gives, by key.
-struct Keys(BTreeMap<String, String>);
+pub(super) struct Keys(BTreeMap<String, String>);
 
 impl Keys {
-    fn read(uri: &Uri) -> Result<Self, Denied> {
+    pub(super) fn read(uri: &Uri, known: &str) -> Result<Self, Denied> {
         let Query(pairs): Query<Vec<(String, String)>> =
-            Query::try_from_uri(uri).map_err(|_| malformed("query", KNOWN))?;
+            Query::try_from_uri(uri).map_err(|_| malformed("query", known))?;
         let mut keys = BTreeMap::new();
         for (key, value) in pairs {
             // A memo is whatever a merchant asked for; all else is a name of ours or of a chain's.
@@ -144,13 +142,22 @@ impl Keys {
             let is_text = || key == "memo" && !value.contains('\0');
             let is_sane = (1..=VALUE_MAX).contains(&value.len()) && (is_name() || is_text());
             if !is_sane || keys.insert(key, value).is_some() {
-                return Err(malformed("query", KNOWN));
+                return Err(malformed("query", known));
             }
         }
         Ok(Self(keys))
     }
 
-    fn take(&mut self, key: &str) -> Option<String> {
+    /// Nothing else may have been given.
+    pub(super) fn end(self, expected: &str) -> Result<(), Denied> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(malformed("query", expected))
+        }
+    }
+
+    pub(super) fn take(&mut self, key: &str) -> Option<String> {
         self.0.remove(key)
     }
 
@@ -158,7 +165,7 @@ impl Keys {
         self.parsed(key, expected)?.ok_or_else(|| malformed(key, expected))
     }
 
-    fn parsed<T: FromStr>(&mut self, key: &str, expected: &str) -> Result<Option<T>, Denied> {
+    pub(super) fn parsed<T: FromStr>(&mut self, key: &str, expected: &str) -> Result<Option<T>, Denied> {
         let value = self.take(key).map(|text| text.parse()).transpose();
         value.map_err(|_| malformed(key, expected))
     }
@@ -170,24 +177,35 @@ impl Keys {
         }
     }
 
-    fn state(&mut self) -> Result<Option<Stage>, Denied> {
-        let Some(name) = self.take("state") else {
+    /// What `of` makes of the key's value, where it is given.
+    pub(super) fn named<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        of: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Denied> {
+        let Some(name) = self.take(key) else {
             return Ok(None);
         };
-        let known = || Stage::ALL.map(Stage::as_str).join(", ");
-        let stage = Stage::named(&name).ok_or_else(|| malformed("state", &format!("one of {}", known())))?;
-        Ok(Some(stage))
+        of(&name).map(Some).ok_or_else(|| malformed(key, expected))
+    }
+
+    pub(super) fn limit(&mut self, default: u16, most: u16) -> Result<u16, Denied> {
+        let expected = format!("a whole number from 1 to {most}");
+        let limit = self.parsed("limit", &expected)?.unwrap_or(default);
+        if (1..=most).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(malformed("limit", &expected))
+        }
     }
 
     fn listing(&mut self) -> Result<Question, Denied> {
-        let expected = "a whole number from 1 to 1000";
-        let limit = self.parsed("limit", expected)?.unwrap_or(PAGE_DEFAULT);
-        if !(1..=PAGE_MAX).contains(&limit) {
-            return Err(malformed("limit", expected));
-        }
+        let limit = self.limit(PAGE_DEFAULT, PAGE_MAX)?;
+        let stages = format!("one of {}", Stage::ALL.map(Stage::as_str).join(", "));
         Ok(Question::Listing {
             filter: Filter {
-                state: self.state()?,
+                state: self.named("state", &stages, Stage::named)?,
                 network: self.parsed("network", NETWORK)?,
                 asset: self.take("asset"),
                 payer: self.take("payer"),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::{Action, Cause, Exception, ExceptionFilter, Reservation, Roll, Store, StoreFault};
 use super::{Advance, Advanced, Carrier, Cursor, Filter, IntendFault, Intent, NewPayment, Page, Record, Replaced};
-use super::{Cause, Reservation, Roll, Store, StoreFault};
 use crate::domain::authorization::PaymentKey;
 use crate::domain::budget::Limits;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{ExceptionId, PaymentId};
 use crate::domain::lease::{Lease, ProcessId};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{LaneId, Mined, Replacement, SignedTx, TxId};
@@ -230,6 +230,24 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// As of it.
     async fn budgets_forget(&self) -> Result<(), StoreFault>;
+
+    /// [`Store::exceptions_list`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn exceptions_list(
+        &self,
+        filter: &ExceptionFilter,
+        after: Option<ExceptionId>,
+        limit: u16,
+    ) -> Result<Vec<Exception>, StoreFault>;
+
+    /// [`Store::exception_act`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn exception_act(&self, id: ExceptionId, action: Action, note: &str, actor: &str)
+    -> Result<bool, StoreFault>;
 }
 
 /// The longest wait for the database's answer. The server's own limits are shorter, but a server that stands still, or
@@ -406,5 +424,24 @@ impl Records for Store {
 
     async fn budgets_forget(&self) -> Result<(), StoreFault> {
         in_time("budgets_forget", self.budgets_forget()).await
+    }
+
+    async fn exceptions_list(
+        &self,
+        filter: &ExceptionFilter,
+        after: Option<ExceptionId>,
+        limit: u16,
+    ) -> Result<Vec<Exception>, StoreFault> {
+        in_time("exceptions_list", self.exceptions_list(filter, after, limit)).await
+    }
+
+    async fn exception_act(
+        &self,
+        id: ExceptionId,
+        action: Action,
+        note: &str,
+        actor: &str,
+    ) -> Result<bool, StoreFault> {
+        in_time("exception_act", self.exception_act(id, action, note, actor)).await
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn evm(blocks: &[Block], accounts: &[Account], heights: &RangeInclusi
             .iter()
             .rfind(|it| it.point.height < *heights.start())
             .and_then(|block| held_at(account, block)),
-        after: within().last().and_then(|block| held_at(account, block)),
+        after: within().next_back().and_then(|block| held_at(account, block)),
     };
     Scan {
         until: *heights.end(),

@@ -145,7 +145,7 @@ fn transfers_of(node: &Node<'_>, places: &BTreeMap<(Address, Address), &Account>
 /// Whose authorization the transfer used: the token's use before it, unless another transfer came between
 /// ([`super::evidence::use_in`] says why).
 fn authorization_of(receipt: &Receipt, transfer: &Log) -> Option<(Address, B256)> {
-    let before = receipt
+    let mut before = receipt
         .logs
         .iter()
         .filter(|log| log.address == transfer.address && log.index < transfer.index);
@@ -153,7 +153,7 @@ fn authorization_of(receipt: &Receipt, transfer: &Log) -> Option<(Address, B256)
         let event = log.topics.first();
         event == Some(&TRANSFER) || event == Some(&AUTHORIZATION_USED)
     };
-    match before.filter(about_authorizations).next_back()?.topics.as_slice() {
+    match before.rfind(about_authorizations)?.topics.as_slice() {
         [AUTHORIZATION_USED, payer, nonce] => Some((Address::from_word(*payer), *nonce)),
         _ => None,
     }

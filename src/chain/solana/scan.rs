@@ -5,7 +5,7 @@
 //! noted before and after it. Of what an account held between two transactions there is no other record, so the balances
 //! around a range are those of its first and last transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use base64::Engine;
@@ -208,7 +208,7 @@ fn note(scan: &mut Scan, accounts: &[TokenAccount], tx: &str, fetched: &Fetched,
             Direction::Credit => it.after < it.before,
             Direction::Debit => it.after > it.before,
         });
-        let mut others: BTreeMap<Pubkey, ()> = opposite.filter_map(|it| Some((it.owner?, ()))).collect();
+        let mut others: BTreeSet<Pubkey> = opposite.filter_map(|it| it.owner).collect();
         others.remove(&account.owner);
         scan.transfers.push(Transfer {
             account: account.account.clone(),
@@ -216,7 +216,7 @@ fn note(scan: &mut Scan, accounts: &[TokenAccount], tx: &str, fetched: &Fetched,
             counterparty: others
                 .pop_first()
                 .filter(|_| others.is_empty())
-                .map(|(owner, ())| owner.to_string()),
+                .map(|owner| owner.to_string()),
             amount: amount(change.before.abs_diff(change.after)),
             tx: TxId(tx.to_owned()),
             index: index_of(&transaction, meta, &keys, account),

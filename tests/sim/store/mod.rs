@@ -17,15 +17,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use facilitator::domain::authorization::PaymentKey;
 use facilitator::domain::budget::Limits;
-use facilitator::domain::id::PaymentId;
+use facilitator::domain::id::{ExceptionId, PaymentId};
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::NetworkId;
 use facilitator::domain::rail::{ChainPoint, LaneId, Mined, Replacement, TxId};
 use facilitator::domain::request::PaymentReference;
 use facilitator::domain::settlement::State;
 use facilitator::store::{
-    Advance, Advanced, Carrier, Cause, Cursor, DateTime, Filter, IntendFault, Intent, NewPayment, Page, Record,
-    Records, Replaced, Reservation, Roll, Sign, StoreFault, Utc,
+    Action, Advance, Advanced, Carrier, Cause, Cursor, DateTime, Exception, ExceptionFilter, Filter, IntendFault,
+    Intent, NewPayment, Page, Record, Records, Replaced, Reservation, Roll, Sign, StoreFault, Utc,
 };
 
 pub(crate) use self::lanes::{Lane, Slot, Tx};
@@ -302,5 +302,19 @@ impl Records for SimStore {
 
     async fn budgets_forget(&self) -> Result<(), StoreFault> {
         Ok(())
+    }
+
+    /// Nothing is reconciled here.
+    async fn exceptions_list(
+        &self,
+        _: &ExceptionFilter,
+        _: Option<ExceptionId>,
+        _: u16,
+    ) -> Result<Vec<Exception>, StoreFault> {
+        Ok(Vec::new())
+    }
+
+    async fn exception_act(&self, _: ExceptionId, _: Action, _: &str, _: &str) -> Result<bool, StoreFault> {
+        Ok(false)
     }
 }
