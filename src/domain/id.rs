@@ -6,12 +6,22 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Our name for one payment. Shape: `pay_` and 32 lower-case hexadecimal digits (36 bytes on the wire,
-/// the same 128 bits as a `uuid` in the database).
+/// Our name for one payment. Shape: `pay_` and 26 lower-case digits of Crockford's base32, the first of them at most 7
+/// (30 bytes on the wire, the same 128 bits as a `uuid` in the database). Fits ISO 20022's Max35Text, and sorts by
+/// creation as text, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PaymentId(Uuid);
 
 const PREFIX: &str = "pay_";
+
+/// Crockford's base32: no letter that reads as a digit or as another letter.
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Digits of 5 bits that hold 128.
+const LENGTH: usize = 26;
+
+/// What a payment id looks like, for whoever wrote something else.
+pub const SHAPE: &str = "\"pay_\" and 26 lower-case digits of Crockford's base32";
 
 impl PaymentId {
     /// A fresh identifier, ordered after all earlier ones of this process.
@@ -35,13 +45,21 @@ impl PaymentId {
 
 impl fmt::Display for PaymentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", self.0.simple())
+        f.write_str(PREFIX)?;
+        let mut rest = self.0.as_u128();
+        let mut digits = [b'0'; LENGTH];
+        for digit in digits.iter_mut().rev() {
+            let value = usize::try_from(rest & 0x1f).unwrap_or_default();
+            *digit = DIGITS.get(value).copied().unwrap_or_default();
+            rest >>= 5;
+        }
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 
-/// The text is not `pay_` followed by 32 lower-case hexadecimal digits.
+/// The text is not of the [`SHAPE`] of a payment id.
 #[derive(Debug, thiserror::Error)]
-#[error("a payment id is \"pay_\" and 32 lower-case hexadecimal digits")]
+#[error("a payment id is {SHAPE}")]
 pub struct NotAPaymentId;
 
 impl FromStr for PaymentId {
@@ -49,11 +67,14 @@ impl FromStr for PaymentId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix(PREFIX).ok_or(NotAPaymentId)?;
-        let canonical = digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !canonical {
+        if digits.len() != LENGTH {
             return Err(NotAPaymentId);
         }
-        Uuid::try_parse(digits).map(Self).map_err(|_| NotAPaymentId)
+        let value = digits.bytes().try_fold(0u128, |bits, digit| {
+            let value = DIGITS.iter().position(|known| *known == digit)?;
+            Some(bits.checked_mul(32)? | u128::try_from(value).ok()?)
+        });
+        value.map(|bits| Self(Uuid::from_u128(bits))).ok_or(NotAPaymentId)
     }
 }
 
@@ -79,7 +100,21 @@ mod tests {
     fn an_id_survives_its_text_and_nothing_else_parses() {
         let id = PaymentId::mint();
         assert_eq!(id.to_string().parse::<PaymentId>().unwrap(), id);
+        for (bits, text) in [
+            (0, "pay_00000000000000000000000000"),
+            (u128::MAX, "pay_7zzzzzzzzzzzzzzzzzzzzzzzzz"),
+            (
+                0x019a_9e4c_7d42_70d1_b3a5_c6e2_f801_4b9d,
+                "pay_01kaf4rza2e38v79e6wbw02jwx",
+            ),
+        ] {
+            let id = PaymentId::from_uuid(Uuid::from_u128(bits));
+            assert_eq!(id.to_string(), text);
+            assert_eq!(text.parse::<PaymentId>().unwrap(), id);
+        }
         for bad in [
+            "pay_80000000000000000000000000",
+            "pay_0000000000000000000000000l",
             "",
             "pay_",
             "pay_0",
@@ -89,5 +124,11 @@ mod tests {
         ] {
             assert!(bad.parse::<PaymentId>().is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn ids_sort_as_text_as_they_were_made() {
+        let ids: Vec<String> = (0..1000).map(|_| PaymentId::mint().to_string()).collect();
+        assert!(ids.is_sorted());
+        assert!(ids.iter().all(|id| id.len() <= 35));
     }
 }

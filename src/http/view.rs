@@ -215,7 +215,7 @@ mod tests {
             State::Reserved | State::InFlight | State::Failed | State::Withdrawn => (None, None),
         };
         Record {
-            id: "pay_019a9e4c7d4270d1b3a5c6e2f8014b9d".parse().unwrap(),
+            id: "pay_01kaf4rza2e38v79e6wbw02jwx".parse().unwrap(),
             network: "eip155:84532".parse().unwrap(),
             scheme: Scheme::exact(),
             authorization: Authorization {
