@@ -50,6 +50,7 @@ struct View<'a> {
     #[serde(serialize_with = "as_text")]
     amount: Amount,
     nonce: &'a str,
+    authorization_reference: String,
     valid_after: Option<String>,
     valid_before: Option<String>,
     memo: Option<&'a str>,
@@ -112,6 +113,7 @@ impl<'a> View<'a> {
             pay_to: &signed.pay_to,
             amount: signed.amount,
             nonce: &signed.nonce,
+            authorization_reference: signed.key.to_string(),
             valid_after,
             valid_before,
             memo: signed.memo.as_deref(),
