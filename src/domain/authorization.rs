@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::domain::amount::Amount;
+use crate::domain::network::NetworkId;
 use crate::domain::time::Timestamp;
 
 /// A decoded authorization. Made by a rail only, after every check that needs no chain.
@@ -70,6 +73,84 @@ impl Window {
 }
 
 /// SHA-256 of what the chain lets happen once: network, token, payer and nonce on EVM, network and message on
-/// Solana. Never of a signature or a text, which can be written in many ways.
+/// Solana. Never of a signature or a text, which can be written in many ways. Shown to everybody as the
+/// `authorizationReference`, 64 lower-case hexadecimal digits: whoever knows what the payer signs can compute it before
+/// anything is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PaymentKey(pub [u8; 32]);
+
+impl PaymentKey {
+    /// The key of an EIP-3009 authorization: the token keeps one state for each payer and nonce
+    /// (`_authorizationStates`, circlefin/stablecoin-evm). SHA-256 over, one after the other, the 7 ASCII bytes
+    /// `eip3009`, the length of the CAIP-2 chain id as 8 bytes, big-endian, the chain id itself, and the bytes of
+    /// token (20), payer (20) and nonce (32).
+    #[must_use]
+    pub fn of_eip3009(network: &NetworkId, token: &[u8; 20], payer: &[u8; 20], nonce: &[u8; 32]) -> Self {
+        Self::of("eip3009", network, &[token, payer, nonce])
+    }
+
+    /// The key of a Solana transaction: a cluster processes a message once, whoever has signed it in which way.
+    /// SHA-256 over, one after the other, the 14 ASCII bytes `solana message`, the length of the CAIP-2 chain id as 8
+    /// bytes, big-endian, the chain id itself, and the SHA-256 of the serialized message (32), which is the record's
+    /// `nonce`.
+    #[must_use]
+    pub fn of_solana(network: &NetworkId, message_hash: &[u8; 32]) -> Self {
+        Self::of("solana message", network, &[message_hash])
+    }
+
+    /// The parts have fixed widths and the network its length before it, so that no two inputs run together.
+    fn of(domain: &str, network: &NetworkId, parts: &[&[u8]]) -> Self {
+        let network = network.as_str().as_bytes();
+        let mut hash = Sha256::new();
+        hash.update(domain);
+        hash.update(u64::try_from(network.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(network);
+        for part in parts {
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for PaymentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of `0x` and hexadecimal digits.
+    fn bytes<const N: usize>(text: &str) -> [u8; N] {
+        let mut bytes = [0; N];
+        hex::decode_to_slice(&text[2..], &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_worked_examples_of_the_reference_are_true() {
+        let evm = PaymentKey::of_eip3009(
+            &"eip155:84532".parse().unwrap(),
+            &bytes("0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
+            &bytes("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"),
+            &bytes("0xe20d3bd1929af68ce704e37dcd37c70086e5467b87db54039bb669ec6bb9cb21"),
+        );
+        let solana = PaymentKey::of_solana(
+            &"solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1".parse().unwrap(),
+            &bytes("0xab530a13e45914982b79f9b7e3fba994cfd1f3fb22f71cea1afbf02b460c6d1d"),
+        );
+        let described = include_str!("../../openapi.yaml");
+        for (key, expected) in [
+            (evm, "474c1f4f8d06a57e6d2a8707a5b5f060d4fc202872b94a97333a90c0bebe52c5"),
+            (
+                solana,
+                "f175b18b2d551489c542e65646abcdf01d38ba3ad435c97a1acce055a977f209",
+            ),
+        ] {
+            assert_eq!(key.to_string(), expected);
+            assert!(described.contains(expected), "openapi.yaml works {expected} out");
+        }
+    }
+}

@@ -74,7 +74,7 @@ async fn acted(
     let id: ExceptionId = id
         .ok()
         .and_then(|Path(text)| text.parse().ok())
-        .ok_or_else(|| malformed("id", "\"exc_\" and 32 lower-case hexadecimal digits"))?;
+        .ok_or_else(|| malformed("id", ExceptionId::SHAPE))?;
     let body = body::read(headers, body).await?;
     let acting: Acting = serde_json::from_slice(&body)
         .map_err(|_| malformed("body", "an object with action, note and actor, and nothing else"))?;

@@ -33,11 +33,11 @@ pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathR
     answer(record(&edge, id).await)
 }
 
-async fn record(edge: &Edge, id: Result<Path<String>, PathRejection>) -> Result<Vec<u8>, Denied> {
-    let id: PaymentId = id
+async fn record(edge: &Edge, name: Result<Path<String>, PathRejection>) -> Result<Vec<u8>, Denied> {
+    let id: PaymentId = name
         .ok()
         .and_then(|Path(text)| text.parse().ok())
-        .ok_or_else(|| malformed("id", "\"pay_\" and 32 lower-case hexadecimal digits"))?;
+        .ok_or_else(|| malformed("id", PaymentId::SHAPE))?;
     let record = app::records::get(&edge.app, id)
         .await?
         .ok_or_else(Denied::no_such_payment)?;

@@ -50,6 +50,7 @@ struct View<'a> {
     #[serde(serialize_with = "as_text")]
     amount: Amount,
     nonce: &'a str,
+    authorization_reference: String,
     valid_after: Option<String>,
     valid_before: Option<String>,
     memo: Option<&'a str>,
@@ -112,6 +113,7 @@ impl<'a> View<'a> {
             pay_to: &signed.pay_to,
             amount: signed.amount,
             nonce: &signed.nonce,
+            authorization_reference: signed.key.to_string(),
             valid_after,
             valid_before,
             memo: signed.memo.as_deref(),
@@ -215,7 +217,7 @@ mod tests {
             State::Reserved | State::InFlight | State::Failed | State::Withdrawn => (None, None),
         };
         Record {
-            id: "pay_019a9e4c7d4270d1b3a5c6e2f8014b9d".parse().unwrap(),
+            id: "pay_01kaf4rza2e38v79e6wbw02jwx".parse().unwrap(),
             network: "eip155:84532".parse().unwrap(),
             scheme: Scheme::exact(),
             authorization: Authorization {

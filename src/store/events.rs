@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_seal_is_over_everything_that_was_told_and_all_that_came_before() {
         let network = "eip155:1".parse().unwrap();
-        let payment = "pay_019a9e4c7d4270d1b3a5c6e2f8014b9d".parse().unwrap();
+        let payment = "pay_01kaf4rza2e38v79e6wbw02jwx".parse().unwrap();
         let tx = TxId("0xa".into());
         let told = Told {
             reason: Some("reverted"),

@@ -343,7 +343,7 @@ fn verdicts_are_written_as_the_fixtures_have_them() {
 
 #[test]
 fn outcomes_are_written_as_the_fixtures_have_them() {
-    let payment: PaymentId = "pay_019a9e4c7d4270d1b3a5c6e2f8014b9d".parse().unwrap();
+    let payment: PaymentId = "pay_01kaf4rza2e38v79e6wbw02jwx".parse().unwrap();
     let payer = || PAYER.to_owned();
     let tx = || TxId("0x89c91c789e57059b17285e7ba1716a1f5ff4c5dace0ea5a5135f26158d0421b9".to_owned());
     let block = ChainPoint {

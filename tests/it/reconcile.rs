@@ -160,7 +160,7 @@ async fn acted_on(world: &World) {
         (answer.status, answer.json()),
         (200, json!({"id": first, "handled": "ignore"}))
     );
-    let nobodys = format!("{path}/exc_{}/actions", "0".repeat(32));
+    let nobodys = format!("{path}/exc_{}/actions", "0".repeat(26));
     assert_eq!(world.facilitator.caller().post(&nobodys, &ignore).await.status, 404);
     let ignored = world.facilitator.get(&format!("{path}?handled=ignore")).await.json();
     assert_eq!(ignored["exceptions"][0]["id"], first);

@@ -99,10 +99,7 @@ async fn what_is_not_there_is_not_found_and_what_is_no_question_is_refused() {
     ] {
         assert_eq!(get(&world, &path).await, nothing, "{path}");
     }
-    let unknown = world
-        .facilitator
-        .get("/payments/pay_019a9e4c7d4270d1b3a5c6e2f8014b9d")
-        .await;
+    let unknown = world.facilitator.get("/payments/pay_01kaf4rza2e38v79e6wbw02jwx").await;
     assert_eq!(
         (unknown.status, &unknown.json()["error"]["code"]),
         (404, &json!("not_found"))

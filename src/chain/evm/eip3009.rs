@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use alloy::primitives::{Address, B256, Bytes, Keccak256, U256, address, keccak256};
 use alloy::sol;
 use alloy::sol_types::SolCall;
-use sha2::{Digest, Sha256};
 
 use super::body::{Body, Domain, Wallet};
 use crate::domain::authorization::PaymentKey;
@@ -109,16 +108,7 @@ pub(super) fn digest(body: &Body, separator: B256) -> B256 {
 
 /// What a token lets happen once: it keeps one state for each payer and nonce (`_authorizationStates`).
 pub(super) fn payment_key(network: &NetworkId, token: Address, from: Address, nonce: B256) -> PaymentKey {
-    let network = network.as_str().as_bytes();
-    let mut hash = Sha256::new();
-    hash.update(b"eip3009");
-    // Everything else has a fixed width, so no two inputs run together.
-    hash.update(u64::try_from(network.len()).unwrap_or(u64::MAX).to_be_bytes());
-    hash.update(network);
-    hash.update(token);
-    hash.update(from);
-    hash.update(nonce);
-    PaymentKey(hash.finalize().into())
+    PaymentKey::of_eip3009(network, &token, &from, &nonce)
 }
 
 /// The call that settles one payment: whom to call and with what. The token itself, or Multicall3 where the

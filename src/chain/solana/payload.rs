@@ -6,7 +6,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 
 use super::body::{Body, Kind};
@@ -18,7 +17,6 @@ use super::transaction::{BYTES_MAX, Transaction};
 use crate::chain::json::{Object, PAYLOAD, Text, malformed, read};
 use crate::domain::authorization::{Authorization, PaymentKey, Window};
 use crate::domain::flaw::Flaw;
-use crate::domain::network::NetworkId;
 use crate::domain::rejection::{Malformed, Refused, Rejection};
 use crate::domain::request::PaymentRequest;
 
@@ -69,19 +67,7 @@ pub(super) fn key_of(listing: &Listing, asset: &str, payer: &str, nonce: &str) -
     address(payer, "payer")?;
     let mut message_hash = [0; 32];
     hex::decode_to_slice(nonce, &mut message_hash).map_err(|_| malformed("nonce", MESSAGE_HASH))?;
-    Ok(payment_key(&listing.network, message_hash))
-}
-
-/// What the chain lets happen once: a message, whoever has signed it in which way.
-fn payment_key(network: &NetworkId, message_hash: [u8; 32]) -> PaymentKey {
-    let network = network.as_str().as_bytes();
-    let mut hash = Sha256::new();
-    hash.update(b"solana message");
-    // The hash has a fixed width, so no two inputs run together.
-    hash.update(u64::try_from(network.len()).unwrap_or(u64::MAX).to_be_bytes());
-    hash.update(network);
-    hash.update(message_hash);
-    PaymentKey(hash.finalize().into())
+    Ok(PaymentKey::of_solana(&listing.network, &message_hash))
 }
 
 fn open(text: &str) -> Result<Transaction, &'static str> {
@@ -150,7 +136,7 @@ pub(super) fn authorization(listing: &Listing, asked: &Asked<'_>, payer: &Pubkey
         window: Window::Recent,
         signer: Some(body.transaction.fee_payer().to_string()),
         memo: asked.memo.as_deref().map(ToOwned::to_owned),
-        key: payment_key(&listing.network, message_hash),
+        key: PaymentKey::of_solana(&listing.network, &message_hash),
         body: body.encode(),
     }
 }

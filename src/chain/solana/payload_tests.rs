@@ -249,7 +249,7 @@ fn another_message_or_network_is_another_payment() {
     assert_ne!(decode(&elsewhere, &Draft::good().request()).unwrap().key, good.key);
     // Stored payments are found by it: it must never change.
     assert_eq!(
-        hex::encode(payment_key(&listing().network, [5; 32]).0),
+        PaymentKey::of_solana(&listing().network, &[5; 32]).to_string(),
         "9a66f4951e639c253844de71775efe1bf20fca47a72360b332c700fea5e0588d"
     );
 }
