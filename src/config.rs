@@ -29,6 +29,9 @@ pub struct Config {
     /// How `/settle` behaves.
     #[serde(default)]
     pub settle: app::Settings,
+    /// Daily statements.
+    #[serde(default)]
+    pub statements: app::statements::Settings,
     /// The networks to serve; at least one.
     #[serde(skip)]
     pub network: Vec<chain::Settings>,

@@ -66,6 +66,13 @@ enum Command {
         #[command(flatten)]
         filter: command::report::FilterArgs,
     },
+    /// Close days into statements, list an account's statements, or print one with its proof.
+    Statement {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(subcommand)]
+        what: command::statement::StatementCommand,
+    },
 }
 
 #[derive(Args)]
@@ -112,6 +119,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Report { config, filter } => {
             runtime.block_on(command::report::report(Config::load(&config.config)?, filter))?;
+        }
+        Command::Statement { config, what } => {
+            runtime.block_on(command::statement::statement(Config::load(&config.config)?, what))?;
         }
     }
     Ok(ExitCode::SUCCESS)

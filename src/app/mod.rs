@@ -15,6 +15,7 @@ pub mod reconcile;
 pub mod records;
 pub mod settle;
 pub mod share;
+pub mod statements;
 pub mod tenure;
 pub mod verify;
 pub mod watch;

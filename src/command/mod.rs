@@ -6,4 +6,5 @@ pub mod lanes;
 pub mod reconcile;
 pub mod report;
 pub mod serve;
+pub mod statement;
 mod told;

@@ -110,10 +110,10 @@ fn canonical(account: String) -> String {
 }
 
 /// How many decimals each configured asset has.
-struct Decimals(Vec<(NetworkId, String, u8)>);
+pub(super) struct Decimals(Vec<(NetworkId, String, u8)>);
 
 impl Decimals {
-    fn of(config: &Config) -> Self {
+    pub(super) fn of(config: &Config) -> Self {
         let of_network = |network: &chain::Settings| {
             let id = network.id().clone();
             let assets = network.assets().into_iter();
@@ -122,12 +122,10 @@ impl Decimals {
         Self(config.network.iter().flat_map(of_network).collect())
     }
 
-    fn find(&self, record: &Record) -> Option<u8> {
-        let known = self
-            .0
-            .iter()
-            .find(|(network, asset, _)| *network == record.network && *asset == record.authorization.asset);
-        known.map(|(_, _, decimals)| *decimals)
+    /// The amount in whole coins; empty for an asset that is not configured.
+    pub(super) fn write(&self, network: &NetworkId, asset: &str, amount: Amount) -> String {
+        let known = self.0.iter().find(|it| it.0 == *network && it.1 == asset);
+        known.map_or_else(String::new, |(.., places)| decimal(amount, *places))
     }
 }
 
@@ -152,9 +150,7 @@ fn row(record: &Record, decimals: &Decimals) -> String {
         paid.payer.clone(),
         paid.pay_to.clone(),
         paid.amount.to_string(),
-        decimals
-            .find(record)
-            .map_or_else(String::new, |places| decimal(paid.amount, places)),
+        decimals.write(&record.network, &paid.asset, paid.amount),
         paid.nonce.clone(),
         landed
             .map(|it| &it.tx)
@@ -172,7 +168,7 @@ fn row(record: &Record, decimals: &Decimals) -> String {
     fields.iter().map(|field| escape(field)).collect::<Vec<_>>().join(",")
 }
 
-fn rfc3339(at: DateTime<Utc>) -> String {
+pub(super) fn rfc3339(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
@@ -189,7 +185,7 @@ fn decimal(amount: Amount, places: u8) -> String {
 }
 
 /// Quotes a field where RFC 4180 asks for it, and disarms text that a spreadsheet would take for a formula.
-fn escape(field: &str) -> String {
+pub(super) fn escape(field: &str) -> String {
     let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if is_formula {
         format!("'{field}")

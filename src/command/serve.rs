@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::statements::Closing;
 use crate::app::{App, SystemClock, reconcile};
 use crate::config::Config;
 use crate::domain::rail::Rail;
@@ -38,7 +39,14 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         tasks.clone(),
     ));
     app.start().await?;
+    let closing = Closing {
+        store: store.clone(),
+        rails: rails.clone(),
+        calendar: config.statements.time_zone,
+    };
     reconcile::start(&store, rails, &tasks);
+    let stopped = tasks.stop_signal();
+    tasks.spawn("statements", async move { closing.run(&stopped).await });
 
     let leaving = Arc::clone(&app);
     let stop = async move {

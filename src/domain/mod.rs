@@ -7,6 +7,7 @@
 pub mod amount;
 pub mod authorization;
 pub mod budget;
+pub mod calendar;
 pub mod flaw;
 pub mod id;
 pub mod lease;
@@ -19,5 +20,6 @@ pub mod reconciliation;
 pub mod rejection;
 pub mod request;
 pub mod settlement;
+pub mod statement;
 pub mod time;
 pub mod verdict;

@@ -153,6 +153,12 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked.
     async fn finalized(&self) -> Result<u64, RailFault>;
 
+    /// The time of the newest finalized block: of what came before it nothing can change any more.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn final_until(&self) -> Result<Timestamp, RailFault>;
+
     /// Whether the account's transfers can be read: its asset is one of this rail's.
     fn reads(&self, account: &Account) -> bool;
 

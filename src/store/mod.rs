@@ -41,6 +41,7 @@ mod reports;
 mod rows;
 mod session;
 mod settlements;
+mod statements;
 mod transactions;
 mod watching;
 
@@ -56,6 +57,7 @@ pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
 pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
+pub use statements::Closed;
 pub use transactions::Carrier;
 pub use watching::Followed;
 
@@ -95,7 +97,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -112,6 +114,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
         "reconciliation",
         include_str!("../../migrations/0009_reconciliation.sql"),
     ),
+    (10, "statements", include_str!("../../migrations/0010_statements.sql")),
 ];
 
 statements! {
@@ -252,6 +255,7 @@ impl Store {
             reports::STATEMENTS,
             session::STATEMENTS,
             settlements::STATEMENTS,
+            statements::STATEMENTS,
             transactions::STATEMENTS,
             watching::STATEMENTS,
         ]

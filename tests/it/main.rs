@@ -44,6 +44,7 @@ mod secrets;
 mod settle;
 mod solana;
 mod startup;
+mod statements;
 mod stuck;
 mod transport;
 mod turmoil;

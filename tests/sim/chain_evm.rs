@@ -215,7 +215,17 @@ impl Chain {
     }
 }
 
+/// The block of this height.
+pub(crate) fn at(blocks: &[Block], height: u64) -> &Block {
+    &blocks[usize::try_from(height).unwrap()]
+}
+
 impl Block {
+    /// The signer's next nonce.
+    pub(crate) fn nonce_of(&self, signer: &str) -> u64 {
+        self.accounts.nonces.get(signer).copied().unwrap_or_default()
+    }
+
     /// Adds what it makes true.
     pub(crate) fn tell(&self, truth: &mut Truth) {
         truth.blocks.insert(self.point.hash.clone());

@@ -20,7 +20,7 @@ use facilitator::domain::settlement::{CannotLand, Landed, Setback};
 use facilitator::domain::time::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::chain_evm::{Block, Pay, Receipt, SimTx, Use};
+use crate::chain_evm::{Block, Pay, Receipt, SimTx, Use, at};
 use crate::plan::Fault;
 use crate::reach::Reach;
 use crate::scan;
@@ -199,13 +199,14 @@ impl Rail for SimRail {
     }
 
     async fn lane_nonce(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
-        self.ask("lane nonce", |blocks, _| Some(nonce_at(blocks.last().unwrap(), lane)))
-            .await
+        self.ask("lane nonce", |blocks, _| {
+            Some(blocks.last().unwrap().nonce_of(&lane.signer))
+        })
+        .await
     }
 
     async fn lane_spent(&self, lane: &LaneId) -> Result<Option<u64>, RailFault> {
-        let spent =
-            |blocks: &[Block], finalized: u64| Some(nonce_at(&blocks[usize::try_from(finalized).unwrap()], lane));
+        let spent = |blocks: &[Block], finalized: u64| Some(at(blocks, finalized).nonce_of(&lane.signer));
         self.ask("lane spent", spent).await
     }
 
@@ -295,6 +296,11 @@ impl Rail for SimRail {
         self.ask("finalized", |_, finalized| finalized).await
     }
 
+    async fn final_until(&self) -> Result<Timestamp, RailFault> {
+        self.ask("final until", |blocks, finalized| at(blocks, finalized).point.time)
+            .await
+    }
+
     fn reads(&self, _: &Account) -> bool {
         true
     }
@@ -306,10 +312,6 @@ impl Rail for SimRail {
     async fn hint(&self) {
         std::future::pending::<()>().await;
     }
-}
-
-fn nonce_at(block: &Block, lane: &LaneId) -> u64 {
-    block.accounts.nonces.get(&lane.signer).copied().unwrap_or_default()
 }
 
 fn facts(pay: &Pay, head: &Block) -> Facts {
@@ -443,7 +445,7 @@ impl Look<'_> {
             .collect();
         let is_set_back = !watched.txs.is_empty() && idle.len() == watched.txs.len();
         let key = (pay.payer.clone(), pay.nonce);
-        let final_block = &self.blocks[usize::try_from(self.finalized).unwrap()];
+        let final_block = at(self.blocks, self.finalized);
         let is_spent = final_block.accounts.spent.contains_key(&key);
         if final_block.point.time.0 >= pay.before && !is_spent {
             let block = final_block.point.clone();

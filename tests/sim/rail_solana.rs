@@ -20,6 +20,7 @@ use facilitator::domain::rail::{
 use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::rejection::{Malformed, Refused};
 use facilitator::domain::request::PaymentRequest;
+use facilitator::domain::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::chain_solana::{FEE, Message, View};
@@ -390,6 +391,11 @@ impl Rail for SimRail {
 
     async fn finalized(&self) -> Result<u64, RailFault> {
         self.ask("finalized", |view| view.0[view.finalized()].point.height)
+            .await
+    }
+
+    async fn final_until(&self) -> Result<Timestamp, RailFault> {
+        self.ask("final until", |view| view.0[view.finalized()].point.time)
             .await
     }
 

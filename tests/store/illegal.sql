@@ -377,3 +377,43 @@ insert into reconciliation_actions values (gen_random_uuid(), gen_random_uuid(),
 -- reconciliation_scans_network
 insert into reconciliation_scans select 'eip155:1', now(), gen_random_uuid(), gen_random_uuid(), now()
     from generate_series(1, 2);
+
+-- statements_name
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, n, 0, 0, 0, 1, 0, p.key, null, p.key, now() from payments p, generate_series(1, 2) n limit 2;
+
+-- statements_period_once
+insert into statements select 'eip155:1', 'a', 'b', n, 0, 9, 0, 0, 0, 1, 0, p.key, case when n > 1 then p.key end, p.key, now() from (select * from payments limit 1) p, generate_series(1, 2) n;
+
+-- statements_sequence_range
+insert into statements select 'eip155:1', 'a', 'b', 2, 0, 9, 0, 0, 0, 1, 0, key, null, key, now() from payments limit 1;
+
+-- statements_period_order
+insert into statements select 'eip155:1', 'a', 'b', 1, 9, 9, 0, 0, 0, 1, 0, key, null, key, now() from payments limit 1;
+
+-- statements_balance
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 1, 2, 1, 0, key, null, key, now() from payments limit 1;
+
+-- statements_opening_of_first
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 1, 0, 1, 1, 0, key, null, key, now() from payments limit 1;
+
+-- statements_lines_range
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 2, key, null, key, now() from payments limit 1;
+
+-- statements_hash_length
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, '', null, key, now() from payments limit 1;
+
+-- statement_lines_name
+insert into statement_lines select 'eip155:1', 'a', 'b', 1, 0, id from payments limit 2;
+
+-- statement_lines_payment_once
+insert into statement_lines select 'eip155:1', 'a', 'b', 1, n, id from (select id from payments limit 1) p, generate_series(1, 2) n;
+
+-- statement_lines_statement
+insert into statement_lines select 'eip155:1', 'a', 'b', 1, 0, id from payments limit 1;
+
+-- statement_lines_payment
+with closed as (insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now() from payments limit 1)
+insert into statement_lines values ('eip155:1', 'a', 'b', 1, 0, '00000000-0000-0000-0000-000000000000');
+
+-- statement_lines_position_range
+insert into statement_lines select 'eip155:1', 'a', 'b', 1, -1, id from payments limit 1;

@@ -26,4 +26,5 @@ mod schema;
 #[expect(dead_code, reason = "the simulator reads more of it")]
 #[path = "../sim/store/mod.rs"]
 mod sim_store;
+mod statements;
 mod support;

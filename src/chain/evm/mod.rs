@@ -58,6 +58,7 @@ use crate::domain::rail::{
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
+use crate::domain::time::Timestamp;
 use crate::task::Tasks;
 
 /// How long a lane gathers payments for each transaction that it already has in flight. An idle lane adds no delay;
@@ -383,7 +384,13 @@ impl Rail for EvmRail {
 
     async fn finalized(&self) -> Result<u64, RailFault> {
         self.rpc()
-            .reached(|rpc| async move { scan::finalized(&rpc).await })
+            .reached(|rpc| async move { scan::newest_final(&rpc).await.map(|block| block.height) })
+            .await
+    }
+
+    async fn final_until(&self) -> Result<Timestamp, RailFault> {
+        self.rpc()
+            .reached(|rpc| async move { scan::newest_final(&rpc).await.map(|block| block.time) })
             .await
     }
 

@@ -16,7 +16,7 @@ use super::search::SPAN_MAX;
 use crate::chain::pool::Pool;
 use crate::chain::rpc::{Call, RpcError};
 use crate::domain::amount::Amount;
-use crate::domain::rail::{RailFault, TxId};
+use crate::domain::rail::{ChainPoint, RailFault, TxId};
 use crate::domain::reconciliation::{Account, Direction, Held, Scan, Transfer};
 
 const OPERATION: &str = "scan";
@@ -24,13 +24,13 @@ const OPERATION: &str = "scan";
 /// The most logs of one step, unless one block has more: each may need a receipt of its own.
 const LOGS_MAX: usize = 500;
 
-/// The newest finalized block's height.
+/// The newest finalized block.
 ///
 /// # Errors
 /// The node could not be asked.
-pub(super) async fn finalized(rpc: &Pool) -> Result<u64, RailFault> {
+pub(super) async fn newest_final(rpc: &Pool) -> Result<ChainPoint, RailFault> {
     let node = Node::look(rpc, BTreeSet::new(), BTreeSet::new()).await?;
-    Ok(node.finalized().height)
+    Ok(node.finalized().clone())
 }
 
 /// The transfers in the first of these blocks: as many as the node lets one query have.

@@ -79,6 +79,7 @@ use crate::domain::rail::{
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
+use crate::domain::time::Timestamp;
 use crate::task::Tasks;
 
 /// How many transactions are signed with one commit. Each is on its own: only the commit is shared.
@@ -368,6 +369,11 @@ impl Rail for SolanaRail {
 
     async fn finalized(&self) -> Result<u64, RailFault> {
         let ask = |rpc| async move { scan::finalized(&self.node.through(rpc)).await };
+        self.node.rpc().reached(ask).await
+    }
+
+    async fn final_until(&self) -> Result<Timestamp, RailFault> {
+        let ask = |rpc| async move { scan::final_until(&self.node.through(rpc)).await };
         self.node.rpc().reached(ask).await
     }
 

@@ -19,11 +19,12 @@ use super::listing::{Asset, Listing};
 use super::node::{AsOf, Node};
 use super::programs::{MEMO, associated_token_account};
 use super::transaction::Transaction;
-use super::watch::{block_points, numbered};
+use super::watch::{block_points, block_time_call, numbered};
 use crate::chain::rpc::Call;
 use crate::domain::amount::Amount;
 use crate::domain::rail::{ChainPoint, RailFault, TxId};
 use crate::domain::reconciliation::{Account, Direction, Held, Scan, Transfer};
+use crate::domain::time::Timestamp;
 
 const OPERATION: &str = "scan";
 
@@ -82,6 +83,18 @@ struct Fetched {
 pub(super) async fn finalized(node: &Node) -> Result<u64, RailFault> {
     let answers = node.ask(OPERATION, &[numbered("getSlot", AsOf::Finalized)]).await?;
     node.read(OPERATION, answers.into_iter().next())
+}
+
+/// The time of the newest finalized slot.
+///
+/// # Errors
+/// The node could not be asked, or does not know it.
+pub(super) async fn final_until(node: &Node) -> Result<Timestamp, RailFault> {
+    let slot = finalized(node).await?;
+    let answers = node.ask(OPERATION, &[block_time_call(slot)]).await?;
+    let time: i64 = node.read(OPERATION, answers.into_iter().next())?;
+    let time = u64::try_from(time).ok().map(Timestamp);
+    time.ok_or_else(|| node.rpc().fault(OPERATION, "the block is from before 1970"))
 }
 
 /// The transfers in the first of these slots: of as many transactions of each account as one step may look at.

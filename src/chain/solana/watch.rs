@@ -267,7 +267,7 @@ fn block_call(slot: u64) -> Call {
 }
 
 /// A call of its own: not every node gives the time that it says here with the block, too.
-fn block_time_call(slot: u64) -> Call {
+pub(super) fn block_time_call(slot: u64) -> Call {
     Call {
         method: "getBlockTime",
         params: json!([slot]),
