@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use facilitator::domain::rail::{ChainPoint, TxId};
+use facilitator::domain::settlement::{CannotLand, State};
+use facilitator::domain::time::Timestamp;
 use facilitator::http::ROUTES;
 use serde_json::{Value, json};
 
@@ -177,4 +180,42 @@ fn every_reason_in_the_file_is_one_that_is_given() {
     for reason in reasons.as_array().unwrap() {
         assert!(given.contains(&reason.to_string()), "{reason}");
     }
+}
+
+#[test]
+fn the_file_has_every_state_and_every_proof() {
+    let document = document();
+    let words = |pointer: &str| -> BTreeSet<String> {
+        let words = document.pointer(pointer).unwrap().as_array().unwrap();
+        words.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    let states = State::ALL.map(|state| state.as_str().to_owned());
+    assert_eq!(words("/components/schemas/State/enum"), BTreeSet::from(states));
+    let (tx, block) = (
+        TxId("tx".into()),
+        ChainPoint {
+            height: 1,
+            hash: "block".into(),
+            time: Timestamp(1),
+        },
+    );
+    let proofs = [
+        CannotLand::Cancelled {
+            tx: tx.clone(),
+            block: block.clone(),
+        },
+        CannotLand::UsedOtherwise {
+            tx: tx.clone(),
+            block: block.clone(),
+        },
+        CannotLand::FailedOnChain {
+            tx,
+            block: block.clone(),
+        },
+        CannotLand::WindowClosed { block },
+    ];
+    assert_eq!(
+        words("/components/schemas/Payment/properties/failure/properties/proof/enum"),
+        BTreeSet::from(proofs.map(|proof| proof.as_str().to_owned()))
+    );
 }

@@ -37,29 +37,34 @@ impl Pool {
         F: Future<Output = Result<T, RailFault>> + Send,
     {
         let quorum = self.shared.quorum;
-        let mut fault = None;
         if quorum == 1 {
-            for place in self.places().into_iter().take(TRIES_MAX) {
-                match ask(self.view(place)).await {
-                    Err(error) => fault = Some(error),
-                    said => return said,
-                }
-            }
+            return self.first(ask).await;
         }
-        let places = if quorum == 1 { Vec::new() } else { self.fit_places() };
-        let mut said: Vec<T> = Vec::new();
-        for answer in join_all(places.into_iter().map(|place| ask(self.view(place)))).await {
-            match answer {
-                Ok(answer) => said.push(answer),
-                Err(error) => fault = Some(error),
-            }
-        }
-        let agreed = said
-            .iter()
-            .position(|it| said.iter().filter(|other| *other == it).count() >= quorum);
-        match agreed {
+        let said = join_all(self.fit_places().into_iter().map(|place| ask(self.view(place)))).await;
+        let (said, faults): (Vec<_>, Vec<_>) = said.into_iter().partition(Result::is_ok);
+        let mut said: Vec<T> = said.into_iter().flatten().collect();
+        let is_agreed = |it: &T| said.iter().filter(|other| *other == it).count() >= quorum;
+        match said.iter().position(is_agreed) {
             Some(place) => Ok(said.swap_remove(place)),
-            None => Err(fault.unwrap_or_else(|| self.fault("ask", "fewer endpoints than have to agree say the same"))),
+            None => Err(faults
+                .into_iter()
+                .find_map(Result::err)
+                .unwrap_or_else(|| self.fault("ask", "fewer endpoints than have to agree say the same"))),
         }
+    }
+
+    /// What the first endpoint says that says anything, of a few.
+    async fn first<T, F>(&self, ask: impl Fn(Self) -> F + Send + Sync) -> Result<T, RailFault>
+    where
+        F: Future<Output = Result<T, RailFault>> + Send,
+    {
+        let mut last = None;
+        for place in self.places().into_iter().take(TRIES_MAX) {
+            match ask(self.view(place)).await {
+                Err(fault) => last = Some(fault),
+                said => return said,
+            }
+        }
+        Err(last.unwrap_or_else(|| self.fault("ask", "there is no endpoint to ask")))
     }
 }

@@ -33,6 +33,11 @@ impl Pool {
 
     /// These endpoints, believed to be of the right chain.
     fn among(rpcs: Vec<Rpc>) -> Self {
+        Self::agreeing(rpcs, 1)
+    }
+
+    /// As many of these endpoints must say the same.
+    fn agreeing(rpcs: Vec<Rpc>, quorum: usize) -> Self {
         let network = rpcs.first().unwrap().network().clone();
         let endpoints: Vec<_> = rpcs.into_iter().map(|rpc| Arc::new(Endpoint::new(rpc))).collect();
         for endpoint in &endpoints {
@@ -41,7 +46,7 @@ impl Pool {
         Self::of(
             &network,
             endpoints,
-            1,
+            quorum,
             Box::new(Any),
             Duration::from_secs(1),
             &Tasks::default(),
@@ -115,4 +120,27 @@ async fn one_that_takes_the_bytes_outweighs_all_that_do_not() {
     let unsure = Pool::among(vec![node(vec![refused()]), node(vec![bad()])]);
     let delivery = unsure.deliver("eth_sendRawTransaction", json!(["0x"]), said).await;
     assert!(matches!(delivery, Delivery::Unknown(_)), "{delivery:?}");
+}
+
+#[tokio::test]
+async fn what_enough_endpoints_say_alike_counts_and_a_faulty_one_is_not_counted() {
+    let gas_price = |pool: Pool| async move {
+        let said = pool.call("trial", "eth_gasPrice", &[(); 0]).await;
+        said.map(|it| it.get().to_owned())
+            .map_err(|error| pool.refused("trial", error))
+    };
+    let says = |word: &str| node(vec![answer(1, word)]);
+    let silent = || node(vec![bad()]);
+    for (nodes, quorum, agreed) in [
+        (vec![says("1"), says("2"), says("2")], 2, Some("2")),
+        (vec![silent(), says("2"), says("2")], 2, Some("2")),
+        (vec![says("1"), says("2"), says("3")], 2, None),
+        (vec![silent(), silent(), says("2")], 2, None),
+        (vec![says("2"), says("2"), says("1")], 3, None),
+        (vec![silent(), says("2"), says("3")], 1, Some("2")),
+        (vec![silent(), silent()], 1, None),
+    ] {
+        let said = Pool::agreeing(nodes, quorum).alike(gas_price).await;
+        assert_eq!(said.ok().as_deref(), agreed, "{quorum} have to agree");
+    }
 }
