@@ -113,7 +113,7 @@ async fn d05_every_fifth_transaction_fails_with_an_error_that_passes() {
         world.is_looked_at().await;
     }
     all_are_paid(&world, &bodies).await;
-    let failed: i64 = world.db.one("select last_value / 5 from statements").await;
+    let failed: i64 = world.db.one("select last_value / 5 from statements_run").await;
     assert!(failed > 5, "{failed}");
 }
 

@@ -150,10 +150,10 @@ impl Backup {
 /// Makes every fifth statement of these fail, in turn with each of the errors that say "try again": serialization,
 /// deadlock, cancelled.
 const EVERY_FIFTH_FAILS: &str = "
-    create sequence statements;
+    create sequence statements_run;
     create function every_fifth_fails() returns trigger language plpgsql as $$
         declare
-            number bigint := nextval('statements');
+            number bigint := nextval('statements_run');
             codes text[] := array['40001', '40P01', '57014'];
         begin
             if number % 5 = 0 then
