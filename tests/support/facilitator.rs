@@ -40,15 +40,12 @@ impl Drop for Directory {
 #[derive(Clone)]
 pub(crate) struct Version {
     program: PathBuf,
-    /// Keys of the configuration file that it does not know, each alone on its line.
-    unknown: &'static [&'static str],
 }
 
 impl Version {
     pub(crate) fn this() -> Self {
         Self {
             program: env!("CARGO_BIN_EXE_facilitator").into(),
-            unknown: &[],
         }
     }
 
@@ -56,18 +53,7 @@ impl Version {
     pub(crate) fn before() -> Option<Self> {
         offered("FACILITATOR_BEFORE", "version before the last migration").map(|program| Self {
             program: program.into(),
-            unknown: &["budget"],
         })
-    }
-
-    fn known(&self, file: &str) -> String {
-        let is_known = |line: &&str| {
-            !self
-                .unknown
-                .iter()
-                .any(|key| line.trim_start().starts_with(&format!("{key} =")))
-        };
-        file.split_inclusive('\n').filter(is_known).collect()
     }
 }
 
@@ -118,7 +104,7 @@ impl Facilitator {
     /// Runs a subcommand in the same environment, as configured now.
     fn command(&self, subcommand: &str) -> Command {
         let file = self.directory.0.join("facilitator.toml");
-        std::fs::write(&file, self.version.known(&self.config.to_toml())).unwrap();
+        std::fs::write(&file, self.config.to_toml()).unwrap();
         let mut command = Command::new(&self.version.program);
         command.args([subcommand, "--config"]).arg(file);
         command.envs(self.config.secrets());
