@@ -9,9 +9,10 @@ use sqlx::AssertSqlSafe;
 use crate::support::contracts::{Token, addresses, third_party};
 use crate::support::eventually;
 use crate::support::payer::{NETWORK, Payment};
-use crate::support::proxy::Fault;
+use crate::support::proxy::{Fault, fee_quote};
 use crate::support::solana::world::hasty;
 use crate::support::world::{Payable, Setup, World};
+use crate::waiting::until_facts_are_old;
 
 /// The exit status, and how many open exceptions of each state were named.
 async fn reconcile<N>(world: &World<N>, args: &[&str]) -> (i32, BTreeMap<String, usize>) {
@@ -130,6 +131,39 @@ async fn whatever_is_changed_in_the_records_is_found_by_its_state() {
         from (select * from settlements order by payment_id limit 1) as f";
     sql(&world, twin).await;
     assert_eq!(reconcile(&world, &[]).await, (1, named(&[("duplicate", 1)])));
+}
+
+#[tokio::test]
+async fn a_payment_that_was_withdrawn_and_that_somebody_else_lands_is_told_of() {
+    let world = World::start(Setup {
+        epoch: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let payer = addresses().accounts[1].address;
+    let payment = Payment::by(1);
+    let pays = async |from, to, value| {
+        let call = Token::transferCall { to, value };
+        world.node.send_mined(from, payment.asset, &call).await;
+    };
+    let all = U256::from(world.node.balance_of(payment.asset, payer).await);
+    let quote = world.proxy.fault(fee_quote, Fault::Status(500));
+    let settling = world.settling(&payment);
+    quote.met(1).await;
+    pays(payer, third_party(), all).await;
+    until_facts_are_old().await;
+    quote.release();
+    settling.await.unwrap().unsettled();
+    assert_eq!(world.state(&payment).await.unwrap(), "withdrawn");
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+
+    pays(third_party(), payer, all).await;
+    world
+        .node
+        .send_mined(third_party(), payment.asset, &payment.call())
+        .await;
+    world.node.mine(4).await;
+    assert_eq!(reconcile(&world, &[]).await, (1, named(&[("status_mismatch", 1)])));
 }
 
 /// Handles the first of three open exceptions, and is refused what is nothing of the kind.

@@ -16,7 +16,7 @@ use crate::support::world::{Setup, World, brief_windows};
 const EXPIRED: &str = "invalid_exact_evm_payload_authorization_valid_before";
 
 /// Lets the chain's word about a payment grow old: it is good for two block times.
-async fn until_facts_are_old() {
+pub(crate) async fn until_facts_are_old() {
     let then = now() + 4;
     eventually("time passes", async || (now() >= then).then_some(())).await;
 }
