@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::app::AskFault;
 use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
-use crate::domain::rail::{LaneId, Observation, Rail, RailFault, Sighting, TxId, Watched};
+use crate::domain::rail::{LaneId, Observation, Rail, Sighting, TxId, Watched};
 use crate::domain::settlement::{Settlement, State};
-use crate::store::{Cursor, FOREIGN, Filter, Movement, Record, SealSeen, SlotSeen, Store, StoreFault, Surroundings};
+use crate::store::{Cursor, FOREIGN, Filter, Movement, Record, SealSeen, SlotSeen, Store, Surroundings};
 
 /// How many payments or nonces are looked at together.
 const PAGE: u16 = 500;
@@ -103,17 +104,6 @@ pub struct Extent {
     pub slots: u64,
 }
 
-/// Why an audit could not be finished.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditFault {
-    /// A chain could not be asked.
-    #[error(transparent)]
-    Rail(#[from] RailFault),
-    /// The database could not be asked.
-    #[error(transparent)]
-    Store(#[from] StoreFault),
-}
-
 /// An audit of one database against the chains of these rails.
 pub struct Audit<'a> {
     /// The records.
@@ -133,7 +123,7 @@ impl Audit<'_> {
         &self,
         mut tell: impl FnMut(Finding),
         mut progress: impl FnMut(Extent),
-    ) -> Result<Extent, AuditFault> {
+    ) -> Result<Extent, AskFault> {
         let mut extent = Extent::default();
         for name in self.store.audit_constraints().await? {
             tell(finding(
@@ -173,7 +163,7 @@ impl Audit<'_> {
     }
 
     /// What disagrees about these payments, looked at twice: the second time only what seemed wrong at first.
-    async fn payments(&self, records: Vec<Record>) -> Result<Vec<Finding>, AuditFault> {
+    async fn payments(&self, records: Vec<Record>) -> Result<Vec<Finding>, AskFault> {
         let suspects: Vec<PaymentId> = self.about(&records).await?.into_iter().map(|(id, _)| id).collect();
         if suspects.is_empty() {
             return Ok(Vec::new());
@@ -183,7 +173,7 @@ impl Audit<'_> {
         Ok(found.into_iter().map(|(_, finding)| finding).collect())
     }
 
-    async fn about(&self, records: &[Record]) -> Result<Vec<(PaymentId, Finding)>, AuditFault> {
+    async fn about(&self, records: &[Record]) -> Result<Vec<(PaymentId, Finding)>, AskFault> {
         let ids: Vec<PaymentId> = records.iter().map(|record| record.id).collect();
         let around = self.store.audit_surroundings(&ids).await?;
         let mut found = Vec::new();
@@ -222,7 +212,7 @@ impl Audit<'_> {
         nonces: std::ops::Range<u64>,
         tell: &mut impl FnMut(Finding),
         progress: &mut impl FnMut(u64),
-    ) -> Result<(), AuditFault> {
+    ) -> Result<(), AskFault> {
         let is_ours = rail.lanes().contains(lane);
         let spent = if is_ours { rail.lane_spent(lane).await? } else { None };
         if let Some(chains) = if is_ours { rail.lane_nonce(lane).await? } else { None }

@@ -82,6 +82,17 @@ pub struct Track {
     pub pulse: Arc<Pulse>,
 }
 
+/// Why the records could not be held against a chain. What was found until then stands.
+#[derive(Debug, thiserror::Error)]
+pub enum AskFault {
+    /// The chain could not be asked.
+    #[error(transparent)]
+    Rail(#[from] RailFault),
+    /// The database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
 /// Why a request got no verdict. Each says who must act.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {

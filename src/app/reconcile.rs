@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::SystemClock;
+use crate::app::{AskFault, SystemClock};
 use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
-use crate::domain::rail::{Rail, RailFault};
+use crate::domain::rail::Rail;
 use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
 use crate::domain::time::Clock;
-use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Page, Record, Store, StoreFault};
+use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Page, Record, Store};
 use crate::task::{Tasks, guarded};
 
 /// The most accounts that are read together.
@@ -38,17 +38,6 @@ const TERM: Duration = Duration::from_mins(1);
 /// The pause between two rounds where there is nothing to catch up with: a block, within these bounds.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// Why a reconciliation could not go on. What was found until then is on record.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconcileFault {
-    /// The chain could not be asked.
-    #[error(transparent)]
-    Rail(#[from] RailFault),
-    /// The database could not be asked.
-    #[error(transparent)]
-    Store(#[from] StoreFault),
-}
 
 /// Reconciles every rail in the background, until told to stop.
 pub fn start(store: &Store, rails: Vec<Arc<dyn Rail>>, tasks: &Tasks) {
@@ -95,7 +84,7 @@ impl Reconciliation<'_> {
 
     /// What there is to do now, some of each: new payments, blocks, payments that could not be compared before. True when
     /// there is more.
-    async fn round(&self, me: ProcessId, after: &mut Option<PaymentId>) -> Result<bool, ReconcileFault> {
+    async fn round(&self, me: ProcessId, after: &mut Option<PaymentId>) -> Result<bool, AskFault> {
         if !self.store.scan_lease(self.network(), me, TERM).await? {
             return Ok(false);
         }
@@ -110,7 +99,7 @@ impl Reconciliation<'_> {
     }
 
     /// Takes the next payments in; true when there are more.
-    async fn take_in(&self, finalized: u64) -> Result<bool, ReconcileFault> {
+    async fn take_in(&self, finalized: u64) -> Result<bool, AskFault> {
         let before = SystemClock.now().0.saturating_sub(TAKEN_AFTER_SECONDS);
         let filter = Filter {
             network: Some(self.network().clone()),
@@ -130,7 +119,7 @@ impl Reconciliation<'_> {
         Ok(page.next.is_some())
     }
 
-    async fn watch(&self, page: &Page, finalized: u64) -> Result<(), ReconcileFault> {
+    async fn watch(&self, page: &Page, finalized: u64) -> Result<(), AskFault> {
         let ids: Vec<PaymentId> = page.records.iter().map(|it| it.id).collect();
         Ok(self.store.accounts_watch(&ids, finalized.saturating_add(1)).await?)
     }
@@ -144,7 +133,7 @@ impl Reconciliation<'_> {
         &self,
         again: Option<(u64, Option<u64>)>,
         mut progress: impl FnMut(u64, u64),
-    ) -> Result<(), ReconcileFault> {
+    ) -> Result<(), AskFault> {
         let finalized = self.rail.finalized().await?;
         self.pages(async |page| self.watch(&page, finalized).await).await?;
         while let Some(until) = self.step(finalized).await? {
@@ -173,7 +162,7 @@ impl Reconciliation<'_> {
     }
 
     /// Every payment of the network, page by page.
-    async fn pages(&self, mut each: impl AsyncFnMut(Page) -> Result<(), ReconcileFault>) -> Result<(), ReconcileFault> {
+    async fn pages(&self, mut each: impl AsyncFnMut(Page) -> Result<(), AskFault>) -> Result<(), AskFault> {
         let filter = Filter {
             network: Some(self.network().clone()),
             ..Filter::default()
@@ -191,7 +180,7 @@ impl Reconciliation<'_> {
 
     /// Reads the next blocks of the accounts that are the furthest behind, up to where they meet those that are further: up
     /// to which block. None when all are read.
-    async fn step(&self, finalized: u64) -> Result<Option<u64>, ReconcileFault> {
+    async fn step(&self, finalized: u64) -> Result<Option<u64>, AskFault> {
         let mut followed = self.followed().await?;
         let Some(from) = followed
             .iter()
@@ -213,7 +202,7 @@ impl Reconciliation<'_> {
     }
 
     /// The accounts that the rail can read now.
-    async fn followed(&self) -> Result<Vec<Followed>, ReconcileFault> {
+    async fn followed(&self) -> Result<Vec<Followed>, AskFault> {
         let mut followed = self.store.accounts_watched(self.network()).await?;
         followed.retain(|it| self.rail.reads(&it.account));
         Ok(followed)
@@ -221,12 +210,7 @@ impl Reconciliation<'_> {
 
     /// Reads some blocks of these accounts, puts all that follows on record, and then how far they are read where they are
     /// the accounts' next.
-    async fn read(
-        &self,
-        followed: &[Followed],
-        blocks: RangeInclusive<u64>,
-        are_next: bool,
-    ) -> Result<u64, ReconcileFault> {
+    async fn read(&self, followed: &[Followed], blocks: RangeInclusive<u64>, are_next: bool) -> Result<u64, AskFault> {
         let accounts: Vec<Account> = followed.iter().map(|it| it.account.clone()).collect();
         let from = *blocks.start();
         let mut scan = self.rail.scan(&accounts, blocks).await?;
@@ -247,7 +231,7 @@ impl Reconciliation<'_> {
     }
 
     /// Holds what the accounts hold against their transfers.
-    async fn weigh(&self, accounts: &[Account], from: u64, scan: &Scan) -> Result<(), ReconcileFault> {
+    async fn weigh(&self, accounts: &[Account], from: u64, scan: &Scan) -> Result<(), AskFault> {
         let judge = |(account, held): (&Account, &Held)| {
             let verdict = imbalance(account, *held, &scan.transfers)?;
             let (network, asset, holder) = (self.network(), &account.asset, &account.holder);
@@ -267,7 +251,7 @@ impl Reconciliation<'_> {
     }
 
     /// Finds the records that the transfers belong to, and compares those again.
-    async fn meet(&self, transfers: &[Transfer]) -> Result<(), ReconcileFault> {
+    async fn meet(&self, transfers: &[Transfer]) -> Result<(), AskFault> {
         let credits: Vec<&Transfer> = transfers
             .iter()
             .filter(|it| it.direction == Direction::Credit)
@@ -310,7 +294,7 @@ impl Reconciliation<'_> {
     }
 
     /// Compares these records with the transfers on record.
-    async fn review(&self, records: &[Record]) -> Result<(), ReconcileFault> {
+    async fn review(&self, records: &[Record]) -> Result<(), AskFault> {
         if records.is_empty() {
             return Ok(());
         }
@@ -346,7 +330,7 @@ impl Reconciliation<'_> {
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
     }
 
-    async fn tell(&self, finalized: u64, read: Option<u64>) -> Result<(), ReconcileFault> {
+    async fn tell(&self, finalized: u64, read: Option<u64>) -> Result<(), AskFault> {
         let network = self.network().to_string();
         let lag = read.map_or(0, |until| finalized.saturating_sub(until));
         let lag = u32::try_from(lag).unwrap_or(u32::MAX);

@@ -7,9 +7,10 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use tokio_util::sync::CancellationToken;
 
+use crate::app::AskFault;
 use crate::domain::calendar::Calendar;
 use crate::domain::network::NetworkId;
-use crate::domain::rail::{Rail, RailFault};
+use crate::domain::rail::Rail;
 use crate::domain::statement::{Period, Statement};
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreFault};
@@ -17,17 +18,6 @@ use crate::task::guarded;
 
 /// The pause between two looks at whether a day is over.
 const EVERY: Duration = Duration::from_mins(1);
-
-/// Why no day could be closed.
-#[derive(Debug, thiserror::Error)]
-pub enum CloseFault {
-    /// The chain could not be asked.
-    #[error(transparent)]
-    Rail(#[from] RailFault),
-    /// The database could not be asked.
-    #[error(transparent)]
-    Store(#[from] StoreFault),
-}
 
 /// When days begin and end.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -98,8 +88,8 @@ impl Closing {
     /// has landed can still be taken back.
     ///
     /// # Errors
-    /// [`CloseFault`]; the days before stay closed.
-    pub async fn close_due(&self, rail: &dyn Rail) -> Result<Vec<Statement>, CloseFault> {
+    /// [`AskFault`]; the days before stay closed.
+    pub async fn close_due(&self, rail: &dyn Rail) -> Result<Vec<Statement>, AskFault> {
         let network = &rail.id().network;
         let mut closed = Vec::new();
         let Some(mut day) = self.next_day(network).await? else {

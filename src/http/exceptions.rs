@@ -3,18 +3,17 @@
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::app;
 use crate::domain::id::{ExceptionId, PaymentId};
 use crate::domain::reconciliation;
-use crate::http::error::{Denied, json};
-use crate::http::records::{Keys, NETWORK, malformed};
+use crate::http::error::Denied;
+use crate::http::records::{Keys, NETWORK, answer, malformed};
 use crate::http::{Edge, body};
 use crate::store::{Action, Exception, ExceptionFilter, PAGE_MAX};
-use crate::wire::NETWORK_UNKNOWN;
 
 /// Exceptions on a page when the caller does not say.
 const PAGE_DEFAULT: u16 = 100;
@@ -92,13 +91,6 @@ async fn acted(
         handled: action.as_str(),
     };
     Ok(serde_json::to_vec(&acted).unwrap_or_default())
-}
-
-fn answer(found: Result<Vec<u8>, Denied>) -> Response {
-    match found {
-        Ok(body) => json(StatusCode::OK, body),
-        Err(denied) => denied.answer(None, NETWORK_UNKNOWN),
-    }
 }
 
 #[derive(Deserialize)]

@@ -69,7 +69,7 @@ async fn records(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
     Ok(view::page(&records, next))
 }
 
-fn answer(found: Result<Vec<u8>, Denied>) -> Response {
+pub(super) fn answer(found: Result<Vec<u8>, Denied>) -> Response {
     match found {
         Ok(body) => json(StatusCode::OK, body),
         Err(denied) => denied.answer(None, NETWORK_UNKNOWN),

@@ -41,7 +41,7 @@ async fn sql<N>(world: &World<N>, statements: &str) {
 }
 
 /// Two final payments; blocks are final two blocks later.
-async fn paid_world() -> (World, [Payment; 2]) {
+pub(crate) async fn paid_world() -> (World, [Payment; 2]) {
     let world = World::start(Setup {
         epoch: Some(1),
         ..Setup::default()

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use crate::reconcile::paid_world;
 use crate::support::anvil::number;
 use crate::support::contracts::addresses;
-use crate::support::payer::Payment;
-use crate::support::world::{Setup, World};
+use crate::support::world::World;
 
 const DAY: u64 = 86_400;
 
@@ -32,19 +32,7 @@ async fn block_time(world: &World) -> u64 {
 
 #[tokio::test]
 async fn a_day_is_closed_once_it_is_over_and_final_and_proves_itself() {
-    let world = World::start(Setup {
-        epoch: Some(1),
-        ..Setup::default()
-    })
-    .await;
-    let payments = [Payment::by(1), Payment::by(2)];
-    for payment in &payments {
-        world.facilitator.settle(&payment.body()).await.settled();
-    }
-    world.node.mine(4).await;
-    for payment in &payments {
-        world.reaches(payment, "final").await;
-    }
+    let (world, payments) = paid_world().await;
     assert_eq!(closed(&world).await, Vec::<Vec<String>>::new(), "the day is not over");
 
     let midnight = (block_time(&world).await / DAY + 1) * DAY;
