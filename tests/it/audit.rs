@@ -201,6 +201,7 @@ async fn d11_whatever_is_changed_in_the_tables_is_named() {
 #[tokio::test]
 async fn what_the_chain_does_behind_our_back_is_named() {
     let mut world = World::usual().await;
+    let height = world.node.block_number().await;
     world.facilitator.settle(&Payment::by(1).body()).await.settled();
     eventually("its transaction is on record as mined", async || {
         let mined = world.db.count("chain_transactions where status = 'mined'").await;
@@ -216,7 +217,8 @@ async fn what_the_chain_does_behind_our_back_is_named() {
     world.node.send_mined(signer, addresses().usdc, &foreign).await;
     let named = |kinds: &[&str]| kinds.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(audit(&world).await, (1, named(&["transaction_unknown"])));
-    world.node.reorganize(2).await;
+    let undone = world.node.block_number().await - height;
+    world.node.reorganize(undone).await;
     assert_eq!(
         audit(&world).await,
         (1, named(&["not_on_chain", "transaction_differs"]))
