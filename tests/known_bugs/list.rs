@@ -13,7 +13,7 @@ struct Row {
 }
 
 fn read(name: &str) -> String {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/known_bugs");
+    let home = Path::new("tests/known_bugs");
     fs::read_to_string(home.join(name)).unwrap()
 }
 

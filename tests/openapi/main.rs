@@ -21,24 +21,20 @@ use crate::schema::{faults, resolve};
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-fn top() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn document() -> Value {
-    serde_norway::from_str(&fs::read_to_string(top().join("openapi.yaml")).unwrap()).unwrap()
+    serde_norway::from_str(&fs::read_to_string("openapi.yaml").unwrap()).unwrap()
 }
 
 fn fixture(path: impl AsRef<Path>) -> Value {
-    serde_json::from_str(&fs::read_to_string(top().join(path)).unwrap()).unwrap()
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 fn fixture_paths() -> BTreeSet<PathBuf> {
     let mut open = vec![PathBuf::from("tests/fixtures")];
     let mut found = BTreeSet::new();
     while let Some(path) = open.pop() {
-        if top().join(&path).is_dir() {
-            let entries = fs::read_dir(top().join(&path)).unwrap();
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).unwrap();
             open.extend(entries.map(|entry| path.join(entry.unwrap().file_name())));
         } else {
             found.insert(path);
@@ -175,7 +171,7 @@ fn every_reason_in_the_file_is_one_that_is_given() {
     let document = document();
     let reasons = document.pointer("/components/schemas/Reason/enum").unwrap();
     let given: String = ["reason.rs", "reason/evm.rs", "reason/svm.rs"]
-        .map(|file| fs::read_to_string(top().join("src/wire").join(file)).unwrap())
+        .map(|file| fs::read_to_string(Path::new("src/wire").join(file)).unwrap())
         .concat();
     for reason in reasons.as_array().unwrap() {
         assert!(given.contains(&reason.to_string()), "{reason}");

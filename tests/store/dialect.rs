@@ -1,7 +1,6 @@
 //! The SQL that we write, held to what poolers and distributed databases take.
 
 use std::fs;
-use std::path::Path;
 
 use facilitator::store::Store;
 
@@ -49,7 +48,7 @@ const SQL_NEVER_USED: [&str; 16] = [
 /// Every statement of the store and of the migrations, named, in lower case, as words with a blank on each side.
 fn sql() -> Vec<(String, String)> {
     let of_the_store = Store::statements().map(|(name, text)| (name.to_owned(), text.to_owned()));
-    let migrations = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).unwrap();
+    let migrations = fs::read_dir("migrations").unwrap();
     let of_migrations = migrations.map(|entry| {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();

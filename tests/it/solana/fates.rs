@@ -46,7 +46,12 @@ async fn expires_unsent(envelope: Envelope, batches: bool) {
     assert_eq!((world.received().await, world.lamports_spent().await), (0, 0));
     // And the lane goes on.
     let next = world.payment(1).await;
-    world.facilitator.caller().settle_until_known(&next.body()).await.settled();
+    world
+        .facilitator
+        .caller()
+        .settle_until_known(&next.body())
+        .await
+        .settled();
     books_agree(&world).await;
 }
 
