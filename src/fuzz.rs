@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn b01_every_input_of_the_corpus_holds_its_targets_properties() {
         let corpus = Path::new("tests/fuzz/corpus");
-        let folders = fs::read_dir(&corpus).unwrap().count();
+        let folders = fs::read_dir(corpus).unwrap().count();
         assert_eq!(folders, TARGETS.len(), "a folder for each target, and no other");
         for (name, target) in TARGETS {
             let files: Vec<_> = fs::read_dir(corpus.join(name)).unwrap().map(Result::unwrap).collect();

@@ -135,11 +135,12 @@ impl Audit<'_> {
         let mut after: Option<Cursor> = None;
         loop {
             let page = self.store.payments_list(&self.filter, after.as_ref(), PAGE).await?;
-            let count = u64::try_from(page.records.len()).unwrap_or(u64::MAX);
-            self.payments(page.records).await?.into_iter().for_each(&mut tell);
+            after = page.next;
+            let records = page.into_records();
+            let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+            self.payments(records).await?.into_iter().for_each(&mut tell);
             extent.payments = extent.payments.saturating_add(count);
             progress(extent);
-            after = page.next;
             if after.is_none() {
                 break;
             }

@@ -1,18 +1,18 @@
 //! What the facilitator does: the use cases, each read top to bottom in a file of its own.
 //!
 //! Knows the traits and types of `domain` and the `store`; knows no chain, no dialect and no HTTP. Handlers call
-//! [`verify`], [`settle`] and [`records`]; [`drive`] and [`watch`] run in the background and own every effect on a
+//! [`verify`], [`settle`] and [`books`]; [`drive`] and [`watch`] run in the background and own every effect on a
 //! chain, because a handler's future is dropped when its client goes away.
 
 pub mod audit;
 pub mod board;
+pub mod books;
 pub mod deliver;
 pub mod drive;
 pub mod funds;
 pub mod outbid;
 pub mod pulse;
 pub mod reconcile;
-pub mod records;
 pub mod settle;
 pub mod share;
 pub mod statements;
@@ -265,10 +265,6 @@ impl App {
             return Err(Rejection::UnsupportedNetwork(id.network.to_string()));
         }
         Err(Rejection::UnsupportedScheme(id.scheme.to_string()))
-    }
-
-    fn track_on(&self, network: &NetworkId) -> Option<&Track> {
-        self.rails.values().find(|track| track.rail.id().network == *network)
     }
 }
 

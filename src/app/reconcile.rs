@@ -19,7 +19,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
 use crate::domain::time::Clock;
-use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Page, Record, Store};
+use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store};
 use crate::task::{Tasks, guarded};
 
 /// The most accounts that are read together.
@@ -110,17 +110,19 @@ impl Reconciliation<'_> {
         };
         let taken = self.store.scan_taken(self.network()).await?;
         let page = self.store.payments_list(&filter, taken.as_ref(), PAGE).await?;
-        let Some(last) = page.records.last().map(Cursor::after) else {
+        let has_more = page.next.is_some();
+        let records = page.into_records();
+        let Some(last) = records.last().map(Cursor::after) else {
             return Ok(false);
         };
-        self.watch(&page, finalized).await?;
-        self.review(&page.records).await?;
+        self.watch(&records, finalized).await?;
+        self.review(&records).await?;
         self.store.scan_take(self.network(), &last).await?;
-        Ok(page.next.is_some())
+        Ok(has_more)
     }
 
-    async fn watch(&self, page: &Page, finalized: u64) -> Result<(), AskFault> {
-        let ids: Vec<PaymentId> = page.records.iter().map(|it| it.id).collect();
+    async fn watch(&self, records: &[Record], finalized: u64) -> Result<(), AskFault> {
+        let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
         Ok(self.store.accounts_watch(&ids, finalized.saturating_add(1)).await?)
     }
 
@@ -152,9 +154,9 @@ impl Reconciliation<'_> {
             }
         }
         let mut compared: u64 = 0;
-        self.pages(async |page| {
-            self.review(&page.records).await?;
-            compared = compared.saturating_add(u64::try_from(page.records.len()).unwrap_or(u64::MAX));
+        self.pages(async |records| {
+            self.review(&records).await?;
+            compared = compared.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
             progress(compared, finalized);
             Ok(())
         })
@@ -162,7 +164,7 @@ impl Reconciliation<'_> {
     }
 
     /// Every payment of the network, page by page.
-    async fn pages(&self, mut each: impl AsyncFnMut(Page) -> Result<(), AskFault>) -> Result<(), AskFault> {
+    async fn pages(&self, mut each: impl AsyncFnMut(Vec<Record>) -> Result<(), AskFault>) -> Result<(), AskFault> {
         let filter = Filter {
             network: Some(self.network().clone()),
             ..Filter::default()
@@ -171,7 +173,7 @@ impl Reconciliation<'_> {
         loop {
             let page = self.store.payments_list(&filter, after.as_ref(), PAGE).await?;
             after = page.next;
-            each(page).await?;
+            each(page.into_records()).await?;
             if after.is_none() {
                 return Ok(());
             }

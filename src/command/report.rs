@@ -75,8 +75,8 @@ pub async fn report(config: Config, args: FilterArgs) -> Result<(), Box<dyn Erro
     let mut after = None;
     loop {
         let page = store.payments_list(&filter, after.as_ref(), PAGE).await?;
-        for record in &page.records {
-            writeln!(out, "{}\r", row(record, &decimals))?;
+        for entry in &page.entries {
+            writeln!(out, "{}\r", row(&entry.record, &decimals))?;
         }
         out.flush()?;
         after = page.next;
@@ -93,7 +93,7 @@ impl FilterArgs {
             Some(name) => Some(State::named(&name).ok_or_else(|| format!("--state: there is no state {name}"))?),
         };
         Ok(Filter {
-            state,
+            states: state.into_iter().collect(),
             network: self.network,
             payer: self.payer.map(canonical),
             pay_to: self.pay_to.map(canonical),

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::books::Books;
 use crate::app::statements::Closing;
 use crate::app::{App, SystemClock, reconcile};
 use crate::config::Config;
@@ -44,6 +45,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         rails: rails.clone(),
         calendar: config.statements.time_zone,
     };
+    let books = Books::new(store.clone(), rails.clone());
     reconcile::start(&store, rails, &tasks);
     let stopped = tasks.stop_signal();
     tasks.spawn("statements", async move { closing.run(&stopped).await });
@@ -53,7 +55,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         stop_requested().await;
         leaving.leave();
     };
-    let served = http::serve(&config.http, &config.metrics, app, metrics, stop).await;
+    let served = http::serve(&config.http, &config.metrics, app, books, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
     if !tasks.drain(DRAIN).await {
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");

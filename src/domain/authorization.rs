@@ -1,6 +1,7 @@
 //! What the payer signed, in words common to all rails.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
@@ -80,6 +81,9 @@ impl Window {
 pub struct PaymentKey(pub [u8; 32]);
 
 impl PaymentKey {
+    /// What its text looks like, for complaints.
+    pub const SHAPE: &'static str = "64 lower-case hexadecimal digits";
+
     /// The key of an EIP-3009 authorization: the token keeps one state for each payer and nonce
     /// (`_authorizationStates`, circlefin/stablecoin-evm). SHA-256 over, one after the other, the 7 ASCII bytes
     /// `eip3009`, the length of the CAIP-2 chain id as 8 bytes, big-endian, the chain id itself, and the bytes of
@@ -118,9 +122,37 @@ impl fmt::Display for PaymentKey {
     }
 }
 
+impl FromStr for PaymentKey {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut key = [0; 32];
+        let is_lower = text.bytes().all(|it| !it.is_ascii_uppercase());
+        match hex::decode_to_slice(text, &mut key) {
+            Ok(()) if is_lower => Ok(Self(key)),
+            Ok(()) | Err(_) => Err(NotAKey),
+        }
+    }
+}
+
+/// The text is not an authorization reference.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an authorization reference is {}", PaymentKey::SHAPE)]
+pub struct NotAKey;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_survives_its_text_and_nothing_else_parses() {
+        let key = PaymentKey([0xa7; 32]);
+        let text = key.to_string();
+        assert_eq!(text.parse(), Ok(key));
+        for bad in ["", &text[1..], &format!("0x{text}"), &text.to_uppercase()] {
+            assert_eq!(bad.parse::<PaymentKey>(), Err(NotAKey), "{bad}");
+        }
+    }
 
     /// The bytes of `0x` and hexadecimal digits.
     fn bytes<const N: usize>(text: &str) -> [u8; N] {

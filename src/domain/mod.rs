@@ -10,6 +10,7 @@ pub mod budget;
 pub mod calendar;
 pub mod flaw;
 pub mod id;
+pub mod labels;
 pub mod lease;
 pub mod network;
 pub mod outcome;

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
+use crate::domain::labels::Labels;
 use crate::domain::network::{NetworkId, RailId, Scheme};
 
 /// What is asked: pay `terms` with `proof`.
@@ -19,8 +20,10 @@ pub struct PaymentRequest {
     pub proof: Proof,
     /// What is being bought.
     pub resource: Resource,
-    /// The caller's own names for this payment.
+    /// The caller's own names for this payment, by which it is settled once.
     pub references: Vec<PaymentReference>,
+    /// The gateway's words for it.
+    pub labels: Labels,
     /// The envelope it came in. Only part of the digest: an answer is recorded in one envelope's words.
     pub envelope: &'static str,
 }

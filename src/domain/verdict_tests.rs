@@ -38,6 +38,7 @@ fn request() -> PaymentRequest {
         proof: Proof("{}".into()),
         resource: Resource::default(),
         references: Vec::new(),
+        labels: crate::domain::labels::Labels::default(),
         envelope: "test",
     }
 }

@@ -118,8 +118,10 @@ impl Denied {
             Some(Endpoint::Settle) => wire::encode_settle_error(self.complaint, &self.message, network),
             Some(
                 Endpoint::Supported
-                | Endpoint::Payments
+                | Endpoint::Lookup
                 | Endpoint::Payment
+                | Endpoint::Settlements
+                | Endpoint::Settlement
                 | Endpoint::Exceptions
                 | Endpoint::ExceptionActions
                 | Endpoint::Live

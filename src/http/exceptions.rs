@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use crate::app;
 use crate::domain::id::{ExceptionId, PaymentId};
 use crate::domain::reconciliation;
 use crate::http::error::Denied;
@@ -42,7 +41,7 @@ async fn page(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
         handled: keys.named("handled", "resolve or ignore", Action::named)?,
     };
     keys.end(KNOWN)?;
-    let exceptions = app::records::exceptions(&edge.app, filter, after, limit.saturating_add(1)).await?;
+    let exceptions = edge.books.exceptions(filter, after, limit.saturating_add(1)).await?;
     let shown = exceptions.len().min(usize::from(limit));
     let is_last = exceptions.len() == shown;
     let shown: Vec<View<'_>> = exceptions.iter().take(shown).map(View::of).collect();
@@ -83,7 +82,11 @@ async fn acted(
             return Err(malformed(key, &format!("1 to {most} bytes that say something")));
         }
     }
-    if !app::records::exception_act(&edge.app, id, action, &acting.note, &acting.actor).await? {
+    if !edge
+        .books
+        .exception_act(id, action, &acting.note, &acting.actor)
+        .await?
+    {
         return Err(Denied::no_such_exception());
     }
     let acted = Acted {

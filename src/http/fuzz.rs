@@ -10,19 +10,19 @@
 
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
-use super::payments;
-use super::records::Question;
+use super::labels;
+use super::records::Listing;
 
 /// A query's meaning does not depend on the order of its keys.
 pub fn query(bytes: &[u8]) {
-    let Ok(uri) = format!("/payments?{}", String::from_utf8_lossy(bytes)).parse::<Uri>() else {
+    let Ok(uri) = format!("/?{}", String::from_utf8_lossy(bytes)).parse::<Uri>() else {
         return;
     };
-    let Ok(question) = Question::read(&uri) else { return };
+    let Ok(question) = Listing::read(&uri) else { return };
     let mut pairs: Vec<&str> = uri.query().unwrap_or_default().split('&').collect();
     pairs.reverse();
-    let reversed: Uri = format!("/payments?{}", pairs.join("&")).parse().unwrap();
-    let again = Question::read(&reversed).unwrap_or_else(|denied| panic!("{reversed}: {denied:?}"));
+    let reversed: Uri = format!("/?{}", pairs.join("&")).parse().unwrap();
+    let again = Listing::read(&reversed).unwrap_or_else(|denied| panic!("{reversed}: {denied:?}"));
     assert_eq!(format!("{question:?}"), format!("{again:?}"));
 }
 
@@ -34,7 +34,7 @@ pub fn idempotency_key(bytes: &[u8]) {
             headers.append("idempotency-key", value);
         }
     }
-    match payments::idempotency_key(&headers) {
+    match labels::idempotency_key(&headers) {
         Ok(Some(reference)) => {
             assert_eq!(headers.len(), 1);
             assert_eq!(headers["idempotency-key"].as_bytes(), reference.value.as_bytes());

@@ -11,6 +11,7 @@ mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod health;
+mod labels;
 mod patience;
 mod payments;
 mod records;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 
 pub use self::server::{ListenError, serve};
 use crate::app::App;
+use crate::app::books::Books;
 
 /// Where to listen and how much to take on at once.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,12 +62,14 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 10] = [
+pub const ROUTES: [Route; 12] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
-    Route::get("/payments", Endpoint::Payments),
+    Route::get("/payments/lookup", Endpoint::Lookup),
     Route::get("/payments/{id}", Endpoint::Payment),
+    Route::get("/v1/settlements", Endpoint::Settlements),
+    Route::get("/v1/settlements/{id}", Endpoint::Settlement),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
     Route::get("/health/live", Endpoint::Live),
@@ -78,8 +82,11 @@ enum Endpoint {
     Verify,
     Settle,
     Supported,
-    Payments,
+    Lookup,
+    /// The same as a settlement; what gateways poll by.
     Payment,
+    Settlements,
+    Settlement,
     Exceptions,
     ExceptionActions,
     Live,
@@ -111,8 +118,9 @@ impl Endpoint {
             Self::Verify => post(payments::verify),
             Self::Settle => post(payments::settle),
             Self::Supported => get(payments::supported),
-            Self::Payments => get(records::find),
-            Self::Payment => get(records::get),
+            Self::Lookup => get(records::lookup),
+            Self::Settlements => get(records::list),
+            Self::Payment | Self::Settlement => get(records::get),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
             Self::Live => get(health::live),
@@ -131,11 +139,12 @@ impl Endpoint {
 #[derive(Clone)]
 struct Edge {
     app: Arc<App>,
+    books: Books,
 }
 
 /// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
-pub fn router(app: Arc<App>, settings: &Settings) -> Router {
-    let edge = Edge { app };
+pub fn router(app: Arc<App>, books: Books, settings: &Settings) -> Router {
+    let edge = Edge { app, books };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });

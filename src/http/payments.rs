@@ -12,17 +12,12 @@ use crate::app;
 use crate::app::settle::{Encode, SettleAnswer};
 use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
-use crate::domain::rejection::Malformed;
-use crate::domain::request::{PaymentReference, ReferenceKind};
 use crate::http::error::{Denied, json};
+use crate::http::labels::{idempotency_key, labels};
 use crate::http::{Edge, Endpoint, body};
 use crate::wire::{self, Dialect, Envelope, NETWORK_UNKNOWN};
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-/// Bytes of an idempotency key.
-const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// `GET /supported`.
 pub(super) async fn supported(State(edge): State<Edge>) -> Response {
@@ -72,7 +67,7 @@ pub(super) async fn settle(State(edge): State<Edge>, request: Request) -> Respon
 }
 
 async fn outcome(edge: &Edge, envelope: Envelope, network: &Arc<str>, headers: &HeaderMap) -> Result<Response, Denied> {
-    let reference = idempotency_key(headers)?;
+    let (reference, labels) = (idempotency_key(headers)?, labels(headers)?);
     let encode = encoder(envelope.dialect, network);
     let mut request = match envelope.request {
         Ok(request) => request,
@@ -82,6 +77,7 @@ async fn outcome(edge: &Edge, envelope: Envelope, network: &Arc<str>, headers: &
         }
     };
     request.references.extend(reference);
+    request.labels = labels;
     match app::settle::settle(&edge.app, request, encode).await? {
         SettleAnswer::Fresh(outcome, body) => {
             if let Some(payment) = payment_of(&outcome) {
@@ -104,26 +100,6 @@ fn encoder(dialect: Dialect, network: &Arc<str>) -> Encode {
     Arc::new(move |outcome| wire::encode_settle(dialect, &network, outcome))
 }
 
-/// The caller's name for the request: 1 to 255 visible ASCII characters, given once.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<PaymentReference>, Malformed> {
-    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(key) = given.next() else {
-        return Ok(None);
-    };
-    let is_well_formed =
-        (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
-    match key.to_str() {
-        Ok(text) if is_well_formed && given.next().is_none() => Ok(Some(PaymentReference {
-            kind: ReferenceKind::IdempotencyKey,
-            value: text.to_owned(),
-        })),
-        _ => Err(Malformed {
-            path: "Idempotency-Key header".to_owned(),
-            expected: "one, of 1 to 255 visible ASCII characters".to_owned(),
-        }),
-    }
-}
-
 const fn payment_of(outcome: &Outcome) -> Option<PaymentId> {
     match outcome {
         Outcome::Settled { payment, .. }
@@ -131,32 +107,5 @@ const fn payment_of(outcome: &Outcome) -> Option<PaymentId> {
         | Outcome::Failed { payment, .. }
         | Outcome::Pending { payment, .. } => Some(*payment),
         Outcome::Refused { .. } | Outcome::Duplicate { .. } => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(values: &[&str]) -> Result<Option<String>, Malformed> {
-        let values = values
-            .iter()
-            .map(|it| (IDEMPOTENCY_KEY, HeaderValue::from_bytes(it.as_bytes()).unwrap()));
-        let mut headers = HeaderMap::new();
-        for (name, value) in values {
-            headers.append(name, value);
-        }
-        idempotency_key(&headers).map(|reference| reference.map(|it| it.value))
-    }
-
-    #[test]
-    fn an_idempotency_key_is_visible_bounded_and_single() {
-        assert_eq!(read(&[]), Ok(None));
-        assert_eq!(read(&["order-7"]), Ok(Some("order-7".to_owned())));
-        let long = "k".repeat(256);
-        assert!(read(&[&long[..255]]).is_ok());
-        for bad in [&[""][..], &["a b"], &["é"], &[&long], &["a", "a"]] {
-            assert!(read(bad).is_err(), "{bad:?}");
-        }
     }
 }

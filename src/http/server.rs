@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::app::App;
+use crate::app::books::Books;
 use crate::http::Settings;
 use crate::http::patience::{Patient, Progress};
 use crate::telemetry::MetricsSettings;
@@ -70,13 +71,14 @@ pub async fn serve(
     settings: &Settings,
     metrics: &MetricsSettings,
     app: Arc<App>,
+    books: Books,
     recorded: PrometheusHandle,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let public = listen("http.listen", settings.listen).await?;
     let private = listen("metrics.listen", metrics.listen).await?;
     tracing::info!(http = %settings.listen, metrics = %metrics.listen, "listening");
-    let routes = super::router(app, settings);
+    let routes = super::router(app, books, settings);
     let public = accept_all(public, routes, settings.connections_max, stop);
     let shown = recorded.clone();
     let metrics = Router::new().route("/metrics", get(async move || shown.render()));

@@ -1,6 +1,7 @@
 //! How a payment on record is shown. No signature and no request body is, so that nothing here lets its reader do
 //! more than read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -8,20 +9,22 @@ use serde::{Serialize, Serializer};
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Window;
 use crate::domain::id::PaymentId;
+use crate::domain::labels::{Label, Metadata};
 use crate::domain::rail::ChainPoint;
+use crate::domain::reconciliation;
 use crate::domain::settlement::{Setback, Settlement, State};
-use crate::store::{Cursor, DateTime, Record, Utc};
+use crate::store::{DateTime, Entry, Utc};
 
 /// A payment's record as JSON.
-pub(super) fn one(record: &Record) -> Vec<u8> {
-    bytes(&View::of(record))
+pub(super) fn one(entry: &Entry) -> Vec<u8> {
+    bytes(&View::of(entry))
 }
 
 /// A page of records as JSON.
-pub(super) fn page(records: &[Record], next: Option<Cursor>) -> Vec<u8> {
+pub(super) fn page(entries: &[Entry], next: Option<&str>) -> Vec<u8> {
     bytes(&PageView {
-        payments: records.iter().map(View::of).collect(),
-        next_cursor: next.map(|cursor| cursor.to_string()),
+        settlements: entries.iter().map(View::of).collect(),
+        next_cursor: next,
     })
 }
 
@@ -32,8 +35,8 @@ fn bytes(view: &impl Serialize) -> Vec<u8> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PageView<'a> {
-    payments: Vec<View<'a>>,
-    next_cursor: Option<String>,
+    settlements: Vec<View<'a>>,
+    next_cursor: Option<&'a str>,
 }
 
 /// A payment as the API shows it. Every key is always there; what is not known is null.
@@ -63,6 +66,11 @@ struct View<'a> {
     setback: Option<SetbackView<'a>>,
     resource: Option<&'a str>,
     references: Vec<ReferenceView<'a>>,
+    merchant_reference: Option<&'a str>,
+    order_id: Option<&'a str>,
+    metadata: Option<&'a BTreeMap<String, String>>,
+    reconciliation: Option<&'static str>,
+    gas_cost: Option<String>,
     created_at: String,
     confirmed_at: Option<String>,
     finalized_at: Option<String>,
@@ -95,7 +103,8 @@ struct ReferenceView<'a> {
 }
 
 impl<'a> View<'a> {
-    fn of(record: &'a Record) -> Self {
+    fn of(entry: &'a Entry) -> Self {
+        let record = &entry.record;
         let signed = &record.authorization;
         let (valid_after, valid_before) = match signed.window {
             Window::Time { after, before } => (Some(after.0.to_string()), Some(before.0.to_string())),
@@ -133,6 +142,11 @@ impl<'a> View<'a> {
                     value: &it.value,
                 })
                 .collect(),
+            merchant_reference: record.labels.merchant_reference.as_ref().map(Label::as_str),
+            order_id: record.labels.order_id.as_ref().map(Label::as_str),
+            metadata: record.labels.metadata.as_ref().map(Metadata::entries),
+            reconciliation: entry.reconciliation.map(reconciliation::State::as_str),
+            gas_cost: entry.gas.map(|it| it.to_string()),
             created_at: rfc_3339(record.created_at),
             confirmed_at: record.confirmed_at.map(rfc_3339),
             finalized_at: record.final_at.map(rfc_3339),
@@ -203,11 +217,13 @@ fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S:
 mod tests {
     use super::*;
     use crate::domain::authorization::{Authorization, PaymentKey};
+    use crate::domain::labels::Labels;
     use crate::domain::network::Scheme;
     use crate::domain::rail::TxId;
     use crate::domain::request::{PaymentReference, ReferenceKind};
     use crate::domain::settlement::{CannotLand, Landed};
     use crate::domain::time::Timestamp;
+    use crate::store::Record;
 
     fn record(settlement: Settlement) -> Record {
         let time = |seconds| DateTime::from_timestamp(seconds, 250_000_000).unwrap();
@@ -244,6 +260,11 @@ mod tests {
                 kind: ReferenceKind::PaymentIdentifier,
                 value: "pay_7d5d747be160e280".to_owned(),
             }],
+            labels: Labels {
+                merchant_reference: Label::new("INV-2026-11-0007"),
+                order_id: Label::new("7"),
+                metadata: Metadata::new([("cart".to_owned(), "c7".to_owned())].into()),
+            },
             txs: vec![TxId(TX.to_owned())],
             since_height: 1,
             must_go_alone: false,
@@ -295,7 +316,12 @@ mod tests {
                 include_str!("../../tests/fixtures/records/failed.json"),
             ),
         ] {
-            let shown = one(&record(settlement));
+            let is_final = settlement.state() == State::Final;
+            let shown = one(&Entry {
+                record: record(settlement),
+                reconciliation: is_final.then_some(reconciliation::State::Matched),
+                gas: is_final.then(|| Amount::from_units(94_512_000_000)),
+            });
             let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
             let expected: serde_json::Value = serde_json::from_str(fixture).unwrap();
             assert_eq!(shown, expected, "{shown:#}");

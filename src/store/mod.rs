@@ -30,6 +30,7 @@ mod audit;
 mod budgets;
 mod events;
 mod fault;
+mod labels;
 mod lanes;
 mod leases;
 mod ledger;
@@ -51,9 +52,9 @@ pub use lanes::{IntendFault, Intent};
 pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
 pub use reconciliations::{Action, Exception, ExceptionFilter, Judged};
-pub use records::{Records, Sign};
+pub use records::{Records, Sign, in_time};
 pub use replacements::Replaced;
-pub use reports::{Cursor, Filter, NotACursor, PAGE_MAX, Page};
+pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
 pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
@@ -97,7 +98,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -115,6 +116,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
         include_str!("../../migrations/0009_reconciliation.sql"),
     ),
     (10, "statements", include_str!("../../migrations/0010_statements.sql")),
+    (11, "labels", include_str!("../../migrations/0011_labels.sql")),
 ];
 
 statements! {

@@ -7,12 +7,12 @@ use sqlx::postgres::PgConnection;
 
 use super::budgets::{self, Draws};
 use super::events::{self, Seal, Told};
+use super::labels::LabelsRow;
 use super::rows::{OutOfPlace, RecordRow, bounds, read_all, read_one, records, reference, signed};
 use super::{Cause, DateTime, Record, Store, StoreFault, Utc, commit};
 use crate::domain::authorization::PaymentKey;
 use crate::domain::budget::{Reserve, Shortage};
 use crate::domain::id::PaymentId;
-use crate::domain::rail::TxId;
 use crate::domain::request::PaymentReference;
 use crate::domain::settlement::{Event, Settlement, State};
 use crate::domain::verdict::Verified;
@@ -20,9 +20,10 @@ use crate::domain::verdict::Verified;
 statements! {
     RESERVE = concat!("with reserved as (
             insert into payments (id, key, scheme, network, payer, pay_to, asset, amount, nonce, valid_after,
-                valid_before, body, digest, envelope, resource_url, since_height, must_go_alone, created_at, signer, memo)
+                valid_before, body, digest, envelope, resource_url, since_height, must_go_alone, created_at, signer, memo,
+                merchant_reference, order_id, metadata)
             values ($1, $2, $3, $4, $5, $6, $7, $8::text::numeric, $9, $10::text::numeric, $11::text::numeric,
-                $12, $13, $14, $15, $16, $17, now(), $22, $23)
+                $12, $13, $14, $15, $16, $17, now(), $22, $23, $26, $27, $28)
             on conflict do nothing
             returning id, created_at
         ), settled as (
@@ -35,7 +36,7 @@ statements! {
             insert into events (payment_id, version, kind, body, seal, created_at)
             select id, 0, $20::text, $21::text::jsonb, $24, created_at from reserved
         ), drawn as (
-            ", budgets::drawing!("$4", "$26", "$27", "$28", "$29", "$30", "and exists (select 1 from reserved)"), "
+            ", budgets::drawing!("$4", "$29", "$30", "$31", "$32", "$33", "and exists (select 1 from reserved)"), "
         )
         select created_at from reserved");
     REOPEN = "update settlements set state = 'reserved', version = version + 1, budget_held = $3::text::numeric,
@@ -44,7 +45,8 @@ statements! {
         returning (select e.seal from events e where e.payment_id = $1 and e.version = $2)";
     REWRITE = "update payments set scheme = $2, pay_to = $3, amount = $4::text::numeric, valid_after = $5::text::numeric,
             valid_before = $6::text::numeric, body = $7, digest = $8, envelope = $9, resource_url = $10,
-            since_height = $11, must_go_alone = $12, signer = $13, memo = $14, payer = $15
+            since_height = $11, must_go_alone = $12, signer = $13, memo = $14, payer = $15,
+            merchant_reference = $16, order_id = $17, metadata = $18
         where id = $1";
     REFERENCES_DROP = "delete from payment_references where payment_id = $1";
     REFERENCES_ADD = "insert into payment_references (kind, value, payment_id)
@@ -59,11 +61,6 @@ statements! {
             join unnest($1::text[], $2::text[]) as asked(kind, value)
                 on asked.kind = r.kind and asked.value = r.value)
         order by p.created_at, p.id limit 1");
-    BY_TRANSACTION = records!("where p.id in (select a.payment_id from chain_transactions t
-            join settlement_attempts a on a.network = t.network and a.signer = t.signer and a.nonce = t.nonce
-            where t.tx = $1 and not t.is_empty
-            union select e.payment_id from evidence e where e.tx = $1)
-        order by p.created_at, p.id");
 }
 
 /// How often a reservation is tried when others keep changing what it stands on.
@@ -202,6 +199,7 @@ impl Store {
         let (valid_after, valid_before) = bounds(signed_by_payer.window);
         let network = &request.rail.network;
         let told = Told::reserved(new.id, 0, events::RESERVED, network);
+        let labels = LabelsRow::of(&request.labels);
         let mut connection = self.connection(operation).await?;
         let query = sqlx::query(RESERVE)
             .bind(new.id.as_uuid())
@@ -228,7 +226,10 @@ impl Store {
             .bind(&signed_by_payer.signer)
             .bind(&signed_by_payer.memo)
             .bind(told.seal(None))
-            .bind(new.reserve.amount.to_string());
+            .bind(new.reserve.amount.to_string())
+            .bind(labels.merchant_reference)
+            .bind(labels.order_id)
+            .bind(labels.metadata);
         let row = Draws::of(&new.reserve.draws)
             .bind(query)
             .fetch_optional(&mut *connection)
@@ -347,20 +348,6 @@ impl Store {
             .map_err(StoreFault::reading(operation))?;
         read_one(operation, row)
     }
-
-    /// The payments that this transaction ever carried, landed or ended, ours or anybody's; oldest first.
-    ///
-    /// # Errors
-    /// [`StoreFault::Unavailable`].
-    pub async fn payments_by_transaction(&self, tx: &TxId) -> Result<Vec<Record>, StoreFault> {
-        let operation = "payments_by_transaction";
-        let rows: Vec<RecordRow> = sqlx::query_as(BY_TRANSACTION)
-            .bind(&tx.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreFault::reading(operation))?;
-        read_all(operation, rows)
-    }
 }
 
 /// Puts the new request in the place of the one that was withdrawn. The payer may have signed the same nonce for
@@ -379,6 +366,7 @@ async fn rewrite(
     );
     let since_height = signed("since_height", facts.height).map_err(OutOfPlace::during(operation))?;
     let (valid_after, valid_before) = bounds(signed_by_payer.window);
+    let labels = LabelsRow::of(&request.labels);
     sqlx::query(REWRITE)
         .bind(id.as_uuid())
         .bind(request.rail.scheme.as_str())
@@ -395,6 +383,9 @@ async fn rewrite(
         .bind(&signed_by_payer.signer)
         .bind(&signed_by_payer.memo)
         .bind(&signed_by_payer.payer)
+        .bind(labels.merchant_reference)
+        .bind(labels.order_id)
+        .bind(labels.metadata)
         .execute(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;
@@ -440,6 +431,7 @@ fn reserved(new: &NewPayment, references: &References<'_>, created_at: DateTime<
         envelope: request.envelope.into(),
         resource_url: request.resource.url.clone(),
         references: references.read()?,
+        labels: request.labels.clone(),
         txs: Vec::new(),
         since_height: new.verified.facts().height,
         must_go_alone: new.verified.facts().must_go_alone,

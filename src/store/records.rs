@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Action, Cause, Exception, ExceptionFilter, Reservation, Roll, Store, StoreFault};
-use super::{Advance, Advanced, Carrier, Cursor, Filter, IntendFault, Intent, NewPayment, Page, Record, Replaced};
+use super::{Advance, Advanced, Carrier, IntendFault, Intent, NewPayment, Record, Replaced};
+use super::{Cause, Reservation, Roll, Store, StoreFault};
 use crate::domain::authorization::PaymentKey;
 use crate::domain::budget::Limits;
-use crate::domain::id::{ExceptionId, PaymentId};
+use crate::domain::id::PaymentId;
 use crate::domain::lease::{Lease, ProcessId};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{LaneId, Mined, Replacement, SignedTx, TxId};
@@ -57,18 +57,6 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// As of it.
     async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault>;
-
-    /// [`Store::payments_by_transaction`].
-    ///
-    /// # Errors
-    /// As of it.
-    async fn payments_by_transaction(&self, tx: &TxId) -> Result<Vec<Record>, StoreFault>;
-
-    /// [`Store::payments_list`].
-    ///
-    /// # Errors
-    /// As of it.
-    async fn payments_list(&self, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault>;
 
     /// [`Store::settlements_open`].
     ///
@@ -230,31 +218,17 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// As of it.
     async fn budgets_forget(&self) -> Result<(), StoreFault>;
-
-    /// [`Store::exceptions_list`].
-    ///
-    /// # Errors
-    /// As of it.
-    async fn exceptions_list(
-        &self,
-        filter: &ExceptionFilter,
-        after: Option<ExceptionId>,
-        limit: u16,
-    ) -> Result<Vec<Exception>, StoreFault>;
-
-    /// [`Store::exception_act`].
-    ///
-    /// # Errors
-    /// As of it.
-    async fn exception_act(&self, id: ExceptionId, action: Action, note: &str, actor: &str)
-    -> Result<bool, StoreFault>;
 }
 
 /// The longest wait for the database's answer. The server's own limits are shorter, but a server that stands still, or
 /// that can no longer be heard, keeps none.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
-async fn in_time<T, F: From<StoreFault>>(
+/// What the work gives, unless that takes longer than anybody waits.
+///
+/// # Errors
+/// As of the work; [`StoreFault::OutcomeUnknown`] when it took too long.
+pub async fn in_time<T, F: From<StoreFault>>(
     operation: &'static str,
     work: impl Future<Output = Result<T, F>>,
 ) -> Result<T, F> {
@@ -289,14 +263,6 @@ impl Records for Store {
 
     async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault> {
         in_time("reference_find", self.reference_find(references)).await
-    }
-
-    async fn payments_by_transaction(&self, tx: &TxId) -> Result<Vec<Record>, StoreFault> {
-        in_time("payments_by_transaction", self.payments_by_transaction(tx)).await
-    }
-
-    async fn payments_list(&self, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
-        in_time("payments_list", self.payments_list(filter, after, limit)).await
     }
 
     async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault> {
@@ -424,24 +390,5 @@ impl Records for Store {
 
     async fn budgets_forget(&self) -> Result<(), StoreFault> {
         in_time("budgets_forget", self.budgets_forget()).await
-    }
-
-    async fn exceptions_list(
-        &self,
-        filter: &ExceptionFilter,
-        after: Option<ExceptionId>,
-        limit: u16,
-    ) -> Result<Vec<Exception>, StoreFault> {
-        in_time("exceptions_list", self.exceptions_list(filter, after, limit)).await
-    }
-
-    async fn exception_act(
-        &self,
-        id: ExceptionId,
-        action: Action,
-        note: &str,
-        actor: &str,
-    ) -> Result<bool, StoreFault> {
-        in_time("exception_act", self.exception_act(id, action, note, actor)).await
     }
 }

@@ -9,16 +9,30 @@ use std::str::FromStr;
 
 use sqlx::types::Uuid;
 
-use super::rows::{RecordRow, read_all, records};
+use super::rows::{OutOfPlace, RecordRow, amount, record_columns};
 use super::{DateTime, Record, Store, StoreFault, Utc};
+use crate::domain::amount::Amount;
+use crate::domain::authorization::PaymentKey;
+use crate::domain::id::PaymentId;
+use crate::domain::labels::Label;
 use crate::domain::network::NetworkId;
+use crate::domain::rail::TxId;
+use crate::domain::reconciliation;
+use crate::domain::request::PaymentReference;
 use crate::domain::settlement::State;
+use crate::domain::time::Timestamp;
 
 /// A page: `$lead` is the condition that an index begins with, `$at` and `$id` its order.
 macro_rules! page {
     ($lead:literal, $at:literal, $id:literal) => {
-        records!(
-            "where ",
+        concat!(
+            "select ",
+            record_columns!(),
+            ", (select r.state from reconciliations r where r.payment_id = p.id order by r.subject limit 1) as reconciliation,
+                (select sum(case when l.debit = 'facilitator:gas' then l.amount else -l.amount end)::text
+                    from ledger_entries l where l.payment_id = p.id and l.purpose = 'gas') as gas
+            from payments p join settlements s on s.payment_id = p.id
+            where ",
             $lead,
             " (",
             $at,
@@ -27,26 +41,40 @@ macro_rules! page {
             ") > ($1, $2) and ",
             $at,
             " < $3
-                and ($4::text is null or s.state = $4) and ($5::text is null or p.network = $5)
-                and ($6::text is null or p.asset = $6) and ($7::text is null or p.payer = $7)
-                and ($8::text is null or p.pay_to = $8) and ($9::text is null or p.nonce = $9)
-                and ($10::text is null or p.memo = $10)
+                and ($4::text[] is null or s.state = any($4))
+                and ($5::text[] is null or exists (
+                    select 1 from reconciliations r where r.payment_id = p.id and r.state = any($5)))
+                and ($6::text is null or p.network = $6) and ($7::text is null or p.asset = $7)
+                and ($8::text is null or p.payer = $8) and ($9::text is null or p.pay_to = $9)
+                and ($10::text is null or p.amount >= $10::numeric) and ($11::text is null or p.amount <= $11::numeric)
+                and ($12::bigint is null or s.landed_time >= $12) and ($13::bigint is null or s.landed_time < $13)
+                and ($14::timestamptz is null or s.final_at >= $14) and ($15::timestamptz is null or s.final_at < $15)
             order by ",
             $at,
             ", ",
             $id,
-            " limit $11"
+            " limit $16"
         )
     };
 }
 
 statements! {
     BY_TIME = page!("", "p.created_at", "p.id");
-    BY_NONCE = page!("p.nonce = $9 and", "p.created_at", "p.id");
-    BY_MEMO = page!("p.memo = $10 and", "p.created_at", "p.id");
-    BY_PAYER = page!("p.payer = $7 and", "p.created_at", "p.id");
-    BY_RECIPIENT = page!("p.pay_to = $8 and", "p.created_at", "p.id");
-    BY_STATE = page!("s.state = $4 and s.state <> 'final' and", "s.created_at", "s.payment_id");
+    BY_PAYER = page!("p.payer = $8 and", "p.created_at", "p.id");
+    BY_RECIPIENT = page!("p.pay_to = $9 and", "p.created_at", "p.id");
+    BY_STATE = page!("s.state = ($4::text[])[1] and s.state <> 'final' and", "s.created_at", "s.payment_id");
+    BY_ID = page!("p.id = $17::uuid and", "p.created_at", "p.id");
+    BY_KEY = page!("p.key = decode($17, 'hex') and", "p.created_at", "p.id");
+    BY_REFERENCE = page!("p.id = (select r.payment_id from payment_references r where r.value = $17 and r.kind = $18) and",
+        "p.created_at", "p.id");
+    BY_TRANSACTION = page!("p.id in (select a.payment_id from chain_transactions t
+            join settlement_attempts a on a.network = t.network and a.signer = t.signer and a.nonce = t.nonce
+            where t.tx = $17 and not t.is_empty
+            union select e.payment_id from evidence e where e.tx = $17) and", "p.created_at", "p.id");
+    BY_MEMO = page!("p.memo = $17 and", "p.created_at", "p.id");
+    BY_MERCHANT_REFERENCE = page!("p.merchant_reference = $17 and", "p.created_at", "p.id");
+    BY_ORDER = page!("p.order_id = $17 and", "p.created_at", "p.id");
+    BY_RESOURCE = page!("p.resource_url = $17 and", "p.created_at", "p.id");
 }
 
 /// The most records on one page.
@@ -59,8 +87,12 @@ const END_OF_TIME_SECONDS: i64 = 253_402_300_799;
 /// canonical text.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In this state.
-    pub state: Option<State>,
+    /// With this name.
+    pub name: Option<Name>,
+    /// In one of these states; in any when empty.
+    pub states: Vec<State>,
+    /// Reconciled to one of these; to anything or not yet when empty.
+    pub reconciliations: Vec<reconciliation::State>,
     /// On this network.
     pub network: Option<NetworkId>,
     /// In this asset.
@@ -69,14 +101,43 @@ pub struct Filter {
     pub payer: Option<String>,
     /// To this recipient.
     pub pay_to: Option<String>,
-    /// With this nonce.
-    pub nonce: Option<String>,
-    /// With this memo.
-    pub memo: Option<String>,
+    /// Of at least so many atomic units.
+    pub amount_from: Option<Amount>,
+    /// Of at most so many atomic units.
+    pub amount_to: Option<Amount>,
     /// First reserved at this time or later.
     pub created_from: Option<DateTime<Utc>>,
     /// First reserved before this time.
     pub created_before: Option<DateTime<Utc>>,
+    /// In a block of this time or later.
+    pub landed_from: Option<Timestamp>,
+    /// In a block before this time.
+    pub landed_before: Option<Timestamp>,
+    /// Final since this time or later.
+    pub final_from: Option<DateTime<Utc>>,
+    /// Final before this time.
+    pub final_before: Option<DateTime<Utc>>,
+}
+
+/// A name by which payments are found: of one payment, or of as many as somebody gave it to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    /// Ours.
+    Id(PaymentId),
+    /// The authorization reference.
+    Key(PaymentKey),
+    /// A name that it is settled once by.
+    Reference(PaymentReference),
+    /// A transaction that ever carried it, landed it or ended it, ours or anybody's.
+    Transaction(TxId),
+    /// The transaction's memo.
+    Memo(String),
+    /// The merchant's name for it.
+    MerchantReference(Label),
+    /// The order that it pays.
+    Order(Label),
+    /// What it buys.
+    Resource(String),
 }
 
 /// A place in the order of payments: after this one. Its text is opaque to callers: 48 lower-case hexadecimal
@@ -119,13 +180,51 @@ impl FromStr for Cursor {
     }
 }
 
+/// A payment with what the books make of it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The payment.
+    pub record: Record,
+    /// How it stands against the chain; none before that was looked at.
+    pub reconciliation: Option<reconciliation::State>,
+    /// What settling it has cost its signer so far, in the chain's smallest unit; none before it is known.
+    pub gas: Option<Amount>,
+}
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    #[sqlx(flatten)]
+    record: RecordRow,
+    reconciliation: Option<String>,
+    gas: Option<String>,
+}
+
+impl EntryRow {
+    fn read(self) -> Result<Entry, OutOfPlace> {
+        let state = |text: String| reconciliation::State::named(&text).ok_or(OutOfPlace("reconciliation"));
+        Ok(Entry {
+            record: self.record.read()?,
+            reconciliation: self.reconciliation.map(state).transpose()?,
+            gas: self.gas.map(|text| amount("gas", &text)).transpose()?,
+        })
+    }
+}
+
 /// Some payments, in the order of when they were first reserved, then of their ids.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The payments.
-    pub records: Vec<Record>,
+    pub entries: Vec<Entry>,
     /// Where the next page begins; none on the last one.
     pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// The payments without what the books make of them.
+    #[must_use]
+    pub fn into_records(self) -> Vec<Record> {
+        self.entries.into_iter().map(|it| it.record).collect()
+    }
 }
 
 impl Store {
@@ -136,36 +235,91 @@ impl Store {
     /// # Errors
     /// [`StoreFault::Unavailable`].
     pub async fn payments_list(&self, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
-        let operation = "payments_list";
         let limit = usize::from(limit.clamp(1, PAGE_MAX));
+        let mut entries = Vec::new();
+        for states in filter.walks() {
+            entries.extend(
+                self.payments_walk(filter, &states, after, limit.saturating_add(1))
+                    .await?,
+            );
+        }
+        entries.sort_by_key(|it| Cursor::after(&it.record));
+        let is_last = entries.len() <= limit;
+        entries.truncate(limit);
+        let next = entries.last().filter(|_| !is_last).map(|it| Cursor::after(&it.record));
+        Ok(Page { entries, next })
+    }
+
+    /// The first `limit` in these states, along one index.
+    async fn payments_walk(
+        &self,
+        filter: &Filter,
+        states: &[State],
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreFault> {
+        let operation = "payments_list";
         let (from_at, from_id) = filter.start(after);
+        let states: Vec<&str> = states.iter().map(|it| it.as_str()).collect();
+        let reconciled: Vec<&str> = filter.reconciliations.iter().map(|it| it.as_str()).collect();
+        let seconds = |at: Option<Timestamp>| at.map(|it| i64::try_from(it.0).unwrap_or(i64::MAX));
         // Planned anew for these values: a plan kept for all values cannot know that the walk ends early, and at
         // 300,000 payments took a second instead of a millisecond.
-        let mut rows: Vec<RecordRow> = sqlx::query_as(filter.statement())
+        let mut query = sqlx::query_as(filter.statement(&states))
             .persistent(false)
             .bind(from_at)
             .bind(from_id)
             .bind(filter.created_before.unwrap_or_else(end_of_time).min(end_of_time()))
-            .bind(filter.state.map(State::as_str))
+            .bind((!states.is_empty()).then_some(states))
+            .bind((!reconciled.is_empty()).then_some(reconciled))
             .bind(filter.network.as_ref().map(NetworkId::as_str))
             .bind(&filter.asset)
             .bind(&filter.payer)
             .bind(&filter.pay_to)
-            .bind(&filter.nonce)
-            .bind(&filter.memo)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
+            .bind(filter.amount_from.map(|it| it.to_string()))
+            .bind(filter.amount_to.map(|it| it.to_string()))
+            .bind(seconds(filter.landed_from))
+            .bind(seconds(filter.landed_before))
+            .bind(filter.final_from)
+            .bind(filter.final_before)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        for text in filter.name.iter().flat_map(Name::columns) {
+            query = query.bind(text);
+        }
+        let rows: Vec<EntryRow> = query
             .fetch_all(&self.pool)
             .await
             .map_err(StoreFault::reading(operation))?;
-        let is_last = rows.len() <= limit;
-        rows.truncate(limit);
-        let records = read_all(operation, rows)?;
-        let next = if is_last {
-            None
-        } else {
-            records.last().map(Cursor::after)
-        };
-        Ok(Page { records, next })
+        rows.into_iter()
+            .map(|row| row.read().map_err(OutOfPlace::during(operation)))
+            .collect()
+    }
+}
+
+impl Name {
+    fn statement(&self) -> &'static str {
+        match self {
+            Self::Id(_) => BY_ID,
+            Self::Key(_) => BY_KEY,
+            Self::Reference(_) => BY_REFERENCE,
+            Self::Transaction(_) => BY_TRANSACTION,
+            Self::Memo(_) => BY_MEMO,
+            Self::MerchantReference(_) => BY_MERCHANT_REFERENCE,
+            Self::Order(_) => BY_ORDER,
+            Self::Resource(_) => BY_RESOURCE,
+        }
+    }
+
+    /// What its statement compares: a text, and the kind of a reference.
+    fn columns(&self) -> Vec<String> {
+        match self {
+            Self::Id(id) => vec![id.as_uuid().to_string()],
+            Self::Key(key) => vec![hex::encode(key.0)],
+            Self::Reference(it) => vec![it.value.clone(), it.kind.as_str().to_owned()],
+            Self::Transaction(tx) => vec![tx.0.clone()],
+            Self::Memo(text) | Self::Resource(text) => vec![text.clone()],
+            Self::MerchantReference(label) | Self::Order(label) => vec![label.to_string()],
+        }
     }
 }
 
@@ -191,16 +345,24 @@ impl Filter {
         after.map_or(start, |cursor| start.max((cursor.at, cursor.id)))
     }
 
-    /// The statement whose index leads to the fewest rows. Nearly every payment is final, so that state leads
-    /// nowhere.
-    fn statement(&self) -> &'static str {
-        if self.nonce.is_some() {
-            BY_NONCE
-        } else if self.memo.is_some() {
-            BY_MEMO
+    /// The states that are walked apart and merged. Nearly every payment is final, so that state leads nowhere; each of
+    /// the others has an index of its own.
+    fn walks(&self) -> Vec<Vec<State>> {
+        let is_led_otherwise = self.name.is_some() || self.payer.is_some();
+        if is_led_otherwise || self.states.is_empty() || self.states.contains(&State::Final) {
+            vec![self.states.clone()]
+        } else {
+            self.states.iter().map(|state| vec![*state]).collect()
+        }
+    }
+
+    /// The statement whose index leads to the fewest rows.
+    fn statement(&self, states: &[&str]) -> &'static str {
+        if let Some(name) = &self.name {
+            name.statement()
         } else if self.payer.is_some() {
             BY_PAYER
-        } else if self.state.is_some_and(|state| state != State::Final) {
+        } else if states.len() == 1 && states != [State::Final.as_str()] {
             BY_STATE
         } else if self.pay_to.is_some() {
             BY_RECIPIENT

@@ -3,10 +3,12 @@
 
 use sqlx::types::Uuid;
 
+use super::labels::LabelsRow;
 use super::{DateTime, StoreFault, Utc};
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey, Window};
 use crate::domain::id::PaymentId;
+use crate::domain::labels::Labels;
 use crate::domain::network::{NetworkId, Scheme};
 use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::request::{PaymentReference, ReferenceKind};
@@ -36,6 +38,8 @@ pub struct Record {
     pub resource_url: Option<String>,
     /// The caller's names for it, in order of kind and value.
     pub references: Vec<PaymentReference>,
+    /// The gateway's words for it; those of the request that reserved it.
+    pub labels: Labels,
     /// Every transaction of ours that was ever signed to carry it, oldest first.
     pub txs: Vec<TxId>,
     /// The block at which its authorization was seen unused before it was reserved.
@@ -56,13 +60,13 @@ pub struct Record {
     pub final_at: Option<DateTime<Utc>>,
 }
 
-/// `records!("where ...")`: the statement that reads [`RecordRow`]s, of `payments p` and `settlements s`.
-macro_rules! records {
-    ($($tail:expr),+) => {
-        concat!(
-            "select p.id, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
+/// The columns of a [`RecordRow`], of `payments p` and `settlements s`.
+macro_rules! record_columns {
+    () => {
+        "p.id, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
                 p.valid_after::text as valid_after, p.valid_before::text as valid_before, p.body, p.digest,
-                p.envelope, p.signer, p.memo, p.resource_url, p.since_height, p.must_go_alone, p.created_at,
+                p.envelope, p.signer, p.memo, p.resource_url, p.merchant_reference,
+                p.order_id, p.metadata, p.since_height, p.must_go_alone, p.created_at,
                 s.state, s.version, s.tries, s.tx, s.setback, s.setback_tx,
                 s.landed_tx, s.landed_log_index, s.landed_height, s.landed_hash, s.landed_time,
                 s.landed_is_deep_enough, s.landed_is_final,
@@ -75,8 +79,18 @@ macro_rules! records {
                 array(select t.tx from settlement_attempts a join chain_transactions t
                     on t.network = a.network and t.signer = a.signer and t.nonce = a.nonce
                     where a.payment_id = p.id and not t.is_empty
-                    order by a.attempt, t.created_at, t.tx) as txs
-            from payments p join settlements s on s.payment_id = p.id ",
+                    order by a.attempt, t.created_at, t.tx) as txs"
+    };
+}
+pub(super) use record_columns;
+
+/// `records!("where ...")`: the statement that reads [`RecordRow`]s.
+macro_rules! records {
+    ($($tail:expr),+) => {
+        concat!(
+            "select ",
+            $crate::store::rows::record_columns!(),
+            " from payments p join settlements s on s.payment_id = p.id ",
             $($tail),+
         )
     };
@@ -103,6 +117,8 @@ pub(super) struct RecordRow {
     signer: Option<String>,
     memo: Option<String>,
     resource_url: Option<String>,
+    #[sqlx(flatten)]
+    labels: LabelsRow,
     since_height: i64,
     must_go_alone: bool,
     created_at: DateTime<Utc>,
@@ -165,7 +181,7 @@ pub(super) fn read_one(operation: &'static str, row: Option<RecordRow>) -> Resul
 }
 
 impl RecordRow {
-    fn read(self) -> Result<Record, OutOfPlace> {
+    pub(super) fn read(self) -> Result<Record, OutOfPlace> {
         let references = self.reference_kinds.iter().zip(self.reference_values);
         Ok(Record {
             id: PaymentId::from_uuid(self.id),
@@ -191,6 +207,7 @@ impl RecordRow {
             references: references
                 .map(|(kind, value)| reference(kind, value))
                 .collect::<Result<_, _>>()?,
+            labels: self.labels.read()?,
             txs: self.txs.into_iter().map(TxId).collect(),
             since_height: unsigned("since_height", self.since_height)?,
             must_go_alone: self.must_go_alone,

@@ -80,6 +80,7 @@ pub(super) fn read(payload: Field<'_>, requirements: Field<'_>) -> Result<Envelo
             proof: Proof(proof.into()),
             resource: Resource { url: Some(url) },
             references: Vec::new(),
+            labels: crate::domain::labels::Labels::default(),
             envelope: Dialect::V1.envelope(),
         }),
     };

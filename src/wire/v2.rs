@@ -113,6 +113,7 @@ pub(super) fn read(payload: Field<'_>, requirements: Field<'_>) -> Result<Envelo
             proof: Proof(proof.into()),
             resource: Resource { url },
             references: identifier.into_iter().collect(),
+            labels: crate::domain::labels::Labels::default(),
             envelope: Dialect::V2.envelope(),
         }),
     })

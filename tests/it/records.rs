@@ -2,6 +2,7 @@
 //! the same.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::support::anvil::Mining;
 use crate::support::books::books_agree;
@@ -20,14 +21,23 @@ async fn listed(world: &World, query: &str, limit: usize) -> Vec<Value> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
-        let page = get(world, &format!("/payments?limit={limit}{query}{cursor}")).await;
-        let payments = page["payments"].as_array().unwrap();
+        let answer = world
+            .facilitator
+            .get(&format!("/v1/settlements?limit={limit}{query}{cursor}"))
+            .await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        let page = answer.json();
+        let link = answer.headers.get("link").map(|it| it.to_str().unwrap().to_owned());
+        let payments = page["settlements"].as_array().unwrap();
         assert!(payments.len() <= limit);
         found.extend(payments.iter().cloned());
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return found,
-        }
+        let Some(next) = page["nextCursor"].as_str() else {
+            assert_eq!(link, None);
+            return found;
+        };
+        cursor = format!("&cursor={next}");
+        let next = format!("</v1/settlements?limit={limit}{query}{cursor}>; rel=\"next\"");
+        assert_eq!(link, Some(next));
     }
 }
 
@@ -38,7 +48,15 @@ async fn a_payment_is_found_by_every_name_it_has() {
     let answer = world
         .facilitator
         .caller()
-        .settle_keyed(&payment.body(), "order-7")
+        .settle_named(
+            &payment.body(),
+            &[
+                ("idempotency-key", "order-7"),
+                ("merchant-reference", "INV 7"),
+                ("order-id", "7"),
+                ("metadata", r#"{"who":"Zo\u00eb"}"#),
+            ],
+        )
         .await;
     let tx = answer.settled();
     let id = answer.json()["extra"]["paymentId"].as_str().unwrap().to_owned();
@@ -60,27 +78,39 @@ async fn a_payment_is_found_by_every_name_it_has() {
         ("finality", json!("confirmed")),
         ("resource", json!(payment.resource)),
         ("references", json!([{"kind": "idempotency_key", "value": "order-7"}])),
+        ("merchantReference", json!("INV 7")),
+        ("orderId", json!("7")),
+        ("metadata", json!({"who": "Zoë"})),
+        ("authorizationReference", json!(reference_of(&payment))),
+        ("reconciliation", Value::Null),
         ("failure", Value::Null),
         ("setback", Value::Null),
     ] {
         assert_eq!(shown[key], value, "{key}");
     }
+    assert_eq!(get(&world, &format!("/v1/settlements/{id}")).await, shown);
     assert_eq!(shown["block"]["hash"], world.node.receipt(&tx).await["blockHash"]);
     let lower = |it: String| it.to_lowercase();
     let (asset, payer, nonce) = (payment.asset.to_string(), payment.from.to_string(), payment.nonce);
     for path in [
-        format!("/payments?network={NETWORK}&asset={asset}&payer={payer}&nonce={nonce}"),
+        format!("/payments/lookup?network={NETWORK}&asset={asset}&payer={payer}&nonce={nonce}"),
         format!(
-            "/payments?network={NETWORK}&asset={}&payer={}&nonce={nonce}",
+            "/payments/lookup?network={NETWORK}&asset={}&payer={}&nonce={nonce}",
             lower(asset),
             lower(payer)
         ),
-        format!("/payments?transaction={tx}"),
-        "/payments".to_owned(),
+        format!("/payments/lookup?transaction={tx}"),
+        format!("/payments/lookup?id={id}"),
+        format!("/payments/lookup?authorizationReference={}", reference_of(&payment)),
+        "/payments/lookup?idempotencyKey=order-7".to_owned(),
+        "/payments/lookup?merchantReference=INV%207".to_owned(),
+        "/payments/lookup?orderId=7".to_owned(),
+        format!("/payments/lookup?resource={}", payment.resource),
+        "/v1/settlements".to_owned(),
     ] {
         assert_eq!(
             get(&world, &path).await,
-            json!({"payments": [shown], "nextCursor": null}),
+            json!({"settlements": [shown], "nextCursor": null}),
             "{path}"
         );
     }
@@ -91,11 +121,11 @@ async fn what_is_not_there_is_not_found_and_what_is_no_question_is_refused() {
     let world = World::usual().await;
     let nonce = Payment::by(1).nonce;
     let (usdc, payer) = (addresses().usdc, addresses().accounts[1].address);
-    let nothing = json!({"payments": [], "nextCursor": null});
+    let nothing = json!({"settlements": [], "nextCursor": null});
     for path in [
-        format!("/payments?transaction=0x{}", "0".repeat(64)),
-        format!("/payments?network={NETWORK}&asset={usdc}&payer={payer}&nonce={nonce}"),
-        "/payments?state=failed".to_owned(),
+        format!("/payments/lookup?transaction=0x{}", "0".repeat(64)),
+        format!("/payments/lookup?network={NETWORK}&asset={usdc}&payer={payer}&nonce={nonce}"),
+        "/v1/settlements?state=failed".to_owned(),
     ] {
         assert_eq!(get(&world, &path).await, nothing, "{path}");
     }
@@ -106,14 +136,18 @@ async fn what_is_not_there_is_not_found_and_what_is_no_question_is_refused() {
     );
     for (path, place) in [
         ("/payments/7", "id"),
-        ("/payments?colour=red", "query"),
-        ("/payments?limit=0", "limit"),
-        ("/payments?state=settled", "state"),
-        ("/payments?cursor=x", "cursor"),
-        ("/payments?nonce=0x00", "network"),
-        ("/payments?network=eip155:1&asset=0x&payer=0x&nonce=0x00", "network"),
+        ("/v1/settlements?colour=red", "query"),
+        ("/v1/settlements?limit=0", "limit"),
+        ("/v1/settlements?state=settled", "state"),
+        ("/v1/settlements?cursor=x", "cursor"),
+        ("/payments/lookup", "query"),
+        ("/payments/lookup?nonce=0x00", "network"),
         (
-            &format!("/payments?network={NETWORK}&asset=0x&payer=0x&nonce=0x00"),
+            "/payments/lookup?network=eip155:1&asset=0x&payer=0x&nonce=0x00",
+            "network",
+        ),
+        (
+            &format!("/payments/lookup?network={NETWORK}&asset=0x&payer=0x&nonce=0x00"),
             "asset",
         ),
     ] {
@@ -125,6 +159,46 @@ async fn what_is_not_there_is_not_found_and_what_is_no_question_is_refused() {
             answer.status
         );
     }
+}
+
+/// What anybody can compute who knows what the payer signs: the formula of openapi.yaml, written down once more.
+fn reference_of(payment: &Payment) -> String {
+    let length = u64::try_from(NETWORK.len()).unwrap().to_be_bytes();
+    let (token, payer, nonce) = (
+        payment.asset.as_slice(),
+        payment.from.as_slice(),
+        payment.nonce.as_slice(),
+    );
+    let bytes = [b"eip3009", &length[..], NETWORK.as_bytes(), token, payer, nonce].concat();
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// The gateway's words are for finding payments, so they must be what they seem; nothing is begun otherwise.
+#[tokio::test]
+async fn words_that_are_none_are_refused_and_a_twin_does_not_change_those_on_record() {
+    let world = World::usual().await;
+    let payment = Payment::by(1);
+    let caller = world.facilitator.caller();
+    for header in [
+        ("order-id", " "),
+        ("merchant-reference", "a\tb"),
+        ("metadata", r#"{"a":1}"#),
+    ] {
+        let answer = caller.settle_named(&payment.body(), &[header]).await;
+        let said = answer.json()["errorMessage"].as_str().unwrap().to_lowercase();
+        assert!(
+            answer.status == 400 && said.contains(header.0),
+            "{}: {said}",
+            answer.status
+        );
+    }
+    assert_eq!(listed(&world, "", 1).await, [Value::Null; 0]);
+    for (at, order) in ["first", "second"].into_iter().enumerate() {
+        let answer = caller.settle_named(&payment.body(), &[("order-id", order)]).await;
+        assert_eq!(answer.json()["success"], at == 0);
+    }
+    assert_eq!(listed(&world, "", 1).await[0]["orderId"], "first");
+    books_agree(&world).await;
 }
 
 /// Payments in several states, oldest first.
@@ -178,6 +252,14 @@ async fn a_listing_is_complete_and_in_order_whatever_the_page() {
         ("&network=eip155:1".to_owned(), 0),
         ("&state=confirmed".to_owned(), 5),
         ("&state=in_flight".to_owned(), 1),
+        ("&state=in_flight,confirmed".to_owned(), 6),
+        ("&state=failed,withdrawn".to_owned(), 0),
+        ("&amountFrom=10000&amountTo=10000".to_owned(), 6),
+        ("&amountFrom=10001".to_owned(), 0),
+        ("&blockTimeFrom=2020-01-01T00:00:00Z".to_owned(), 5),
+        ("&blockTimeBefore=2020-01-01T00:00:00Z".to_owned(), 0),
+        ("&finalizedFrom=2020-01-01T00:00:00Z".to_owned(), 0),
+        ("&reconciliation=missing_on_chain".to_owned(), 0),
         (format!("&state=confirmed&payer={}", at.accounts[2].address), 2),
         (format!("&createdFrom={}", created(&first)), 6),
         (format!("&createdBefore={}", created(&first)), 0),

@@ -120,10 +120,10 @@ async fn h22_the_older_one_may_be_mined_and_a_reorganization_brings_both_back() 
     world.reaches(&payment, "confirmed").await;
     assert_eq!(landed_tx(&world).await, first);
     assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), first);
-    let path = format!("/payments?transaction={second}");
+    let path = format!("/payments/lookup?transaction={second}");
     let found = world.facilitator.get(&path).await.json();
-    assert_eq!(found["payments"][0]["transactions"], json!([first, second]));
-    assert_eq!(found["payments"][0]["transaction"], json!(first));
+    assert_eq!(found["settlements"][0]["transactions"], json!([first, second]));
+    assert_eq!(found["settlements"][0]["transaction"], json!(first));
     books_agree(&world).await;
 
     world.node.reorganize(1).await;

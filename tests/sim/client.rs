@@ -211,6 +211,7 @@ impl Signed {
             proof: Proof(proof.into()),
             resource: Resource::default(),
             references: if is_keyed { vec![key] } else { Vec::new() },
+            labels: facilitator::domain::labels::Labels::default(),
             envelope: "second",
         }
     }

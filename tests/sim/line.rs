@@ -9,15 +9,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use facilitator::domain::authorization::PaymentKey;
 use facilitator::domain::budget::Limits;
-use facilitator::domain::id::{ExceptionId, PaymentId};
+use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::NetworkId;
 use facilitator::domain::rail::{LaneId, Mined, Replacement, TxId};
 use facilitator::domain::request::PaymentReference;
 use facilitator::domain::settlement::State;
 use facilitator::store::{
-    Action, Advance, Advanced, Carrier, Cause, Cursor, Exception, ExceptionFilter, Filter, IntendFault, Intent,
-    NewPayment, Page, Record, Records, Replaced, Reservation, Roll, Sign, StoreFault,
+    Advance, Advanced, Carrier, Cause, IntendFault, Intent, NewPayment, Record, Records, Replaced, Reservation, Roll,
+    Sign, StoreFault,
 };
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -145,8 +145,6 @@ through_the_line! {
     false payments_get(ids: &[PaymentId]) -> Vec<Record>, StoreFault;
     false payment_find(key: &PaymentKey) -> Option<Record>, StoreFault;
     false reference_find(references: &[PaymentReference]) -> Option<Record>, StoreFault;
-    false payments_by_transaction(tx: &TxId) -> Vec<Record>, StoreFault;
-    false payments_list(filter: &Filter, after: Option<&Cursor>, limit: u16) -> Page, StoreFault;
     false settlements_open(network: &NetworkId, states: &[State]) -> Vec<Record>, StoreFault;
     false settlements_waiting(network: &NetworkId, limit: u32) -> Vec<PaymentId>, StoreFault;
     false settlement_versions(payments: &[PaymentId]) -> Vec<(PaymentId, i64)>, StoreFault;
@@ -170,6 +168,4 @@ through_the_line! {
     true transactions_dead(network: &NetworkId, txs: &[TxId]) -> (), StoreFault;
     true budgets_meter(payments: &[PaymentId]) -> (), StoreFault;
     true budgets_forget() -> (), StoreFault;
-    false exceptions_list(filter: &ExceptionFilter, after: Option<ExceptionId>, limit: u16) -> Vec<Exception>, StoreFault;
-    true exception_act(id: ExceptionId, action: Action, note: &str, actor: &str) -> bool, StoreFault;
 }

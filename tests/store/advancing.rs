@@ -9,8 +9,8 @@ use facilitator::store::{Advance, Record, StoreFault};
 use sqlx::AssertSqlSafe;
 
 use crate::support::{
-    Database, Sample, advance, again, block, execute, intend, landed, lane, lease, mined, network, on_database,
-    reserve, sample, signed, tx,
+    Database, Sample, advance, again, block, carried_by, execute, intend, landed, lane, lease, mined, network,
+    on_database, reserve, sample, signed, tx,
 };
 
 const LEDGER: &str = "select concat_ws(' ', purpose, stage, debit, credit, asset, amount, pending_id is not null)
@@ -335,7 +335,7 @@ async fn a_foreign_landing_costs_us_nothing() {
         advance(&db.store, &record, Event::Finalized(landed("theirs", 9, true))).await;
         assert_eq!(db.count("ledger_entries where purpose = 'gas'").await, 0);
         for name in ["ours", "theirs"] {
-            let found = db.store.payments_by_transaction(&tx(name)).await.unwrap();
+            let found = carried_by(&db.store, tx(name)).await;
             assert_eq!(found.len(), 1, "{name}");
         }
     })

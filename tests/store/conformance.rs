@@ -16,7 +16,7 @@ use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::rail::{LaneId, Outbid, Replacement, TxId};
 use facilitator::domain::settlement::{CannotLand, Event, Setback, State, apply};
-use facilitator::store::{Advance, Cursor, DateTime, Filter, IntendFault, Record, Records, StoreFault};
+use facilitator::store::{Advance, DateTime, IntendFault, Record, Records, StoreFault};
 use uuid::Uuid;
 
 use self::script::{LANES, Step, steps};
@@ -89,16 +89,14 @@ impl Side<'_> {
 
     async fn take(&mut self, step: &Step) -> String {
         match step {
-            Step::Reserve { .. } | Step::Find { .. } | Step::List { .. } | Step::Named { .. } | Step::Try { .. } => {
+            Step::Reserve { .. } | Step::Find { .. } | Step::Get { .. } | Step::Named { .. } | Step::Try { .. } => {
                 self.payments(step).await
             }
             Step::Advance { .. } | Step::Grant { .. } => self.settlements(step).await,
             Step::Intend { .. } | Step::Replace { .. } => self.sign(step).await,
-            Step::Mined { .. }
-            | Step::Reorganized { .. }
-            | Step::Dead { .. }
-            | Step::Carriers { .. }
-            | Step::By { .. } => self.transactions(step).await,
+            Step::Mined { .. } | Step::Reorganized { .. } | Step::Dead { .. } | Step::Carriers { .. } => {
+                self.transactions(step).await
+            }
             Step::Beat { .. }
             | Step::Take { .. }
             | Step::Give { .. }
@@ -137,7 +135,10 @@ impl Side<'_> {
                     it.as_ref().map_or_else(String::new, record)
                 })
             }
-            Step::List { state, limit } => self.list(*state, *limit).await,
+            Step::Get { ids } => {
+                let ids: Vec<PaymentId> = ids.iter().map(|it| id(*it)).collect();
+                said(self.store.payments_get(&ids).await, |it| records(&it))
+            }
             Step::Named { name } => {
                 let names = sample(0).named(&[&format!("name {name}"), "shared"]).references;
                 said(self.store.reference_find(&names).await, |it| {
@@ -153,24 +154,6 @@ impl Side<'_> {
                 })
             }
             _ => unreachable!(),
-        }
-    }
-
-    async fn list(&self, state: Option<State>, limit: u16) -> String {
-        let filter = Filter {
-            state,
-            ..Filter::default()
-        };
-        let mut told = String::new();
-        let mut after: Option<Cursor> = None;
-        loop {
-            let page = self.store.payments_list(&filter, after.as_ref(), limit).await.unwrap();
-            told.push_str(&records(&page.records));
-            told.push_str(if page.next.is_some() { "\n--\n" } else { "\n" });
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return told,
-            }
         }
     }
 
@@ -330,7 +313,6 @@ impl Side<'_> {
                     + &said(open, |it| records(&it))
                     + &said(waiting, |it| format!("{it:?}"))
             }
-            Step::By { tx } => said(self.store.payments_by_transaction(&name(tx)).await, |it| records(&it)),
             _ => unreachable!(),
         }
     }

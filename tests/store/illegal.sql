@@ -31,6 +31,12 @@ update payments set valid_before = null;
 -- payments_memo_length
 update payments set memo = '';
 
+-- payments_labels_length
+update payments set order_id = '';
+
+-- payments_metadata_length
+update payments set metadata = '';
+
 -- payments_since_height_range
 update payments set since_height = -1;
 

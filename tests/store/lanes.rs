@@ -11,8 +11,8 @@ use facilitator::store::{IntendFault, Record, StoreFault};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Database, advance, again, execute, intend, landed, lane, lease, mined, network, on_database, reserve, sample,
-    signed, tx,
+    Database, advance, again, carried_by, execute, intend, landed, lane, lease, mined, network, on_database, reserve,
+    sample, signed, tx,
 };
 
 async fn prepared(db: &Database, count: u8) -> Vec<Record> {
@@ -85,7 +85,7 @@ async fn only_reserved_payments_of_the_network_are_claimed_in_the_order_given() 
         };
         assert_eq!((carried.settlement, carried.version), (settlement, 1));
         assert_eq!(carried.txs, [tx("batch")]);
-        let found = db.store.payments_by_transaction(&tx("batch")).await.unwrap();
+        let found = carried_by(&db.store, tx("batch")).await;
         assert_eq!(
             found.iter().map(|it| it.id).collect::<Vec<_>>(),
             [records[0].id, records[2].id]
@@ -178,7 +178,7 @@ async fn payments_that_cannot_share_are_signed_in_one_commit_and_a_transaction_e
                 (carried.settlement.state(), carried.txs),
                 (State::InFlight, vec![name.clone()])
             );
-            let found = db.store.payments_by_transaction(&name).await.unwrap();
+            let found = carried_by(&db.store, name.clone()).await;
             assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), [record.id]);
         }
         assert_eq!(db.store.lane_prepare(&lane(), 0).await.unwrap(), 8);

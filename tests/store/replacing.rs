@@ -9,8 +9,8 @@ use facilitator::store::{Record, Replaced, Store};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Database, advance, again, block, intend, landed, lane, lease, mined, network, on_database, reserve, sample, signed,
-    tx,
+    Database, advance, again, block, carried_by, intend, landed, lane, lease, mined, network, on_database, reserve,
+    sample, signed, tx,
 };
 
 fn with(name: &str, cargo: Outbid) -> Replacement {
@@ -69,7 +69,7 @@ async fn a_replacement_takes_the_payments_in_flight_with_it() {
         );
         assert_eq!(db.store.lane_in_flight(&lane()).await.unwrap(), 1);
         assert_eq!(open(&db, &[]).await, [(tx("first"), None), (tx("second"), None)]);
-        let found = db.store.payments_by_transaction(&tx("second")).await.unwrap();
+        let found = carried_by(&db.store, tx("second")).await;
         assert_eq!(found.len(), 2);
     })
     .await;
@@ -79,7 +79,7 @@ async fn a_replacement_takes_the_payments_in_flight_with_it() {
 async fn only_the_newest_transaction_of_an_unspent_slot_is_replaced_and_only_five_times() {
     on_database(async |db| {
         aboard(&db, 1).await;
-        let aboard = db.store.payments_by_transaction(&tx("first")).await.unwrap();
+        let aboard = carried_by(&db.store, tx("first")).await;
         let names = ["first", "b", "c", "d", "e", "f", "g"];
         for pair in names.windows(2) {
             assert_eq!(replace(&db.store, "older", "x", Outbid::Same).await, Replaced::Moved);
@@ -129,7 +129,7 @@ async fn a_slot_is_used_up_only_when_nothing_in_flight_is_left_of_it() {
         assert_eq!(empty().await, Replaced::Done(Vec::new()));
         let after = again(&db.store, &confirmed).await;
         assert_eq!((after.version, after.txs), (confirmed.version, vec![tx("first")]));
-        assert!(db.store.payments_by_transaction(&tx("empty")).await.unwrap().is_empty());
+        assert!(carried_by(&db.store, tx("empty")).await.is_empty());
         let carriers = db.store.transactions_open(&network(), &[]).await.unwrap();
         let seen: Vec<_> = carriers.iter().map(|it| (it.tx.clone(), it.is_empty)).collect();
         assert_eq!(seen, [(tx("first"), false), (tx("empty"), true)]);

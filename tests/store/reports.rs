@@ -5,20 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use facilitator::domain::amount::Amount;
 use facilitator::domain::id::PaymentId;
+use facilitator::domain::labels::Label;
+use facilitator::domain::reconciliation;
 use facilitator::domain::settlement::{Event, State};
-use facilitator::store::{Cursor, Filter, Record, Store};
+use facilitator::store::{Cursor, Filter, Name, Record, Store};
 
-use crate::support::{advance, execute, landed, on_database, reserve, sample};
+use crate::support::{advance, block, execute, landed, name, on_database, reserve, sample, tx};
 
 async fn all(store: &Store, filter: &Filter, limit: u16) -> Vec<Record> {
     let (mut records, mut after) = (Vec::new(), None::<Cursor>);
     loop {
         let page = store.payments_list(filter, after.as_ref(), limit).await.unwrap();
-        assert!(page.records.len() <= usize::from(limit));
-        records.extend(page.records);
+        assert!(page.entries.len() <= usize::from(limit));
         // Through its text, as a caller carries it.
         after = page.next.map(|cursor| cursor.to_string().parse().unwrap());
+        records.extend(page.into_records());
         if after.is_none() {
             return records;
         }
@@ -55,7 +58,7 @@ async fn a_list_read_while_payments_come_in_is_complete_and_repeats_nothing() {
                 .payments_list(&Filter::default(), after.as_ref(), 7)
                 .await
                 .unwrap();
-            listed.extend(page.records.iter().map(|it| (it.created_at, it.id)));
+            listed.extend(page.entries.iter().map(|it| (it.record.created_at, it.record.id)));
             tokio::time::sleep(Duration::from_millis(2)).await;
             let Some(next) = page.next else { break };
             after = Some(next);
@@ -74,7 +77,7 @@ type Change<'a> = &'a (dyn Fn(&mut Filter) + Sync);
 
 fn withdrawn_by_first_payer(filter: &mut Filter) {
     filter.payer = Some("0xPayer0".into());
-    filter.state = Some(State::Withdrawn);
+    filter.states = vec![State::Withdrawn];
 }
 
 #[tokio::test]
@@ -86,22 +89,57 @@ async fn each_filter_lists_what_it_names_and_nothing_else() {
             let mut one = sample(key);
             one.payer = format!("0xPayer{}", key % 2);
             one.pay_to = format!("0xMerchant{}", key % 3);
+            if key == 2 {
+                one = one.named(&["two"]);
+            }
             records.push(reserve(store, &one).await);
         }
         advance(store, &records[4], Event::Withdrawn).await;
         let confirmed = advance(store, &records[5], Event::Confirmed(landed("t", 3, false))).await;
         advance(store, &confirmed, Event::Finalized(landed("t", 3, true))).await;
         let (second, third) = (records[2].created_at, records[4].created_at);
-        let nonce = records[3].authorization.nonce.clone();
-        let cases: [(Change<'_>, &[usize]); 13] = [
+        let judged = format!(
+            "insert into reconciliations (id, subject, payment_id, network, asset, pay_to, amount, state, reason, since)
+            values (gen_random_uuid(), 's', '{}', 'eip155:1', 'a', 'b', 1, 'matched', '', now())",
+            records[1].id.as_uuid()
+        );
+        execute(&mut db.raw().await, judged).await.unwrap();
+        let cases: &[(Change<'_>, &[usize])] = &[
             (&|_| {}, &[0, 1, 2, 3, 4, 5]),
             (&|it| it.payer = Some("0xPayer1".into()), &[1, 3, 5]),
             (&|it| it.pay_to = Some("0xMerchant2".into()), &[2, 5]),
-            (&|it| it.nonce = Some(nonce.clone()), &[3]),
-            (&|it| it.memo = Some("order 3".into()), &[3]),
-            (&|it| it.state = Some(State::Withdrawn), &[4]),
-            (&|it| it.state = Some(State::Reserved), &[0, 1, 2, 3]),
-            (&|it| it.state = Some(State::Final), &[5]),
+            (&|it| it.states = vec![State::Final, State::Withdrawn], &[4, 5]),
+            (
+                &|it| it.states = vec![State::Withdrawn, State::Reserved],
+                &[0, 1, 2, 3, 4],
+            ),
+            (&|it| it.amount_from = Some(Amount::from_units(10_001)), &[]),
+            (
+                &|it| it.amount_to = Some(Amount::from_units(10_000)),
+                &[0, 1, 2, 3, 4, 5],
+            ),
+            (&|it| it.landed_from = Some(block(3, "a").time), &[5]),
+            (&|it| it.landed_before = Some(block(3, "a").time), &[]),
+            (&|it| it.final_from = Some(records[5].created_at), &[5]),
+            (&|it| it.final_before = Some(records[5].created_at), &[]),
+            (&|it| it.reconciliations = vec![reconciliation::State::Matched], &[1]),
+            (&|it| it.name = Some(Name::Id(records[2].id)), &[2]),
+            (&|it| it.name = Some(Name::Key(records[2].authorization.key)), &[2]),
+            (&|it| it.name = Some(Name::Reference(name("two"))), &[2]),
+            (&|it| it.name = Some(Name::Transaction(tx("t"))), &[5]),
+            (&|it| it.name = Some(Name::Memo("order 3".into())), &[3]),
+            (&|it| it.name = Some(Name::Order(Label::new("order 3").unwrap())), &[3]),
+            (
+                &|it| it.name = Some(Name::MerchantReference(Label::new("merchant's 4").unwrap())),
+                &[4],
+            ),
+            (
+                &|it| it.name = Some(Name::Resource("https://shop.example/1".into())),
+                &[1],
+            ),
+            (&|it| it.states = vec![State::Withdrawn], &[4]),
+            (&|it| it.states = vec![State::Reserved], &[0, 1, 2, 3]),
+            (&|it| it.states = vec![State::Final], &[5]),
             (&withdrawn_by_first_payer, &[4]),
             (&|it| it.asset = Some("0xOther".into()), &[]),
             (&|it| it.network = Some("eip155:1".parse().unwrap()), &[]),
@@ -122,7 +160,7 @@ async fn each_filter_lists_what_it_names_and_nothing_else() {
                 .payments_list(&Filter::default(), None, 0)
                 .await
                 .unwrap()
-                .records
+                .entries
                 .len(),
             1
         );

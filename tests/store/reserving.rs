@@ -8,7 +8,7 @@ use facilitator::domain::settlement::{Event, Settlement, State, apply};
 use facilitator::store::{Advance, Record, Reservation};
 use tokio::task::JoinSet;
 
-use crate::support::{Sample, advance, again, landed, name, on_database, reserve, sample, told, tx};
+use crate::support::{Sample, advance, again, carried_by, landed, name, on_database, reserve, sample, told, tx};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_requests_for_one_key_reserve_it_once() {
@@ -252,10 +252,7 @@ async fn fifty_callers_are_granted_one_success() {
         let last = advance(&db.store, &landed_again, Event::Finalized(landed("b", 10, true))).await;
         assert!(!db.store.settlement_grant(record.id, b"again").await.unwrap());
         assert_eq!(last.settlement.state(), State::Final);
-        assert_eq!(
-            db.store.payments_by_transaction(&tx("b")).await.unwrap()[0].id,
-            record.id
-        );
+        assert_eq!(carried_by(&db.store, tx("b")).await[0].id, record.id);
     })
     .await;
 }

@@ -7,6 +7,7 @@ use facilitator::domain::amount::Amount;
 use facilitator::domain::authorization::{Authorization, PaymentKey, Window};
 use facilitator::domain::budget::{Limits, Reserve};
 use facilitator::domain::id::PaymentId;
+use facilitator::domain::labels::{Label, Labels, Metadata};
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
 use facilitator::domain::rail::{AuthorizationState, ChainPoint, Facts, LaneId, Mined, SignedTx, Simulation, TxId};
@@ -14,7 +15,7 @@ use facilitator::domain::request::{Offer, PaymentReference, PaymentRequest, Proo
 use facilitator::domain::settlement::{Event, Landed, apply};
 use facilitator::domain::time::Timestamp;
 use facilitator::domain::verdict::Verified;
-use facilitator::store::{Advance, Intent, NewPayment, Record, Reservation, Settings, Store};
+use facilitator::store::{Advance, Filter, Intent, Name, NewPayment, PAGE_MAX, Record, Reservation, Settings, Store};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
@@ -175,6 +176,7 @@ impl Sample {
             timeout_seconds: 60,
             extra: None,
         };
+        let is_odd = self.digest % 2 == 1;
         let request = PaymentRequest {
             rail: RailId {
                 scheme: Scheme::exact(),
@@ -191,9 +193,13 @@ impl Sample {
                 url: Some(format!("https://shop.example/{}", self.digest)),
             },
             references: self.references.clone(),
+            labels: Labels {
+                merchant_reference: Label::new(&format!("merchant's {}", self.digest)),
+                order_id: is_odd.then(|| Label::new(&format!("order {}", self.digest)).unwrap()),
+                metadata: is_odd.then(|| Metadata::new([("a \"key\"".into(), "é".into())].into()).unwrap()),
+            },
             envelope: "second",
         };
-        let is_odd = self.digest % 2 == 1;
         let authorization = Authorization {
             payer: self.payer.clone(),
             pay_to: self.pay_to.clone(),
@@ -289,6 +295,19 @@ pub(crate) async fn advance(store: &Store, record: &Record, event: Event) -> Rec
     let change = Advance { record, event, next };
     assert_eq!(store.settlements_advance(&[change]).await.unwrap(), [record.id]);
     again(store, record).await
+}
+
+/// The payments that this transaction ever carried, landed or ended.
+pub(crate) async fn carried_by(store: &Store, tx: TxId) -> Vec<Record> {
+    let filter = Filter {
+        name: Some(Name::Transaction(tx)),
+        ..Filter::default()
+    };
+    store
+        .payments_list(&filter, None, PAGE_MAX)
+        .await
+        .unwrap()
+        .into_records()
 }
 
 pub(crate) async fn again(store: &Store, record: &Record) -> Record {

@@ -282,12 +282,13 @@ impl Caller {
 
     /// Settles with an `Idempotency-Key`.
     pub(crate) async fn settle_keyed(&self, body: &Value, key: &str) -> Answer {
-        self.post_bytes(
-            "/settle",
-            &[("idempotency-key", key.to_owned())],
-            body.to_string().into(),
-        )
-        .await
+        self.settle_named(body, &[("idempotency-key", key)]).await
+    }
+
+    /// Settles with these headers.
+    pub(crate) async fn settle_named(&self, body: &Value, names: &[(&'static str, &str)]) -> Answer {
+        let headers: Vec<_> = names.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.post_bytes("/settle", &headers, body.to_string().into()).await
     }
 
     /// As `post`, for requests whose connection may break.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use facilitator::app::books::Books;
 use facilitator::app::{App, SystemClock};
 use facilitator::config::Config;
 use facilitator::store::Store;
@@ -32,11 +33,17 @@ impl Inside {
         let tasks = Tasks::default();
         let rails = chain::connect(&config.network, &tasks).await.unwrap();
         let records = Arc::new(store.clone());
-        let app = App::new(records, rails, Arc::new(SystemClock), config.settle, tasks.clone());
+        let app = App::new(
+            records,
+            rails.clone(),
+            Arc::new(SystemClock),
+            config.settle,
+            tasks.clone(),
+        );
         let app = Arc::new(app);
         app.start().await.unwrap();
         Self {
-            router: http::router(app, &config.http),
+            router: http::router(app, Books::new(store.clone(), rails), &config.http),
             store,
             tasks,
         }

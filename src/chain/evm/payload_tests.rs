@@ -65,6 +65,7 @@ fn request(proof: &str, extra: Option<&str>) -> PaymentRequest {
         proof: Proof(proof.into()),
         resource: Resource::default(),
         references: Vec::new(),
+        labels: crate::domain::labels::Labels::default(),
         envelope: "test",
     }
 }

@@ -308,6 +308,7 @@ pub(super) fn request_with(proof: &Value, extra: &Value) -> PaymentRequest {
         proof: Proof(proof.to_string().into()),
         resource: Resource::default(),
         references: Vec::new(),
+        labels: crate::domain::labels::Labels::default(),
         envelope: "test",
     }
 }

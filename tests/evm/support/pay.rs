@@ -153,6 +153,7 @@ impl Payment {
             proof: Proof(self.proof().to_string().into()),
             resource: Resource::default(),
             references: Vec::new(),
+            labels: facilitator::domain::labels::Labels::default(),
             envelope: "test",
         }
     }

@@ -49,15 +49,15 @@ async fn a_payment_is_found_by_every_name_it_has() {
     assert_eq!(shown["block"]["number"], found["slot"]);
     let (asset, payer, nonce) = (&payment.asset, payment.payer.address, payment.nonce());
     for path in [
-        format!("/payments?network={NETWORK}&asset={asset}&payer={payer}&nonce={nonce}"),
-        format!("/payments?transaction={tx}"),
-        "/payments?memo=order%207%20%26%20more".to_owned(),
-        format!("/payments?payTo={}", payment.pay_to),
-        "/payments".to_owned(),
+        format!("/payments/lookup?network={NETWORK}&asset={asset}&payer={payer}&nonce={nonce}"),
+        format!("/payments/lookup?transaction={tx}"),
+        "/payments/lookup?memo=order%207%20%26%20more".to_owned(),
+        format!("/v1/settlements?payTo={}", payment.pay_to),
+        "/v1/settlements".to_owned(),
     ] {
         assert_eq!(
             get(&world, &path).await,
-            json!({"payments": [shown], "nextCursor": null}),
+            json!({"settlements": [shown], "nextCursor": null}),
             "{path}"
         );
     }
@@ -78,8 +78,8 @@ async fn memos_are_found_as_they_are_and_only_where_they_were_asked_for() {
     let unasked = world.payment(5).await;
     world.facilitator.settle(&unasked.body()).await.settled();
     let found = async |memo: &str| {
-        let page = get(&world, &format!("/payments?memo={memo}")).await;
-        let list = page["payments"].as_array().unwrap().iter();
+        let page = get(&world, &format!("/payments/lookup?memo={memo}")).await;
+        let list = page["settlements"].as_array().unwrap().iter();
         list.map(|it| it["id"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(found("order%207").await, ids[..2]);

@@ -17,15 +17,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use facilitator::domain::authorization::PaymentKey;
 use facilitator::domain::budget::Limits;
-use facilitator::domain::id::{ExceptionId, PaymentId};
+use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::NetworkId;
 use facilitator::domain::rail::{ChainPoint, LaneId, Mined, Replacement, TxId};
 use facilitator::domain::request::PaymentReference;
 use facilitator::domain::settlement::State;
 use facilitator::store::{
-    Action, Advance, Advanced, Carrier, Cause, Cursor, DateTime, Exception, ExceptionFilter, Filter, IntendFault,
-    Intent, NewPayment, Page, Record, Records, Replaced, Reservation, Roll, Sign, StoreFault, Utc,
+    Advance, Advanced, Carrier, Cause, DateTime, IntendFault, Intent, NewPayment, Record, Records, Replaced,
+    Reservation, Roll, Sign, StoreFault, Utc,
 };
 
 pub(crate) use self::lanes::{Lane, Slot, Tx};
@@ -173,14 +173,6 @@ impl Records for SimStore {
         Ok(self.tables().reference_find(references))
     }
 
-    async fn payments_by_transaction(&self, tx: &TxId) -> Result<Vec<Record>, StoreFault> {
-        Ok(self.tables().payments_by_transaction(tx))
-    }
-
-    async fn payments_list(&self, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
-        Ok(self.tables().payments_list(filter, after, limit))
-    }
-
     async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault> {
         Ok(self.tables().settlements_open(network, states))
     }
@@ -302,19 +294,5 @@ impl Records for SimStore {
 
     async fn budgets_forget(&self) -> Result<(), StoreFault> {
         Ok(())
-    }
-
-    /// Nothing is reconciled here.
-    async fn exceptions_list(
-        &self,
-        _: &ExceptionFilter,
-        _: Option<ExceptionId>,
-        _: u16,
-    ) -> Result<Vec<Exception>, StoreFault> {
-        Ok(Vec::new())
-    }
-
-    async fn exception_act(&self, _: ExceptionId, _: Action, _: &str, _: &str) -> Result<bool, StoreFault> {
-        Ok(false)
     }
 }

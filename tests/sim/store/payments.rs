@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use facilitator::domain::authorization::PaymentKey;
 use facilitator::domain::id::PaymentId;
-use facilitator::domain::rail::TxId;
 use facilitator::domain::request::{PaymentReference, ReferenceKind};
 use facilitator::domain::settlement::{Event, Settlement, State};
-use facilitator::store::{Cursor, Filter, NewPayment, PAGE_MAX, Page, Record, Reservation, StoreFault};
+use facilitator::store::{NewPayment, Record, Reservation, StoreFault};
 
 use super::{Payment, Tables};
 
@@ -70,6 +69,7 @@ impl Tables {
             envelope: request.envelope.into(),
             resource_url: request.resource.url.clone(),
             references: names.iter().map(reference).collect(),
+            labels: request.labels.clone(),
             txs: Vec::new(),
             since_height: new.verified.facts().height,
             must_go_alone: new.verified.facts().must_go_alone,
@@ -104,6 +104,7 @@ impl Tables {
         record.envelope = request.envelope.into();
         record.resource_url.clone_from(&request.resource.url);
         record.references = names.iter().map(reference).collect();
+        record.labels = request.labels.clone();
         record.since_height = new.verified.facts().height;
         record.must_go_alone = new.verified.facts().must_go_alone;
         self.names.retain(|_, owner| *owner != old.id);
@@ -125,18 +126,6 @@ impl Tables {
             .next()
     }
 
-    pub(super) fn payments_by_transaction(&self, tx: &TxId) -> Vec<Record> {
-        let place = self.txs.get(tx).filter(|tx| !tx.is_empty).map(|tx| &tx.place);
-        let carried = self.payments.iter().filter(|(_, it)| {
-            let mut places = it.seats.iter().map(|seat| &seat.place);
-            place.is_some_and(|place| places.any(|it| it == place))
-        });
-        let mut ids: BTreeSet<PaymentId> = carried.map(|(id, _)| *id).collect();
-        let proven = self.evidence.iter().filter(|it| it.tx.as_ref() == Some(tx));
-        ids.extend(proven.map(|it| it.payment));
-        self.payments_where(|record| ids.contains(&record.id))
-    }
-
     /// Oldest first.
     pub(super) fn payments_where(&self, is_asked_for: impl Fn(&Record) -> bool) -> Vec<Record> {
         let payments = self
@@ -147,28 +136,6 @@ impl Tables {
         let mut found: Vec<&Record> = payments.collect();
         found.sort_by_key(|record| (record.created_at, record.id));
         found.into_iter().filter_map(|it| self.record(it.id)).collect()
-    }
-
-    pub(super) fn payments_list(&self, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Page {
-        let meets = |asked: &Option<String>, found: &str| asked.as_deref().is_none_or(|it| it == found);
-        let mut records = self.payments_where(|record| {
-            let it = &record.authorization;
-            filter.state.is_none_or(|state| record.settlement.state() == state)
-                && filter.network.as_ref().is_none_or(|network| record.network == *network)
-                && meets(&filter.asset, &it.asset)
-                && meets(&filter.payer, &it.payer)
-                && meets(&filter.pay_to, &it.pay_to)
-                && meets(&filter.nonce, &it.nonce)
-                && (filter.memo.is_none() || filter.memo == it.memo)
-                && filter.created_from.is_none_or(|from| record.created_at >= from)
-                && filter.created_before.is_none_or(|before| record.created_at < before)
-                && after.is_none_or(|after| Cursor::after(record) > *after)
-        });
-        let limit = usize::from(limit.clamp(1, PAGE_MAX));
-        let is_last = records.len() <= limit;
-        records.truncate(limit);
-        let next = records.last().map(Cursor::after).filter(|_| !is_last);
-        Page { records, next }
     }
 
     /// In these states, none of which may be final.

@@ -16,9 +16,8 @@ pub(super) enum Step {
     Find {
         key: u8,
     },
-    List {
-        state: Option<State>,
-        limit: u16,
+    Get {
+        ids: Vec<u8>,
     },
     Named {
         name: u8,
@@ -79,9 +78,6 @@ pub(super) enum Step {
     Carriers {
         states: Vec<State>,
     },
-    By {
-        tx: u8,
-    },
 }
 
 /// Few, so that the steps meet.
@@ -113,10 +109,6 @@ fn step(dice: &mut Dice) -> Step {
             id: if dice.chance(30) { other } else { key },
         },
         14..=16 => Step::Find { key },
-        17..=19 => Step::List {
-            state: flag.then(|| *dice.pick(&State::ALL)),
-            limit: u16::try_from(dice.within(1, 4)).unwrap(),
-        },
         20..=21 => Step::Named { name: key },
         22 => Step::Try { ids },
         23..=25 => Step::Beat { who },
@@ -160,7 +152,7 @@ fn step(dice: &mut Dice) -> Step {
                 vec![*dice.pick(&State::ALL)]
             },
         },
-        _ => Step::By { tx },
+        _ => Step::Get { ids },
     }
 }
 
