@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Value;
 
+use crate::domain::signing;
 use crate::{app, chain, http, store, telemetry};
 
 /// Everything the facilitator is told.
@@ -32,6 +33,8 @@ pub struct Config {
     /// Daily statements.
     #[serde(default)]
     pub statements: app::statements::Settings,
+    /// What the facilitator signs for itself with. Without it, it signs nothing.
+    pub signing: Option<signing::Settings>,
     /// The networks to serve; at least one.
     #[serde(skip)]
     pub network: Vec<chain::Settings>,

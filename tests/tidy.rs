@@ -31,7 +31,7 @@ const DIRECTIONS: [(&str, &[&str]); 14] = [
         "command",
         &["app", "chain", "config", "domain", "http", "store", "task", "telemetry"],
     ),
-    ("config", &["app", "chain", "http", "store", "telemetry"]),
+    ("config", &["app", "chain", "domain", "http", "store", "telemetry"]),
     ("fuzz", &["chain", "domain", "http", "wire"]),
     ("task", &[]),
     ("telemetry", &[]),

@@ -21,6 +21,7 @@ pub mod reconciliation;
 pub mod rejection;
 pub mod request;
 pub mod settlement;
+pub mod signing;
 pub mod statement;
 pub mod time;
 pub mod verdict;
