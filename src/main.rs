@@ -59,6 +59,11 @@ enum Command {
         #[command(flatten)]
         reconcile: command::reconcile::ReconcileArgs,
     },
+    /// Derive the nonce or memo by which a transfer says which order it pays, or check one. Needs no configuration.
+    Reference {
+        #[command(subcommand)]
+        what: command::reference::ReferenceCommand,
+    },
     /// Print recorded payments as CSV, oldest first.
     Report {
         #[command(flatten)]
@@ -84,7 +89,10 @@ struct ConfigPath {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let failure = if matches!(cli.command, Command::Audit { .. } | Command::Reconcile { .. }) {
+    let failure = if matches!(
+        cli.command,
+        Command::Audit { .. } | Command::Reconcile { .. } | Command::Reference { .. }
+    ) {
         ExitCode::from(2)
     } else {
         ExitCode::FAILURE
@@ -116,6 +124,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Lanes { config, lanes } => {
             runtime.block_on(command::lanes::lanes(Config::load(&config.config)?, lanes))?;
+        }
+        Command::Reference { what } => {
+            let is_same = command::reference::reference(what)?;
+            return Ok(ExitCode::from(u8::from(!is_same)));
         }
         Command::Report { config, filter } => {
             runtime.block_on(command::report::report(Config::load(&config.config)?, filter))?;

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod lanes;
 pub mod reconcile;
+pub mod reference;
 pub mod report;
 pub mod serve;
 pub mod statement;

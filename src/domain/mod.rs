@@ -13,6 +13,7 @@ pub mod id;
 pub mod labels;
 pub mod lease;
 pub mod network;
+pub mod order;
 pub mod outcome;
 pub mod posting;
 pub mod quote;

@@ -37,6 +37,7 @@ mod networks;
 mod pooler;
 mod reconcile;
 mod records;
+mod references;
 mod replay;
 mod replicas;
 mod rolling;
