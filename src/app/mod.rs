@@ -12,6 +12,7 @@ pub mod drive;
 pub mod funds;
 pub mod outbid;
 pub mod pulse;
+pub mod question;
 pub mod reconcile;
 pub mod settle;
 pub mod share;

@@ -7,10 +7,11 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
+use crate::app::question::NETWORK;
 use crate::domain::id::{ExceptionId, PaymentId};
 use crate::domain::reconciliation;
 use crate::http::error::Denied;
-use crate::http::records::{Keys, NETWORK, answer, malformed};
+use crate::http::records::{answer, keys, malformed};
 use crate::http::{Edge, body};
 use crate::store::{Action, Exception, ExceptionFilter, PAGE_MAX};
 
@@ -29,7 +30,7 @@ pub(super) async fn list(State(edge): State<Edge>, uri: Uri) -> Response {
 }
 
 async fn page(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
-    let mut keys = Keys::read(uri, KNOWN)?;
+    let mut keys = keys(uri, KNOWN)?;
     let limit: u16 = keys.limit(PAGE_DEFAULT, PAGE_MAX)?;
     let after: Option<ExceptionId> = keys.parsed("cursor", "the nextCursor of an earlier page")?;
     let filter = ExceptionFilter {

@@ -1,8 +1,5 @@
 //! `/v1/settlements` and `/payments`: what became of each payment, by any name it has.
 
-use std::collections::BTreeMap;
-use std::str::FromStr;
-
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header::LINK;
@@ -10,29 +7,13 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 
 use crate::app::books::Books;
-use crate::domain::authorization::PaymentKey;
+use crate::app::question::{Asked, FILTERS, Keys, NAMES};
 use crate::domain::id::PaymentId;
-use crate::domain::labels::Label;
-use crate::domain::network::NetworkId;
-use crate::domain::rail::TxId;
-use crate::domain::reconciliation;
 use crate::domain::rejection::Malformed;
-use crate::domain::request::{PaymentReference, ReferenceKind};
-use crate::domain::settlement::State as Stage;
-use crate::domain::time::Timestamp;
 use crate::http::error::{Denied, json};
 use crate::http::{Edge, view};
-use crate::store::{Cursor, DateTime, Filter, Name, PAGE_MAX, Utc};
+use crate::store::{Cursor, Filter};
 use crate::wire::NETWORK_UNKNOWN;
-
-/// Records on a page when the caller does not say.
-const PAGE_DEFAULT: u16 = 100;
-
-/// Bytes of any value in a query. The longest is a resource's URL.
-const VALUE_MAX: usize = 2048;
-
-/// Times that a query may name, in Unix seconds: 1970 up to the end of 9999, which is what the database compares.
-const TIMES: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
 
 /// `GET /v1/settlements/{id}` and `GET /payments/{id}`.
 pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
@@ -105,6 +86,12 @@ pub(super) fn malformed(key: &str, expected: &str) -> Denied {
     .into()
 }
 
+/// What a query string asks.
+pub(super) fn keys(uri: &Uri, known: &str) -> Result<Keys, Denied> {
+    let Query(pairs): Query<Vec<(String, String)>> = Query::try_from_uri(uri).map_err(|_| malformed("query", known))?;
+    Ok(Keys::of(pairs, known)?)
+}
+
 /// Which payments are asked for, and which page of them.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -116,38 +103,16 @@ pub(super) struct Listing {
 impl Listing {
     /// What a query for `/v1/settlements` asks.
     pub(super) fn read(uri: &Uri) -> Result<Self, Denied> {
-        let mut keys = Keys::read(uri, FILTERS)?;
+        let mut keys = keys(uri, FILTERS)?;
         let (after, limit) = keys.page()?;
-        let stages = format!(
-            "some of {}, with commas between them",
-            Stage::ALL.map(Stage::as_str).join(", ")
-        );
-        let standings = reconciliation::State::ALL.map(reconciliation::State::as_str).join(", ");
-        let standings = format!("some of {standings}, with commas between them");
-        let filter = Filter {
-            name: None,
-            states: keys.several("state", &stages, Stage::named)?,
-            reconciliations: keys.several("reconciliation", &standings, reconciliation::State::named)?,
-            network: keys.parsed("network", NETWORK)?,
-            asset: keys.take("asset"),
-            payer: keys.take("payer"),
-            pay_to: keys.take("payTo"),
-            amount_from: keys.parsed("amountFrom", AMOUNT)?,
-            amount_to: keys.parsed("amountTo", AMOUNT)?,
-            created_from: keys.time("createdFrom")?,
-            created_before: keys.time("createdBefore")?,
-            landed_from: keys.block_time("blockTimeFrom")?,
-            landed_before: keys.block_time("blockTimeBefore")?,
-            final_from: keys.time("finalizedFrom")?,
-            final_before: keys.time("finalizedBefore")?,
-        };
+        let filter = keys.filter()?;
         keys.end(FILTERS)?;
         Ok(Self { filter, after, limit })
     }
 
     /// What a query for `/payments/lookup` asks: one name.
     fn named(books: &Books, uri: &Uri) -> Result<Self, Denied> {
-        let mut keys = Keys::read(uri, NAMES)?;
+        let mut keys = keys(uri, NAMES)?;
         let (after, limit) = keys.page()?;
         let name = match keys.name()? {
             Asked::Name(name) => name,
@@ -167,174 +132,23 @@ impl Listing {
     }
 }
 
-/// How a payment is looked up.
-#[derive(Debug)]
-pub(super) enum Asked {
-    Name(Name),
-    Coordinates {
-        network: NetworkId,
-        asset: String,
-        payer: String,
-        nonce: String,
-    },
-}
-
-pub(super) const NETWORK: &str = "a CAIP-2 chain id such as eip155:8453";
-const TIME: &str = "an RFC 3339 time such as 2026-11-21T00:00:00Z";
-const AMOUNT: &str = "a whole number of atomic units";
-const FILTERS: &str = "of state, reconciliation, network, asset, payer, payTo, amountFrom, amountTo, createdFrom, \
-                       createdBefore, blockTimeFrom, blockTimeBefore, finalizedFrom, finalizedBefore, limit and \
-                       cursor, each at most once and not empty";
-pub(super) const NAMES: &str = "one of id, authorizationReference, paymentIdentifier, idempotencyKey, transaction, memo, \
-                     merchantReference, orderId, resource and nonce (with network, asset and payer), and limit and \
-                     cursor, each at most once and not empty";
-
-/// Keys whose values are whatever somebody wrote; all others are names of ours or of a chain's.
-const TEXTS: [&str; 4] = ["memo", "merchantReference", "orderId", "resource"];
-
-/// What a query string gives, by key.
-pub(super) struct Keys(BTreeMap<String, String>);
-
-impl Keys {
-    pub(super) fn read(uri: &Uri, known: &str) -> Result<Self, Denied> {
-        let Query(pairs): Query<Vec<(String, String)>> =
-            Query::try_from_uri(uri).map_err(|_| malformed("query", known))?;
-        let mut keys = BTreeMap::new();
-        for (key, value) in pairs {
-            let is_name = || value.bytes().all(|byte| byte.is_ascii_graphic());
-            let is_text = || TEXTS.contains(&key.as_str()) && !value.contains('\0');
-            let is_sane = (1..=VALUE_MAX).contains(&value.len()) && (is_name() || is_text());
-            if !is_sane || keys.insert(key, value).is_some() {
-                return Err(malformed("query", known));
-            }
-        }
-        Ok(Self(keys))
-    }
-
-    /// Nothing else may have been given.
-    pub(super) fn end(self, expected: &str) -> Result<(), Denied> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(malformed("query", expected))
-        }
-    }
-
-    pub(super) fn take(&mut self, key: &str) -> Option<String> {
-        self.0.remove(key)
-    }
-
-    fn need<T: FromStr>(&mut self, key: &str, expected: &str) -> Result<T, Denied> {
-        self.parsed(key, expected)?.ok_or_else(|| malformed(key, expected))
-    }
-
-    pub(super) fn parsed<T: FromStr>(&mut self, key: &str, expected: &str) -> Result<Option<T>, Denied> {
-        let value = self.take(key).map(|text| text.parse()).transpose();
-        value.map_err(|_| malformed(key, expected))
-    }
-
-    fn time(&mut self, key: &str) -> Result<Option<DateTime<Utc>>, Denied> {
-        match self.parsed::<DateTime<Utc>>(key, TIME)? {
-            Some(time) if !TIMES.contains(&time.timestamp()) => Err(malformed(key, TIME)),
-            time => Ok(time),
-        }
-    }
-
-    /// What `of` makes of the key's value, where it is given.
-    pub(super) fn named<T>(
-        &mut self,
-        key: &str,
-        expected: &str,
-        of: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, Denied> {
-        let Some(name) = self.take(key) else {
-            return Ok(None);
-        };
-        of(&name).map(Some).ok_or_else(|| malformed(key, expected))
-    }
-
-    pub(super) fn limit(&mut self, default: u16, most: u16) -> Result<u16, Denied> {
-        let expected = format!("a whole number from 1 to {most}");
-        let limit = self.parsed("limit", &expected)?.unwrap_or(default);
-        if (1..=most).contains(&limit) {
-            Ok(limit)
-        } else {
-            Err(malformed("limit", &expected))
-        }
-    }
-
-    /// What `of` makes of each of the key's values, which commas part.
-    fn several<T>(&mut self, key: &str, expected: &str, of: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Denied> {
-        let several = self.named(key, expected, |names| names.split(',').map(of).collect())?;
-        Ok(several.unwrap_or_default())
-    }
-
-    /// A block's time is in whole seconds; a bound within a second is the next one.
-    fn block_time(&mut self, key: &str) -> Result<Option<Timestamp>, Denied> {
-        let seconds = |time: DateTime<Utc>| {
-            let whole = u64::try_from(time.timestamp()).unwrap_or(0);
-            Timestamp(whole.saturating_add(u64::from(time.timestamp_subsec_nanos() > 0)))
-        };
-        Ok(self.time(key)?.map(seconds))
-    }
-
-    fn page(&mut self) -> Result<(Option<Cursor>, u16), Denied> {
-        let limit = self.limit(PAGE_DEFAULT, PAGE_MAX)?;
-        Ok((self.parsed("cursor", "the nextCursor of an earlier page")?, limit))
-    }
-
-    /// The name that is asked for.
-    pub(super) fn name(&mut self) -> Result<Asked, Denied> {
-        if let Some(nonce) = self.take("nonce") {
-            return Ok(Asked::Coordinates {
-                network: self.need("network", NETWORK)?,
-                asset: self.need("asset", "the asset of the authorization with this nonce")?,
-                payer: self.need("payer", "the payer of the authorization with this nonce")?,
-                nonce,
-            });
-        }
-        let reference = |kind| move |value| Name::Reference(PaymentReference { kind, value });
-        let name = if let Some(id) = self.parsed("id", PaymentId::SHAPE)? {
-            Name::Id(id)
-        } else if let Some(key) = self.parsed("authorizationReference", PaymentKey::SHAPE)? {
-            Name::Key(key)
-        } else if let Some(name) = self
-            .take("paymentIdentifier")
-            .map(reference(ReferenceKind::PaymentIdentifier))
-        {
-            name
-        } else if let Some(name) = self
-            .take("idempotencyKey")
-            .map(reference(ReferenceKind::IdempotencyKey))
-        {
-            name
-        } else if let Some(label) = self.named("merchantReference", Label::SHAPE, Label::new)? {
-            Name::MerchantReference(label)
-        } else if let Some(label) = self.named("orderId", Label::SHAPE, Label::new)? {
-            Name::Order(label)
-        } else if let Some(tx) = self.take("transaction") {
-            Name::Transaction(TxId(tx))
-        } else if let Some(memo) = self.take("memo") {
-            Name::Memo(memo)
-        } else if let Some(resource) = self.take("resource") {
-            Name::Resource(resource)
-        } else {
-            return Err(malformed("query", NAMES));
-        };
-        Ok(Asked::Name(name))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::labels::Label;
+    use crate::domain::rail::TxId;
+    use crate::domain::reconciliation;
+    use crate::domain::request::{PaymentReference, ReferenceKind};
+    use crate::domain::settlement::State as Stage;
+    use crate::domain::time::Timestamp;
+    use crate::store::Name;
 
     fn read(query: &str) -> Result<Listing, Denied> {
         Listing::read(&format!("/v1/settlements?{query}").parse().unwrap())
     }
 
     fn asked(query: &str) -> Result<Asked, Denied> {
-        let mut keys = Keys::read(&format!("/payments/lookup?{query}").parse().unwrap(), NAMES)?;
+        let mut keys = keys(&format!("/payments/lookup?{query}").parse().unwrap(), NAMES)?;
         let asked = keys.name()?;
         keys.end(NAMES)?;
         Ok(asked)
@@ -357,7 +171,7 @@ mod tests {
         assert!(filter.final_before.is_some());
         assert!(after.is_none());
         assert_eq!(limit, 1000);
-        assert_eq!(read("").unwrap().limit, PAGE_DEFAULT);
+        assert_eq!(read("").unwrap().limit, 100);
     }
 
     #[test]
@@ -386,7 +200,7 @@ mod tests {
         ] {
             assert!(read(query).is_err(), "{query}");
         }
-        assert!(read(&format!("payer={}", "a".repeat(VALUE_MAX + 1))).is_err());
+        assert!(read(&format!("payer={}", "a".repeat(2049))).is_err());
     }
 
     #[test]
