@@ -64,12 +64,12 @@ enum Command {
         #[command(subcommand)]
         what: command::reference::ReferenceCommand,
     },
-    /// Print recorded payments as CSV, oldest first.
+    /// Print recorded payments, or what reconciliation found, as CSV, JSON, NDJSON or Parquet.
     Report {
         #[command(flatten)]
         config: ConfigPath,
         #[command(flatten)]
-        filter: command::report::FilterArgs,
+        report: command::report::ReportArgs,
     },
     /// Close days into statements, list an account's statements, or print one with its proof.
     Statement {
@@ -129,8 +129,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             let is_same = command::reference::reference(what)?;
             return Ok(ExitCode::from(u8::from(!is_same)));
         }
-        Command::Report { config, filter } => {
-            runtime.block_on(command::report::report(Config::load(&config.config)?, filter))?;
+        Command::Report { config, report } => {
+            runtime.block_on(command::report::report(Config::load(&config.config)?, report))?;
         }
         Command::Statement { config, what } => {
             runtime.block_on(command::statement::statement(Config::load(&config.config)?, what))?;

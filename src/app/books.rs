@@ -1,26 +1,31 @@
 //! What the records say to those who keep the books: payments by any name they have, and the reconciliation's exceptions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::app::Trouble;
-use crate::domain::id::{ExceptionId, PaymentId};
+use crate::app::reports::encode::Format;
+use crate::app::reports::{Kind, Order, Reports};
+use crate::domain::id::{ExceptionId, PaymentId, ReportId};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::domain::rejection::Malformed;
-use crate::store::{Action, Cursor, Entry, Exception, ExceptionFilter, Filter, Name, Page, Store, StoreFault, in_time};
+use crate::store::{
+    Action, Cursor, Entry, Exception, ExceptionFilter, Filter, Name, Page, Report, Store, StoreFault, in_time,
+};
 
 /// The records of these rails, to be read. Accounts may be asked for in any of the rails' ways of writing them.
 #[derive(Clone)]
 pub struct Books {
-    store: Store,
+    reports: Reports,
     rails: Vec<Arc<dyn Rail>>,
 }
 
 impl Books {
-    /// The books that the store keeps.
+    /// The books that reports are made of.
     #[must_use]
-    pub const fn new(store: Store, rails: Vec<Arc<dyn Rail>>) -> Self {
-        Self { store, rails }
+    pub const fn new(reports: Reports, rails: Vec<Arc<dyn Rail>>) -> Self {
+        Self { reports, rails }
     }
 
     /// The payment of this id.
@@ -57,7 +62,7 @@ impl Books {
         for account in [&mut filter.asset, &mut filter.payer, &mut filter.pay_to] {
             self.canonicalize(account);
         }
-        in_time("payments_list", self.store.payments_list(&filter, after, limit)).await
+        in_time("payments_list", self.store().payments_list(&filter, after, limit)).await
     }
 
     /// The reconciliation's exceptions, oldest first.
@@ -71,7 +76,7 @@ impl Books {
         limit: u16,
     ) -> Result<Vec<Exception>, StoreFault> {
         self.canonicalize(&mut filter.pay_to);
-        in_time("exceptions_list", self.store.exceptions_list(&filter, after, limit)).await
+        in_time("exceptions_list", self.store().exceptions_list(&filter, after, limit)).await
     }
 
     /// Puts on record what somebody did about an exception; false when there is none of this id.
@@ -85,12 +90,51 @@ impl Books {
         note: &str,
         actor: &str,
     ) -> Result<bool, StoreFault> {
-        in_time("exception_act", self.store.exception_act(id, action, note, actor)).await
+        in_time("exception_act", self.store().exception_act(id, action, note, actor)).await
+    }
+
+    /// Puts an order for a report on record, or finds the report of an equal one.
+    ///
+    /// # Errors
+    /// A condition is not what it must be, or the database could not be asked.
+    pub async fn order(
+        &self,
+        kind: Kind,
+        format: Format,
+        question: BTreeMap<String, String>,
+        version: u32,
+    ) -> Result<Report, Trouble> {
+        let order = Order::new(kind, format, question, |text| self.canonical(text))?;
+        Ok(in_time("report_order", self.reports.order(&order, version)).await?)
+    }
+
+    /// The report of this id.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn report(&self, id: ReportId) -> Result<Option<Report>, StoreFault> {
+        in_time("report_get", self.store().report_get(id)).await
+    }
+
+    /// A piece of a report; none after the last.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn report_piece(&self, id: ReportId, position: u64) -> Result<Option<Vec<u8>>, StoreFault> {
+        in_time("report_read", self.store().report_read(id, position)).await
+    }
+
+    const fn store(&self) -> &Store {
+        &self.reports.store
+    }
+
+    fn canonical(&self, account: &str) -> Option<String> {
+        self.rails.iter().find_map(|rail| rail.canonical_account(account))
     }
 
     fn canonicalize(&self, account: &mut Option<String>) {
         if let Some(text) = account
-            && let Some(canonical) = self.rails.iter().find_map(|rail| rail.canonical_account(text))
+            && let Some(canonical) = self.canonical(text)
         {
             *text = canonical;
         }

@@ -14,6 +14,7 @@ pub mod outbid;
 pub mod pulse;
 pub mod question;
 pub mod reconcile;
+pub mod reports;
 pub mod settle;
 pub mod share;
 pub mod statements;

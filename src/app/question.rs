@@ -14,7 +14,7 @@ use crate::domain::rejection::Malformed;
 use crate::domain::request::{PaymentReference, ReferenceKind};
 use crate::domain::settlement::State as Stage;
 use crate::domain::time::Timestamp;
-use crate::store::{Cursor, DateTime, Filter, Name, PAGE_MAX, Utc};
+use crate::store::{Action, Cursor, DateTime, ExceptionFilter, Filter, Name, PAGE_MAX, Utc};
 
 /// Records on a page when the caller does not say.
 const PAGE_DEFAULT: u16 = 100;
@@ -33,6 +33,8 @@ const AMOUNT: &str = "a whole number of atomic units";
 pub const FILTERS: &str = "of state, reconciliation, network, asset, payer, payTo, amountFrom, amountTo, createdFrom, \
                        createdBefore, blockTimeFrom, blockTimeBefore, finalizedFrom, finalizedBefore, limit and \
                        cursor, each at most once and not empty";
+/// The keys of [`Keys::exceptions`], for complaints.
+pub const EXCEPTIONS: &str = "of state, network, payTo, handled, limit and cursor, each at most once and not empty";
 /// The keys of [`Keys::name`], for complaints.
 pub const NAMES: &str = "one of id, authorizationReference, paymentIdentifier, idempotencyKey, transaction, memo, \
                      merchantReference, orderId, resource and nonce (with network, asset and payer), and limit and \
@@ -198,6 +200,21 @@ impl Keys {
             landed_before: self.block_time("blockTimeBefore")?,
             final_from: self.time("finalizedFrom")?,
             final_before: self.time("finalizedBefore")?,
+        })
+    }
+
+    /// The conditions on exceptions that are given.
+    ///
+    /// # Errors
+    /// One of them is not what it must be.
+    pub fn exceptions(&mut self) -> Result<ExceptionFilter, Malformed> {
+        Ok(ExceptionFilter {
+            state: self.named("state", "the state of an exception", |name| {
+                reconciliation::State::named(name).filter(|state| state.is_exception())
+            })?,
+            network: self.parsed("network", NETWORK)?,
+            pay_to: self.take("payTo"),
+            handled: self.named("handled", "resolve or ignore", Action::named)?,
         })
     }
 

@@ -1,231 +1,142 @@
-//! `facilitator report`: recorded payments as CSV (RFC 4180), oldest first.
+//! `facilitator report`: recorded payments, or what reconciliation found, in any of the formats.
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
 
+use crate::app::reports::encode::Format;
+use crate::app::reports::format::Decimals;
+pub(super) use crate::app::reports::format::{escape, rfc3339};
+use crate::app::reports::{Kind, Order, Reports};
 use crate::chain;
 use crate::config::Config;
-use crate::domain::amount::Amount;
-use crate::domain::network::NetworkId;
-use crate::domain::settlement::State;
-use crate::store::{DateTime, Filter, Record, Store, Utc};
+use crate::store::{DateTime, Store, Utc};
 
-/// How many rows are read at a time.
-const PAGE: u16 = 1000;
-
-/// Columns in their order. Additions go at the end.
-pub const COLUMNS: [&str; 19] = [
-    "id",
-    "created_at",
-    "state",
-    "network",
-    "asset",
-    "payer",
-    "pay_to",
-    "amount_atomic",
-    "amount",
-    "nonce",
-    "transaction",
-    "log_index",
-    "block_number",
-    "block_time",
-    "confirmed_at",
-    "final_at",
-    "resource",
-    "references",
-    "memo",
-];
-
-/// Which payments to print.
+/// Which rows to print, and how.
 #[derive(Debug, Args)]
-pub struct FilterArgs {
-    /// Only payments in this state: reserved, in_flight, confirmed, final, failed or withdrawn.
+pub struct ReportArgs {
+    /// What to report: settlements, or the exceptions of reconciliation.
+    #[arg(long, value_name = "TYPE", default_value = "settlements", value_parser = kind)]
+    of: Kind,
+    /// csv, json, ndjson or parquet.
+    #[arg(long, default_value = "csv", value_parser = format)]
+    format: Format,
+    /// Write to this file, with progress, digest and control totals told on the way, instead of printing.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Only what is in one of these states, with commas between them; of settlements reserved, in_flight, confirmed, final,
+    /// failed or withdrawn.
     #[arg(long)]
     state: Option<String>,
-    /// Only payments on this network (CAIP-2).
+    /// Only settlements that reconciliation has put in one of these states, with commas between them.
     #[arg(long)]
-    network: Option<NetworkId>,
-    /// Only payments from this address.
+    reconciliation: Option<String>,
+    /// Only what is on this network (CAIP-2).
+    #[arg(long)]
+    network: Option<String>,
+    /// Only settlements in this asset.
+    #[arg(long)]
+    asset: Option<String>,
+    /// Only settlements from this address.
     #[arg(long)]
     payer: Option<String>,
-    /// Only payments to this address.
+    /// Only what goes to this address.
     #[arg(long)]
     pay_to: Option<String>,
-    /// Only payments recorded at or after this time (RFC 3339).
+    /// Only settlements recorded at or after this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     from: Option<DateTime<Utc>>,
-    /// Only payments recorded before this time (RFC 3339).
+    /// Only settlements recorded before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     until: Option<DateTime<Utc>>,
 }
 
-/// Prints the payments that the filter lets through.
+fn kind(name: &str) -> Result<Kind, String> {
+    Kind::named(name).ok_or_else(|| "expected settlements or exceptions".to_owned())
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    Format::named(name).ok_or_else(|| "expected csv, json, ndjson or parquet".to_owned())
+}
+
+/// Prints or writes the report.
 ///
 /// # Errors
-/// The filter is not one, the database cannot be read, or the output cannot be written.
-pub async fn report(config: Config, args: FilterArgs) -> Result<(), Box<dyn Error>> {
-    let decimals = Decimals::of(&config);
-    let filter = args.filter()?;
+/// The conditions are none, the database cannot be read, or the output cannot be written.
+pub async fn report(config: Config, args: ReportArgs) -> Result<(), Box<dyn Error>> {
+    let (order, output) = (args.order()?, args.output);
     let store = Store::connect(&config.database).await?;
     store.schema_check().await?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    writeln!(out, "{}\r", COLUMNS.join(","))?;
-    let mut after = None;
-    loop {
-        let page = store.payments_list(&filter, after.as_ref(), PAGE).await?;
-        for entry in &page.entries {
-            writeln!(out, "{}\r", row(&entry.record, &decimals))?;
+    let reports = Reports {
+        store,
+        decimals: decimals(&config),
+    };
+    let Some(path) = output else {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let mut making = reports.make(&order)?;
+        while let Some(bytes) = making.next().await? {
+            out.write_all(&bytes)?;
         }
-        out.flush()?;
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
+        return Ok(out.flush()?);
+    };
+    let mut file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let bar = progress(reports.expected(&order).await?)?;
+    let (mut digest, mut making) = (Sha256::new(), reports.make(&order)?);
+    while let Some(bytes) = making.next().await? {
+        digest.update(&bytes);
+        file.write_all(&bytes)?;
+        bar.set_position(making.totals.rows());
     }
+    let totals = making.totals;
+    file.sync_all()?;
+    bar.finish_and_clear();
+    println!("{} rows, sha256 {}", totals.rows(), hex::encode(digest.finalize()));
+    println!("{}", totals.to_json());
+    Ok(())
 }
 
-impl FilterArgs {
-    fn filter(self) -> Result<Filter, Box<dyn Error>> {
-        let state = match self.state {
-            None => None,
-            Some(name) => Some(State::named(&name).ok_or_else(|| format!("--state: there is no state {name}"))?),
-        };
-        Ok(Filter {
-            states: state.into_iter().collect(),
-            network: self.network,
-            payer: self.payer.map(canonical),
-            pay_to: self.pay_to.map(canonical),
-            created_from: self.from,
-            created_before: self.until,
-            ..Filter::default()
-        })
+/// A bar where somebody looks at it.
+fn progress(expected: u64) -> Result<ProgressBar, Box<dyn Error>> {
+    if !io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
     }
+    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} rows, {per_sec}, {eta} left")?;
+    Ok(ProgressBar::new(expected).with_style(style))
 }
 
-/// The account as records hold it.
-fn canonical(account: String) -> String {
-    chain::canonical_account(&account).unwrap_or(account)
+impl ReportArgs {
+    fn order(&self) -> Result<Order, Box<dyn Error>> {
+        let time = |at: Option<DateTime<Utc>>| at.map(|it| it.to_rfc3339());
+        let given = [
+            ("state", self.state.clone()),
+            ("reconciliation", self.reconciliation.clone()),
+            ("network", self.network.clone()),
+            ("asset", self.asset.clone()),
+            ("payer", self.payer.clone()),
+            ("payTo", self.pay_to.clone()),
+            ("createdFrom", time(self.from)),
+            ("createdBefore", time(self.until)),
+        ];
+        let question: BTreeMap<String, String> = given
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect();
+        Ok(Order::new(self.of, self.format, question, chain::canonical_account)?)
+    }
 }
 
 /// How many decimals each configured asset has.
-pub(super) struct Decimals(Vec<(NetworkId, String, u8)>);
-
-impl Decimals {
-    pub(super) fn of(config: &Config) -> Self {
-        let of_network = |network: &chain::Settings| {
-            let id = network.id().clone();
-            let assets = network.assets().into_iter();
-            assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
-        };
-        Self(config.network.iter().flat_map(of_network).collect())
-    }
-
-    /// The amount in whole coins; empty for an asset that is not configured.
-    pub(super) fn write(&self, network: &NetworkId, asset: &str, amount: Amount) -> String {
-        let known = self.0.iter().find(|it| it.0 == *network && it.1 == asset);
-        known.map_or_else(String::new, |(.., places)| decimal(amount, *places))
-    }
-}
-
-fn row(record: &Record, decimals: &Decimals) -> String {
-    let paid = &record.authorization;
-    let landed = record.settlement.landed();
-    let time = |at: Option<DateTime<Utc>>| at.map_or_else(String::new, rfc3339);
-    let block_time = landed
-        .and_then(|it| i64::try_from(it.block.time.0).ok())
-        .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    let references: Vec<String> = record
-        .references
-        .iter()
-        .map(|it| format!("{}={}", it.kind.as_str(), it.value))
-        .collect();
-    let fields = [
-        record.id.to_string(),
-        rfc3339(record.created_at),
-        record.settlement.state().as_str().to_owned(),
-        record.network.to_string(),
-        paid.asset.clone(),
-        paid.payer.clone(),
-        paid.pay_to.clone(),
-        paid.amount.to_string(),
-        decimals.write(&record.network, &paid.asset, paid.amount),
-        paid.nonce.clone(),
-        landed
-            .map(|it| &it.tx)
-            .or(record.txs.last())
-            .map_or_else(String::new, ToString::to_string),
-        landed.map_or_else(String::new, |it| it.log_index.to_string()),
-        landed.map_or_else(String::new, |it| it.block.height.to_string()),
-        time(block_time),
-        time(record.confirmed_at),
-        time(record.final_at),
-        record.resource_url.clone().unwrap_or_default(),
-        references.join(" "),
-        paid.memo.clone().unwrap_or_default(),
-    ];
-    fields.iter().map(|field| escape(field)).collect::<Vec<_>>().join(",")
-}
-
-pub(super) fn rfc3339(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
-}
-
-/// The amount in whole coins, with all its decimals and a point, without thousands separators.
-fn decimal(amount: Amount, places: u8) -> String {
-    let places = usize::from(places);
-    let digits = format!("{:0>width$}", amount.units(), width = places.saturating_add(1));
-    let (whole, rest) = digits.split_at(digits.len().saturating_sub(places));
-    if places == 0 {
-        whole.to_owned()
-    } else {
-        format!("{whole}.{rest}")
-    }
-}
-
-/// Quotes a field where RFC 4180 asks for it, and disarms text that a spreadsheet would take for a formula.
-pub(super) fn escape(field: &str) -> String {
-    let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula {
-        format!("'{field}")
-    } else {
-        field.to_owned()
+pub(super) fn decimals(config: &Config) -> Decimals {
+    let of_network = |network: &chain::Settings| {
+        let id = network.id().clone();
+        let assets = network.assets().into_iter();
+        assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
     };
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_written_with_all_their_decimals() {
-        for (units, places, text) in [
-            (10_000, 6, "0.010000"),
-            (0, 6, "0.000000"),
-            (1_234_567, 6, "1.234567"),
-            (5, 0, "5"),
-            (1, 18, "0.000000000000000001"),
-        ] {
-            assert_eq!(decimal(Amount::from_units(units), places), text);
-        }
-    }
-
-    #[test]
-    fn fields_are_quoted_where_rfc_4180_asks_and_formulas_are_disarmed() {
-        for (field, text) in [
-            ("plain", "plain"),
-            ("a,b", "\"a,b\""),
-            ("say \"x\"", "\"say \"\"x\"\"\""),
-            ("=1+1", "'=1+1"),
-            ("a\nb", "\"a\nb\""),
-        ] {
-            assert_eq!(escape(field), text);
-        }
-    }
+    Decimals::new(config.network.iter().flat_map(of_network).collect())
 }

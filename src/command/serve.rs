@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::books::Books;
+use crate::app::reports::Reports;
 use crate::app::statements::Closing;
 use crate::app::{App, SystemClock, reconcile};
+use crate::command::report;
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::store::Store;
@@ -29,6 +31,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     }
     store.schema_check().await?;
 
+    let decimals = report::decimals(&config);
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
     announce(&rails);
@@ -45,10 +48,17 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         rails: rails.clone(),
         calendar: config.statements.time_zone,
     };
-    let books = Books::new(store.clone(), rails.clone());
+    let reports = Reports {
+        store: store.clone(),
+        decimals,
+    };
+    let books = Books::new(reports.clone(), rails.clone());
     reconcile::start(&store, rails, &tasks);
     let stopped = tasks.stop_signal();
     tasks.spawn("statements", async move { closing.run(&stopped).await });
+
+    let stopped = tasks.stop_signal();
+    tasks.spawn("reports", async move { reports.run(&stopped).await });
 
     let leaving = Arc::clone(&app);
     let stop = async move {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::app::reports::format::Decimals;
 use crate::app::statements::Closing;
 use crate::chain;
-use crate::command::report::{Decimals, escape, rfc3339};
+use crate::command::report::{decimals, escape, rfc3339};
 use crate::config::Config;
 use crate::domain::network::NetworkId;
 use crate::domain::statement::{Account, Hash, Line, Statement, root};
@@ -75,7 +76,7 @@ const LINE_COLUMNS: &str =
 /// # Errors
 /// The database or a chain does not answer, there is no such statement, or it is not what was closed.
 pub async fn statement(config: Config, command: StatementCommand) -> Result<(), Box<dyn Error>> {
-    let decimals = Decimals::of(&config);
+    let decimals = decimals(&config);
     let store = Store::connect(&config.database).await?;
     store.schema_check().await?;
     match command {

@@ -90,6 +90,11 @@ identifier! {
     ExceptionId, "exc_", NotAnExceptionId
 }
 
+identifier! {
+    /// Our name for one report. Shape: as [`PaymentId`]'s, with `rep_`.
+    ReportId, "rep_", NotAReportId
+}
+
 fn write_digits(uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = uuid.as_u128();
     let mut digits = [b'0'; LENGTH];

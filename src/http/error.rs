@@ -57,6 +57,22 @@ impl Denied {
         Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such exception")
     }
 
+    pub(super) const fn no_such_report() -> Self {
+        Self::fixed(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such report, or not any more",
+        )
+    }
+
+    pub(super) const fn report_not_made() -> Self {
+        Self::fixed(
+            StatusCode::CONFLICT,
+            "report_not_made",
+            "the report is not made yet, or could not be; its state says which",
+        )
+    }
+
     pub(super) const fn wrong_method() -> Self {
         Self::fixed(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -123,6 +139,9 @@ impl Denied {
                 | Endpoint::Settlements
                 | Endpoint::Settlement
                 | Endpoint::Exceptions
+                | Endpoint::ReportOrder
+                | Endpoint::Report
+                | Endpoint::ReportContent
                 | Endpoint::ExceptionActions
                 | Endpoint::Live
                 | Endpoint::Ready

@@ -7,13 +7,12 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use crate::app::question::NETWORK;
+use crate::app::question::EXCEPTIONS;
 use crate::domain::id::{ExceptionId, PaymentId};
-use crate::domain::reconciliation;
 use crate::http::error::Denied;
 use crate::http::records::{answer, keys, malformed};
 use crate::http::{Edge, body};
-use crate::store::{Action, Exception, ExceptionFilter, PAGE_MAX};
+use crate::store::{Action, Exception, PAGE_MAX};
 
 /// Exceptions on a page when the caller does not say.
 const PAGE_DEFAULT: u16 = 100;
@@ -22,26 +21,17 @@ const PAGE_DEFAULT: u16 = 100;
 const NOTE_MAX: usize = 1000;
 const ACTOR_MAX: usize = 255;
 
-const KNOWN: &str = "of state, network, payTo, handled, limit and cursor, each at most once and not empty";
-
 /// `GET /v1/reconciliation/exceptions`.
 pub(super) async fn list(State(edge): State<Edge>, uri: Uri) -> Response {
     answer(page(&edge, &uri).await)
 }
 
 async fn page(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
-    let mut keys = keys(uri, KNOWN)?;
+    let mut keys = keys(uri, EXCEPTIONS)?;
     let limit: u16 = keys.limit(PAGE_DEFAULT, PAGE_MAX)?;
     let after: Option<ExceptionId> = keys.parsed("cursor", "the nextCursor of an earlier page")?;
-    let filter = ExceptionFilter {
-        state: keys.named("state", "the state of an exception", |name| {
-            reconciliation::State::named(name).filter(|state| state.is_exception())
-        })?,
-        network: keys.parsed("network", NETWORK)?,
-        pay_to: keys.take("payTo"),
-        handled: keys.named("handled", "resolve or ignore", Action::named)?,
-    };
-    keys.end(KNOWN)?;
+    let filter = keys.exceptions()?;
+    keys.end(EXCEPTIONS)?;
     let exceptions = edge.books.exceptions(filter, after, limit.saturating_add(1)).await?;
     let shown = exceptions.len().min(usize::from(limit));
     let is_last = exceptions.len() == shown;

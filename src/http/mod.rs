@@ -15,6 +15,7 @@ mod labels;
 mod patience;
 mod payments;
 mod records;
+mod reports;
 mod server;
 mod view;
 
@@ -62,7 +63,7 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 12] = [
+pub const ROUTES: [Route; 15] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -72,6 +73,9 @@ pub const ROUTES: [Route; 12] = [
     Route::get("/v1/settlements/{id}", Endpoint::Settlement),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
+    Route::post("/v1/reports", Endpoint::ReportOrder),
+    Route::get("/v1/reports/{id}", Endpoint::Report),
+    Route::get("/v1/reports/{id}/content", Endpoint::ReportContent),
     Route::get("/health/live", Endpoint::Live),
     Route::get("/health/ready", Endpoint::Ready),
     Route::get("/version", Endpoint::Version),
@@ -89,6 +93,9 @@ enum Endpoint {
     Settlement,
     Exceptions,
     ExceptionActions,
+    ReportOrder,
+    Report,
+    ReportContent,
     Live,
     Ready,
     Version,
@@ -123,6 +130,9 @@ impl Endpoint {
             Self::Payment | Self::Settlement => get(records::get),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
+            Self::ReportOrder => post(reports::order),
+            Self::Report => get(reports::get),
+            Self::ReportContent => get(reports::content),
             Self::Live => get(health::live),
             Self::Ready => get(health::ready),
             Self::Version => get(health::version),

@@ -204,7 +204,7 @@ fn setback(settlement: &Settlement) -> Option<SetbackView<'_>> {
 }
 
 /// Microseconds, as the database keeps them.
-fn rfc_3339(time: DateTime<Utc>) -> String {
+pub(super) fn rfc_3339(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 

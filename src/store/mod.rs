@@ -38,6 +38,7 @@ mod payments;
 mod reconciliations;
 mod records;
 mod replacements;
+mod report_jobs;
 mod reports;
 mod rows;
 mod session;
@@ -54,6 +55,7 @@ pub use payments::{NewPayment, Reservation};
 pub use reconciliations::{Action, Exception, ExceptionFilter, Judged};
 pub use records::{Records, Sign, in_time};
 pub use replacements::Replaced;
+pub use report_jobs::{Piece, Progress, Report, ReportOrder};
 pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
 pub use session::SessionFlaw;
@@ -98,7 +100,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -117,6 +119,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     ),
     (10, "statements", include_str!("../../migrations/0010_statements.sql")),
     (11, "labels", include_str!("../../migrations/0011_labels.sql")),
+    (16, "reports", include_str!("../../migrations/0016_reports.sql")),
 ];
 
 statements! {
@@ -254,6 +257,7 @@ impl Store {
             payments::STATEMENTS,
             reconciliations::STATEMENTS,
             replacements::STATEMENTS,
+            report_jobs::STATEMENTS,
             reports::STATEMENTS,
             session::STATEMENTS,
             settlements::STATEMENTS,

@@ -40,6 +40,7 @@ mod records;
 mod references;
 mod replay;
 mod replicas;
+mod reports;
 mod rolling;
 mod secrets;
 mod settle;

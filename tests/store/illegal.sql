@@ -423,3 +423,56 @@ insert into statement_lines values ('eip155:1', 'a', 'b', 1, 0, '00000000-0000-0
 
 -- statement_lines_position_range
 insert into statement_lines select 'eip155:1', 'a', 'b', 1, -1, id from payments limit 1;
+
+-- reports_id
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, sha256(n::text::bytea), 'k', 'f', 'q', 1, 'queued', 0, 0, 0, null, null, null, null, null, now(), null from (select * from payments limit 1) p, generate_series(1, 2) n;
+
+-- reports_once
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select gen_random_uuid(), p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, null, null, null, null, null, now(), null from (select * from payments limit 1) p, generate_series(1, 2) n;
+
+-- reports_ordered_length
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, 'x', 'k', 'f', 'q', 1, 'queued', 0, 0, 0, null, null, null, null, null, now(), null from (select * from payments limit 1) p;
+
+-- reports_state_known
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 1, 'lost', 0, 0, 0, null, null, null, null, null, now(), null from (select * from payments limit 1) p;
+
+-- reports_claim_of_state
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 1, 'running', 0, 0, 0, null, null, null, p.id, null, now(), null from (select * from payments limit 1) p;
+
+-- reports_end_of_state
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, null, null, null, null, null, now(), now() from (select * from payments limit 1) p;
+
+-- reports_done_complete
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 1, 'done', 0, 0, 0, null, p.key, null, null, null, now(), now() from (select * from payments limit 1) p;
+
+-- reports_done_complete
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 1, 'done', 0, 0, 0, '[]', 'x', null, null, null, now(), now() from (select * from payments limit 1) p;
+
+-- reports_failure_of_state
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, null, null, 'f', null, null, now(), null from (select * from payments limit 1) p;
+
+-- reports_counts_range
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 0, 'queued', 0, 0, 0, null, null, null, null, null, now(), null from (select * from payments limit 1) p;
+
+-- report_pieces_report
+insert into report_pieces values (gen_random_uuid(), 0, 'x');
+
+-- report_pieces_name
+with r as (insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, null, null, null, null, null, now(), null from (select * from payments limit 1) p returning id)
+insert into report_pieces select id, 0, 'x' from r, generate_series(1, 2) n;
+
+-- report_pieces_position_range
+with r as (insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, null, null, null, null, null, now(), null from (select * from payments limit 1) p returning id)
+insert into report_pieces select id, -1, 'x' from r;

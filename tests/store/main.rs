@@ -20,6 +20,7 @@ mod dice;
 mod lanes;
 mod leases;
 mod replacing;
+mod report_jobs;
 mod reports;
 mod reserving;
 mod schema;

@@ -8,6 +8,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use facilitator::app::books::Books;
+use facilitator::app::reports::Reports;
+use facilitator::app::reports::format::Decimals;
 use facilitator::app::{App, SystemClock};
 use facilitator::config::Config;
 use facilitator::store::Store;
@@ -40,10 +42,14 @@ impl Inside {
             config.settle,
             tasks.clone(),
         );
+        let reports = Reports {
+            store: store.clone(),
+            decimals: Decimals::default(),
+        };
         let app = Arc::new(app);
         app.start().await.unwrap();
         Self {
-            router: http::router(app, Books::new(store.clone(), rails), &config.http),
+            router: http::router(app, Books::new(reports, rails), &config.http),
             store,
             tasks,
         }

@@ -1,0 +1,410 @@
+//! Reports: rows of the records in a file, with a count, control totals and a digest. Made at once for whoever asks on the
+//! command line, or ordered over HTTP and made in the background by any process, once for each order.
+
+pub mod encode;
+pub mod format;
+pub mod table;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use self::encode::{Encoder, Format};
+use self::format::Decimals;
+use self::table::{Cell, Column};
+use crate::app::question::{EXCEPTIONS, FILTERS, Keys};
+use crate::domain::amount::Amount;
+use crate::domain::id::ExceptionId;
+use crate::domain::lease::ProcessId;
+use crate::domain::network::NetworkId;
+use crate::domain::rejection::Malformed;
+use crate::store::{Cursor, ExceptionFilter, Filter, PAGE_MAX, Piece, Report, ReportOrder, Store, StoreFault};
+use crate::task::guarded;
+
+/// How often a process looks for reports to make.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How long a claim holds without a piece; longer than a page takes to read.
+const CLAIM: Duration = Duration::from_mins(1);
+
+/// Bytes of a piece, of which a report has any number.
+const PIECE: usize = 1 << 20;
+
+/// How long reports are kept once they are made.
+const KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// What a report is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Payments and where their money is.
+    Settlements,
+    /// What reconciliation found.
+    Exceptions,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Settlements, Self::Exceptions];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settlements => "settlements",
+            Self::Exceptions => "exceptions",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
+
+    const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Settlements => &table::SETTLEMENTS,
+            Self::Exceptions => &table::EXCEPTIONS,
+        }
+    }
+}
+
+/// What somebody wants to have: which rows, and how written.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// How it is written.
+    pub format: Format,
+    asked: Asked,
+    /// The conditions as they were given.
+    question: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+enum Asked {
+    Settlements(Box<Filter>),
+    Exceptions(ExceptionFilter),
+}
+
+impl Asked {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Settlements(_) => Kind::Settlements,
+            Self::Exceptions(_) => Kind::Exceptions,
+        }
+    }
+}
+
+impl Order {
+    /// An order for what meets these conditions: the keys that the kind's listing has. `canonical` gives the text of an
+    /// account as records have it.
+    ///
+    /// # Errors
+    /// A condition is not what it must be.
+    pub fn new(
+        kind: Kind,
+        format: Format,
+        mut question: BTreeMap<String, String>,
+        canonical: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Malformed> {
+        for key in ["asset", "payer", "payTo"] {
+            if let Some(account) = question.get_mut(key)
+                && let Some(text) = canonical(account)
+            {
+                *account = text;
+            }
+        }
+        let known = match kind {
+            Kind::Settlements => FILTERS,
+            Kind::Exceptions => EXCEPTIONS,
+        };
+        let mut keys = Keys::of(question.clone(), known)?;
+        let asked = match kind {
+            Kind::Settlements => Asked::Settlements(Box::new(keys.filter()?)),
+            Kind::Exceptions => Asked::Exceptions(keys.exceptions()?),
+        };
+        keys.end(known)?;
+        Ok(Self {
+            format,
+            asked,
+            question,
+        })
+    }
+
+    /// The order of a report on record; none when it was put there by a version that knew more.
+    fn of(report: &Report) -> Option<Self> {
+        let question = serde_json::from_str(&report.question).ok()?;
+        Self::new(
+            Kind::named(&report.kind)?,
+            Format::named(&report.format)?,
+            question,
+            |_| None,
+        )
+        .ok()
+    }
+
+    /// As it goes on record: what differs in nothing is one report.
+    fn on_record(&self, version: u32) -> ReportOrder {
+        let (kind, format) = (self.asked.kind().as_str(), self.format.as_str());
+        let question = serde_json::json!(self.question).to_string();
+        let whole = serde_json::json!([kind, format, version, question]).to_string();
+        ReportOrder {
+            ordered: Sha256::digest(whole).into(),
+            kind,
+            format,
+            question,
+            version,
+        }
+    }
+}
+
+/// Rows and sums by network and asset, to hold against what was received.
+#[derive(Debug, Clone, Default)]
+pub struct Totals(BTreeMap<(NetworkId, String), (u64, u128)>);
+
+impl Totals {
+    fn add(&mut self, network: &NetworkId, asset: &str, amount: Amount) {
+        let (rows, sum) = self.0.entry((network.clone(), asset.to_owned())).or_default();
+        *rows = rows.saturating_add(1);
+        *sum = sum.saturating_add(amount.units());
+    }
+
+    /// All rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.0.values().map(|(rows, _)| rows).sum()
+    }
+
+    /// A JSON array of objects with `network`, `asset`, `rows` and `amount` (atomic units, as text).
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Total<'a> {
+            network: &'a str,
+            asset: &'a str,
+            rows: u64,
+            amount: String,
+        }
+        let totals = self.0.iter().map(|((network, asset), (rows, sum))| Total {
+            network: network.as_str(),
+            asset,
+            rows: *rows,
+            amount: sum.to_string(),
+        });
+        serde_json::to_string(&totals.collect::<Vec<_>>()).unwrap_or_default()
+    }
+}
+
+/// Why a report was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportFault {
+    /// The records could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// The bytes could not be written.
+    #[error("the report cannot be written: {0}")]
+    Writing(#[from] io::Error),
+    /// Another process makes it now.
+    #[error("another process makes this report now")]
+    Lost,
+}
+
+/// What makes reports.
+#[derive(Clone)]
+pub struct Reports {
+    /// The records.
+    pub store: Store,
+    /// How many decimals the assets have.
+    pub decimals: Decimals,
+}
+
+impl Reports {
+    /// How many rows the report would have now.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn expected(&self, order: &Order) -> Result<u64, StoreFault> {
+        match &order.asked {
+            Asked::Settlements(filter) => self.store.payments_count(filter).await,
+            // They are few, and read faster than counted.
+            Asked::Exceptions(_) => Ok(0),
+        }
+    }
+
+    /// Begins to make a report.
+    ///
+    /// # Errors
+    /// The format cannot hold the report's columns.
+    pub fn make(&self, order: &Order) -> Result<Making<'_>, ReportFault> {
+        Ok(Making {
+            reports: self,
+            encoder: Some(Encoder::new(order.format, order.asked.kind().columns())?),
+            pages: Pages::of(order.asked.clone()),
+            totals: Totals::default(),
+        })
+    }
+
+    /// Puts an order on record, to be made once by whichever process comes first.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn order(&self, order: &Order, version: u32) -> Result<Report, StoreFault> {
+        self.store.report_order(&order.on_record(version)).await
+    }
+
+    /// Makes what is ordered and forgets what is old, until told to stop. What was not finished is made anew.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let me = ProcessId::mint();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            let work = async {
+                while let Some(report) = self.store.report_claim(me, CLAIM).await? {
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Ok(()),
+                        made = self.make_ordered(&report, me) => made?,
+                    }
+                }
+                self.store.reports_forget(KEPT).await.map(|_| ())
+            };
+            if let Some(Err(fault)) = guarded(work).await {
+                tracing::warn!(error = %fault, "no report could be made");
+            }
+        }
+    }
+
+    async fn make_ordered(&self, report: &Report, me: ProcessId) -> Result<(), StoreFault> {
+        let Some(order) = Order::of(report) else {
+            return self
+                .store
+                .report_fail(report.id, me, "this version cannot make it")
+                .await;
+        };
+        match self.make_pieces(report, &order, me).await {
+            Ok(()) => {
+                tracing::info!(report.id = %report.id, "report made");
+                Ok(())
+            }
+            Err(ReportFault::Lost) => Ok(()),
+            Err(ReportFault::Store(fault)) => Err(fault),
+            Err(ReportFault::Writing(error)) => self.store.report_fail(report.id, me, &error.to_string()).await,
+        }
+    }
+
+    async fn make_pieces(&self, report: &Report, order: &Order, me: ProcessId) -> Result<(), ReportFault> {
+        let expected = self.expected(order).await?;
+        let (mut making, mut digest, mut waiting, mut position) = (self.make(order)?, Sha256::new(), Vec::new(), 0u64);
+        let mut is_whole = false;
+        while !is_whole {
+            match making.next().await? {
+                Some(bytes) => {
+                    digest.update(&bytes);
+                    waiting.extend(bytes);
+                }
+                None => is_whole = true,
+            }
+            if waiting.len() >= PIECE || is_whole {
+                let piece = Piece {
+                    expected,
+                    rows: making.totals.rows(),
+                    position,
+                    bytes: &waiting,
+                };
+                held(self.store.report_piece(report.id, me, piece, CLAIM).await?)?;
+                position = position.saturating_add(1);
+                waiting.clear();
+            }
+        }
+        let (sums, sha256) = (making.totals.to_json(), digest.finalize().into());
+        let rows = making.totals.rows();
+        held(self.store.report_done(report.id, me, rows, &sums, sha256).await?)
+    }
+}
+
+fn held(is_held: bool) -> Result<(), ReportFault> {
+    if is_held { Ok(()) } else { Err(ReportFault::Lost) }
+}
+
+/// A report that is being made.
+pub struct Making<'a> {
+    reports: &'a Reports,
+    /// None once the report is whole.
+    encoder: Option<Encoder>,
+    pages: Pages,
+    /// Of the rows so far.
+    pub totals: Totals,
+}
+
+impl Making<'_> {
+    /// The next bytes, which may be none yet; no bytes at all after the last.
+    ///
+    /// # Errors
+    /// [`ReportFault`].
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ReportFault> {
+        let Some(mut encoder) = self.encoder.take() else {
+            return Ok(None);
+        };
+        let Some(rows) = self.pages.next(self.reports, &mut self.totals).await? else {
+            return Ok(Some(encoder.end()?));
+        };
+        encoder.add(rows)?;
+        let bytes = encoder.take();
+        self.encoder = Some(encoder);
+        Ok(Some(bytes))
+    }
+}
+
+/// The rows of an order, page by page.
+enum Pages {
+    Settlements(Box<Filter>, Option<Cursor>),
+    Exceptions(ExceptionFilter, Option<ExceptionId>),
+    Over,
+}
+
+impl Pages {
+    fn of(asked: Asked) -> Self {
+        match asked {
+            Asked::Settlements(filter) => Self::Settlements(filter, None),
+            Asked::Exceptions(filter) => Self::Exceptions(filter, None),
+        }
+    }
+
+    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
+        match self {
+            Self::Settlements(filter, after) => {
+                let page = reports.store.payments_list(filter, after.as_ref(), PAGE_MAX).await?;
+                let row = |it| table::settlement(it, &reports.decimals);
+                let rows = page.entries.iter().map(row).collect();
+                for it in &page.entries {
+                    let paid = &it.record.authorization;
+                    totals.add(&it.record.network, &paid.asset, paid.amount);
+                }
+                match page.next {
+                    Some(next) => *after = Some(next),
+                    None => *self = Self::Over,
+                }
+                Ok(Some(rows))
+            }
+            Self::Exceptions(filter, after) => {
+                let found = reports.store.exceptions_list(filter, *after, PAGE_MAX).await?;
+                let rows = found.iter().map(|it| table::exception(it, &reports.decimals)).collect();
+                for it in &found {
+                    totals.add(&it.network, &it.asset, it.amount);
+                }
+                match found.last() {
+                    Some(last) => *after = Some(last.id),
+                    None => *self = Self::Over,
+                }
+                Ok(Some(rows))
+            }
+            Self::Over => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Reports that were ordered: one row each, claimed by whoever makes it, and its bytes in pieces.
+
+use std::time::Duration;
+
+use sqlx::types::Uuid;
+
+use super::rows::{OutOfPlace, signed, unsigned};
+use super::{DateTime, Store, StoreFault, Utc, commit};
+use crate::domain::id::ReportId;
+use crate::domain::lease::ProcessId;
+
+statements! {
+    ORDER = "insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at)
+        values ($1, $2, $3, $4, $5, $6, 'queued', 0, 0, 0, now())
+        on conflict (ordered) do nothing";
+    // What failed is made again when it is ordered again.
+    RETRY = "update reports set state = 'queued', failure = null, ended_at = null, expected = 0, rows = 0, bytes = 0
+        where ordered = $1 and state = 'failed'";
+    BY_ORDER = "select id, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, created_at,
+            ended_at from reports where ordered = $1";
+    BY_ID = "select id, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, created_at,
+            ended_at from reports where id = $1";
+    // Of two that want the same one, the second finds it claimed when its turn comes.
+    CLAIM = "update reports set state = 'running', claimed_by = $1, claimed_until = now() + $2 * interval '1 millisecond',
+            expected = 0, rows = 0, bytes = 0
+        where id = (select id from reports
+            where state = 'queued' or (state = 'running' and claimed_until < now())
+            order by created_at, id limit 1)
+            and (state = 'queued' or (state = 'running' and claimed_until < now()))
+        returning id, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, created_at,
+            ended_at";
+    PIECES_DROP = "delete from report_pieces where report_id = $1";
+    PIECE = "with mine as (
+            update reports set expected = $3, rows = $4, bytes = bytes + octet_length($6::bytea),
+                claimed_until = now() + $7 * interval '1 millisecond'
+            where id = $1 and claimed_by = $2 and state = 'running' returning id
+        )
+        insert into report_pieces (report_id, position, bytes) select id, $5, $6::bytea from mine";
+    DONE = "update reports set state = 'done', rows = $3, expected = $3, totals = $4, sha256 = $5, ended_at = now(),
+            claimed_by = null, claimed_until = null
+        where id = $1 and claimed_by = $2 and state = 'running'";
+    FAIL = "update reports set state = 'failed', failure = $3, ended_at = now(), claimed_by = null, claimed_until = null
+        where id = $1 and claimed_by = $2 and state = 'running'";
+    READ = "select bytes from report_pieces where report_id = $1 and position = $2";
+    FORGET = "delete from reports where id in (
+            select id from reports where state in ('done', 'failed') and ended_at < now() - $1 * interval '1 second'
+            order by ended_at limit 100)";
+}
+
+/// A report to make, as it is ordered.
+#[derive(Debug, Clone)]
+pub struct ReportOrder {
+    /// SHA-256 of all that makes it another report than others.
+    pub ordered: [u8; 32],
+    /// What it is of.
+    pub kind: &'static str,
+    /// How it is written.
+    pub format: &'static str,
+    /// What it is asked, as JSON.
+    pub question: String,
+    /// Which edition; from 1.
+    pub version: u32,
+}
+
+/// A report on record.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its name.
+    pub id: ReportId,
+    /// As of the order.
+    pub kind: String,
+    /// As of the order.
+    pub format: String,
+    /// As of the order.
+    pub question: String,
+    /// As of the order.
+    pub version: u64,
+    /// How far it is.
+    pub progress: Progress,
+    /// Rows expected, once that is known; more may come.
+    pub expected: u64,
+    /// Rows so far.
+    pub rows: u64,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// When it was ordered.
+    pub created_at: DateTime<Utc>,
+    /// When it was done or failed.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// How far a report is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Nobody makes it yet.
+    Queued,
+    /// Somebody makes it.
+    Running,
+    /// It can be read.
+    Done {
+        /// SHA-256 of its bytes.
+        sha256: [u8; 32],
+        /// Its control totals, as JSON.
+        totals: String,
+    },
+    /// It cannot be made.
+    Failed {
+        /// Why.
+        failure: String,
+    },
+}
+
+#[derive(sqlx::FromRow)]
+struct ReportRow {
+    id: Uuid,
+    kind: String,
+    format: String,
+    question: String,
+    version: i64,
+    state: String,
+    expected: i64,
+    rows: i64,
+    bytes: i64,
+    totals: Option<String>,
+    sha256: Option<Vec<u8>>,
+    failure: Option<String>,
+    created_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl ReportRow {
+    fn read(self) -> Result<Report, OutOfPlace> {
+        let progress = match (self.state.as_str(), self.totals, self.sha256, self.failure) {
+            ("queued", None, None, None) => Progress::Queued,
+            ("running", None, None, None) => Progress::Running,
+            ("done", Some(totals), Some(sha256), None) => Progress::Done {
+                sha256: sha256.try_into().map_err(|_| OutOfPlace("sha256"))?,
+                totals,
+            },
+            ("failed", None, None, Some(failure)) => Progress::Failed { failure },
+            _ => return Err(OutOfPlace("state")),
+        };
+        Ok(Report {
+            id: ReportId::from_uuid(self.id),
+            kind: self.kind,
+            format: self.format,
+            question: self.question,
+            version: unsigned("version", self.version)?,
+            progress,
+            expected: unsigned("expected", self.expected)?,
+            rows: unsigned("rows", self.rows)?,
+            bytes: unsigned("bytes", self.bytes)?,
+            created_at: self.created_at,
+            ended_at: self.ended_at,
+        })
+    }
+}
+
+fn read(operation: &'static str, row: Option<ReportRow>) -> Result<Option<Report>, StoreFault> {
+    row.map(ReportRow::read)
+        .transpose()
+        .map_err(OutOfPlace::during(operation))
+}
+
+fn millis(term: Duration) -> i64 {
+    i64::try_from(term.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A piece of a report that is being made.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// Rows that the report is expected to have.
+    pub expected: u64,
+    /// Rows up to and with this piece.
+    pub rows: u64,
+    /// Which piece; from 0.
+    pub position: u64,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+impl Store {
+    /// Puts an order on record, or finds the report of an equal one; what failed is made again.
+    ///
+    /// # Errors
+    /// Faults of the store; ordering again does no harm.
+    pub async fn report_order(&self, order: &ReportOrder) -> Result<Report, StoreFault> {
+        let operation = "report_order";
+        let fault = StoreFault::reading(operation);
+        sqlx::query(ORDER)
+            .bind(ReportId::mint().as_uuid())
+            .bind(order.ordered)
+            .bind(order.kind)
+            .bind(order.format)
+            .bind(&order.question)
+            .bind(i64::from(order.version))
+            .execute(&self.pool)
+            .await
+            .map_err(&fault)?;
+        sqlx::query(RETRY)
+            .bind(order.ordered)
+            .execute(&self.pool)
+            .await
+            .map_err(&fault)?;
+        let row = sqlx::query_as(BY_ORDER)
+            .bind(order.ordered)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(&fault)?;
+        let what = "a report that was just ordered";
+        read(operation, row)?.ok_or(StoreFault::Corrupt { operation, what })
+    }
+
+    /// The report of this id.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn report_get(&self, id: ReportId) -> Result<Option<Report>, StoreFault> {
+        let operation = "report_get";
+        let row = sqlx::query_as(BY_ID)
+            .bind(id.as_uuid())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        read(operation, row)
+    }
+
+    /// The oldest report that nobody makes, claimed for this process and begun anew: whoever claimed it before is late with
+    /// whatever it still writes.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn report_claim(&self, me: ProcessId, term: Duration) -> Result<Option<Report>, StoreFault> {
+        let operation = "report_claim";
+        let mut transaction = self.begin(operation).await?;
+        let row: Option<ReportRow> = sqlx::query_as(CLAIM)
+            .bind(me.0)
+            .bind(millis(term))
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        if let Some(row) = &row {
+            sqlx::query(PIECES_DROP)
+                .bind(row.id)
+                .execute(&mut *transaction)
+                .await
+                .map_err(StoreFault::reading(operation))?;
+        }
+        commit(transaction, operation).await?;
+        read(operation, row)
+    }
+
+    /// Keeps a piece and the claim; false when the claim was lost.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn report_piece(
+        &self,
+        id: ReportId,
+        me: ProcessId,
+        piece: Piece<'_>,
+        term: Duration,
+    ) -> Result<bool, StoreFault> {
+        let operation = "report_piece";
+        let out_of_place = OutOfPlace::during(operation);
+        let written = sqlx::query(PIECE)
+            .bind(id.as_uuid())
+            .bind(me.0)
+            .bind(signed("expected", piece.expected).map_err(&out_of_place)?)
+            .bind(signed("rows", piece.rows).map_err(&out_of_place)?)
+            .bind(signed("position", piece.position).map_err(&out_of_place)?)
+            .bind(piece.bytes)
+            .bind(millis(term))
+            .execute(&self.pool)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(written.rows_affected() == 1)
+    }
+
+    /// Ends a report that is whole; false when the claim was lost.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn report_done(
+        &self,
+        id: ReportId,
+        me: ProcessId,
+        rows: u64,
+        totals: &str,
+        sha256: [u8; 32],
+    ) -> Result<bool, StoreFault> {
+        let operation = "report_done";
+        let written = sqlx::query(DONE)
+            .bind(id.as_uuid())
+            .bind(me.0)
+            .bind(signed("rows", rows).map_err(OutOfPlace::during(operation))?)
+            .bind(totals)
+            .bind(sha256)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(written.rows_affected() == 1)
+    }
+
+    /// Ends a report that cannot be made.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn report_fail(&self, id: ReportId, me: ProcessId, failure: &str) -> Result<(), StoreFault> {
+        let operation = "report_fail";
+        sqlx::query(FAIL)
+            .bind(id.as_uuid())
+            .bind(me.0)
+            .bind(failure)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(())
+    }
+
+    /// A piece of a report; none after the last.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn report_read(&self, id: ReportId, position: u64) -> Result<Option<Vec<u8>>, StoreFault> {
+        let operation = "report_read";
+        sqlx::query_scalar(READ)
+            .bind(id.as_uuid())
+            .bind(signed("position", position).map_err(OutOfPlace::during(operation))?)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))
+    }
+
+    /// Forgets some of the reports that ended longer ago than this; true when there may be more.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn reports_forget(&self, after: Duration) -> Result<bool, StoreFault> {
+        let operation = "reports_forget";
+        let gone = sqlx::query(FORGET)
+            .bind(i64::try_from(after.as_secs()).unwrap_or(i64::MAX))
+            .execute(&self.pool)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        Ok(gone.rows_affected() > 0)
+    }
+}

@@ -1,0 +1,102 @@
+//! Reports that several want to make are made by one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use facilitator::domain::lease::ProcessId;
+use facilitator::store::{Piece, Progress, ReportOrder};
+
+use crate::support::{execute, on_database};
+
+fn order(number: u8) -> ReportOrder {
+    ReportOrder {
+        ordered: [number; 32],
+        kind: "settlements",
+        format: "csv",
+        question: "{}".to_owned(),
+        version: 1,
+    }
+}
+
+const TERM: Duration = Duration::from_mins(1);
+
+const fn piece(position: u64, bytes: &[u8]) -> Piece<'_> {
+    Piece {
+        expected: 9,
+        rows: position,
+        position,
+        bytes,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_report_is_claimed_by_one_of_many_and_ends_as_it_was_made() {
+    on_database(async |db| {
+        let store = &db.store;
+        let mut ids = BTreeSet::new();
+        for number in 0..3 {
+            ids.insert(store.report_order(&order(number)).await.unwrap().id);
+            assert_eq!(
+                store.report_order(&order(number)).await.unwrap().progress,
+                Progress::Queued
+            );
+        }
+        assert_eq!(ids.len(), 3);
+        let claims = (0..12).map(|_| store.report_claim(ProcessId::mint(), TERM));
+        let claimed: Vec<_> = futures_util::future::join_all(claims).await;
+        let mut claimed: Vec<_> = claimed
+            .into_iter()
+            .filter_map(|it| it.unwrap())
+            .map(|it| it.id)
+            .collect();
+        while let Some(report) = store.report_claim(ProcessId::mint(), TERM).await.unwrap() {
+            claimed.push(report.id);
+        }
+        assert_eq!(claimed.len(), 3);
+        assert_eq!(claimed.into_iter().collect::<BTreeSet<_>>(), ids);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_lost_a_claim_writes_nothing_more() {
+    on_database(async |db| {
+        let store = &db.store;
+        let (late, next) = (ProcessId::mint(), ProcessId::mint());
+        let id = store.report_order(&order(1)).await.unwrap().id;
+        assert_eq!(store.report_claim(late, TERM).await.unwrap().unwrap().id, id);
+        assert!(store.report_piece(id, late, piece(0, b"late"), TERM).await.unwrap());
+        let lapse = "update reports set claimed_until = now() - interval '1 second'";
+        execute(&mut db.raw().await, lapse.into()).await.unwrap();
+        assert_eq!(store.report_claim(next, TERM).await.unwrap().unwrap().id, id);
+        assert!(!store.report_piece(id, late, piece(1, b"later"), TERM).await.unwrap());
+        assert!(!store.report_done(id, late, 1, "[]", [0; 32]).await.unwrap());
+        store.report_fail(id, late, "late").await.unwrap();
+        assert_eq!(store.report_read(id, 0).await.unwrap(), None);
+        assert!(store.report_piece(id, next, piece(0, b"whole"), TERM).await.unwrap());
+        assert!(store.report_done(id, next, 7, "[]", [1; 32]).await.unwrap());
+        let report = store.report_get(id).await.unwrap().unwrap();
+        assert_eq!((report.rows, report.expected, report.bytes), (7, 7, 5));
+        assert_eq!(store.report_read(id, 0).await.unwrap().unwrap(), b"whole");
+        assert!(matches!(report.progress, Progress::Done { sha256: [1, ..], .. }));
+        assert!(!store.reports_forget(TERM).await.unwrap());
+        assert!(store.reports_forget(Duration::ZERO).await.unwrap());
+        assert_eq!(db.count("report_pieces").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_failed_is_made_again_when_it_is_ordered_again() {
+    on_database(async |db| {
+        let (store, me) = (&db.store, ProcessId::mint());
+        let id = store.report_order(&order(1)).await.unwrap().id;
+        store.report_claim(me, TERM).await.unwrap().unwrap();
+        store.report_fail(id, me, "disk full").await.unwrap();
+        let failed = store.report_get(id).await.unwrap().unwrap();
+        assert!(matches!(failed.progress, Progress::Failed { failure } if failure == "disk full"));
+        let again = store.report_order(&order(1)).await.unwrap();
+        assert_eq!((again.id, again.progress), (id, Progress::Queued));
+    })
+    .await;
+}
