@@ -51,6 +51,11 @@ enum Command {
         #[command(flatten)]
         lanes: command::lanes::LanesArgs,
     },
+    /// Check a receipt against the keys that a facilitator publishes. Needs no configuration and asks nobody.
+    Receipt {
+        #[command(subcommand)]
+        what: command::receipt::ReceiptCommand,
+    },
     /// Hold the chains' transfers and the records against one another, both ways, and print what somebody has to look at;
     /// exits with 1 when there is any, with 2 when it could not be told.
     Reconcile {
@@ -91,7 +96,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let failure = if matches!(
         cli.command,
-        Command::Audit { .. } | Command::Reconcile { .. } | Command::Reference { .. }
+        Command::Audit { .. } | Command::Reconcile { .. } | Command::Reference { .. } | Command::Receipt { .. }
     ) {
         ExitCode::from(2)
     } else {
@@ -124,6 +129,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Lanes { config, lanes } => {
             runtime.block_on(command::lanes::lanes(Config::load(&config.config)?, lanes))?;
+        }
+        Command::Receipt { what } => {
+            let is_good = command::receipt::receipt(what)?;
+            return Ok(ExitCode::from(u8::from(!is_good)));
         }
         Command::Reference { what } => {
             let is_same = command::reference::reference(what)?;

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod lanes;
+pub mod receipt;
 pub mod reconcile;
 pub mod reference;
 pub mod report;

@@ -11,6 +11,7 @@ use crate::app::{App, SystemClock, reconcile};
 use crate::command::report;
 use crate::config::Config;
 use crate::domain::rail::Rail;
+use crate::domain::receipt::Notary;
 use crate::store::Store;
 use crate::task::Tasks;
 use crate::{chain, http, telemetry};
@@ -52,6 +53,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         store: store.clone(),
         decimals,
     };
+    let notary = config.signing.as_ref().map(|it| Arc::new(Notary::of(&it.secret)));
     let books = Books::new(reports.clone(), rails.clone());
     reconcile::start(&store, rails, &tasks);
     let stopped = tasks.stop_signal();
@@ -65,7 +67,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         stop_requested().await;
         leaving.leave();
     };
-    let served = http::serve(&config.http, &config.metrics, app, books, metrics, stop).await;
+    let served = http::serve(&config.http, &config.metrics, app, books, notary, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
     if !tasks.drain(DRAIN).await {
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");

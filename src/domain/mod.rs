@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod posting;
 pub mod quote;
 pub mod rail;
+pub mod receipt;
 pub mod reconciliation;
 pub mod rejection;
 pub mod request;

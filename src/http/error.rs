@@ -73,6 +73,22 @@ impl Denied {
         )
     }
 
+    pub(super) const fn no_notary() -> Self {
+        Self::fixed(
+            StatusCode::CONFLICT,
+            "no_receipt",
+            "this facilitator signs no receipts: it has no signing secret",
+        )
+    }
+
+    pub(super) const fn not_settled() -> Self {
+        Self::fixed(
+            StatusCode::CONFLICT,
+            "no_receipt",
+            "there is a receipt only of what is confirmed or final",
+        )
+    }
+
     pub(super) const fn wrong_method() -> Self {
         Self::fixed(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -138,6 +154,8 @@ impl Denied {
                 | Endpoint::Payment
                 | Endpoint::Settlements
                 | Endpoint::Settlement
+                | Endpoint::Receipt
+                | Endpoint::Keys
                 | Endpoint::Exceptions
                 | Endpoint::ReportOrder
                 | Endpoint::Report

@@ -14,6 +14,7 @@ mod health;
 mod labels;
 mod patience;
 mod payments;
+mod receipts;
 mod records;
 mod reports;
 mod server;
@@ -29,6 +30,7 @@ use serde::Deserialize;
 pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
+use crate::domain::receipt::Notary;
 
 /// Where to listen and how much to take on at once.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,7 +65,7 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 15] = [
+pub const ROUTES: [Route; 17] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -71,6 +73,8 @@ pub const ROUTES: [Route; 15] = [
     Route::get("/payments/{id}", Endpoint::Payment),
     Route::get("/v1/settlements", Endpoint::Settlements),
     Route::get("/v1/settlements/{id}", Endpoint::Settlement),
+    Route::get("/v1/settlements/{id}/receipt", Endpoint::Receipt),
+    Route::get("/.well-known/jwks.json", Endpoint::Keys),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
     Route::post("/v1/reports", Endpoint::ReportOrder),
@@ -91,6 +95,8 @@ enum Endpoint {
     Payment,
     Settlements,
     Settlement,
+    Receipt,
+    Keys,
     Exceptions,
     ExceptionActions,
     ReportOrder,
@@ -128,6 +134,8 @@ impl Endpoint {
             Self::Lookup => get(records::lookup),
             Self::Settlements => get(records::list),
             Self::Payment | Self::Settlement => get(records::get),
+            Self::Receipt => get(receipts::get),
+            Self::Keys => get(receipts::keys),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
             Self::ReportOrder => post(reports::order),
@@ -150,11 +158,13 @@ impl Endpoint {
 struct Edge {
     app: Arc<App>,
     books: Books,
+    /// None where nothing is signed.
+    notary: Option<Arc<Notary>>,
 }
 
 /// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
-pub fn router(app: Arc<App>, books: Books, settings: &Settings) -> Router {
-    let edge = Edge { app, books };
+pub fn router(app: Arc<App>, books: Books, notary: Option<Arc<Notary>>, settings: &Settings) -> Router {
+    let edge = Edge { app, books, notary };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });

@@ -12,21 +12,21 @@ use crate::domain::id::PaymentId;
 use crate::domain::rejection::Malformed;
 use crate::http::error::{Denied, json};
 use crate::http::{Edge, view};
-use crate::store::{Cursor, Filter};
+use crate::store::{Cursor, Entry, Filter};
 use crate::wire::NETWORK_UNKNOWN;
 
 /// `GET /v1/settlements/{id}` and `GET /payments/{id}`.
 pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
-    answer(record(&edge, id).await)
+    answer(found(&edge, id).await.map(|entry| view::one(&entry)))
 }
 
-async fn record(edge: &Edge, name: Result<Path<String>, PathRejection>) -> Result<Vec<u8>, Denied> {
+/// The payment that a path names.
+pub(super) async fn found(edge: &Edge, name: Result<Path<String>, PathRejection>) -> Result<Entry, Denied> {
     let id: PaymentId = name
         .ok()
         .and_then(|Path(text)| text.parse().ok())
         .ok_or_else(|| malformed("id", PaymentId::SHAPE))?;
-    let entry = edge.books.payment(id).await?.ok_or_else(Denied::no_such_payment)?;
-    Ok(view::one(&entry))
+    edge.books.payment(id).await?.ok_or_else(Denied::no_such_payment)
 }
 
 /// `GET /v1/settlements`.

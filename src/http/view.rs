@@ -76,6 +76,61 @@ struct View<'a> {
     finalized_at: Option<String>,
 }
 
+/// What a receipt says of a settlement: what the chain shows, and which purchase it was.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Proven<'a> {
+    id: PaymentId,
+    state: &'static str,
+    network: &'a str,
+    scheme: &'a str,
+    asset: &'a str,
+    payer: &'a str,
+    pay_to: &'a str,
+    #[serde(serialize_with = "as_text")]
+    amount: Amount,
+    nonce: &'a str,
+    authorization_reference: String,
+    memo: Option<&'a str>,
+    transaction: &'a str,
+    block: BlockView<'a>,
+    log_index: u64,
+    finality: &'static str,
+    resource: Option<&'a str>,
+    merchant_reference: Option<&'a str>,
+    order_id: Option<&'a str>,
+    created_at: String,
+}
+
+impl<'a> Proven<'a> {
+    /// None of a payment that the chain does not show.
+    pub(super) fn of(entry: &'a Entry) -> Option<Self> {
+        let landed = entry.record.settlement.landed()?;
+        let view = View::of(entry);
+        Some(Self {
+            id: view.id,
+            state: view.state,
+            network: view.network,
+            scheme: view.scheme,
+            asset: view.asset,
+            payer: view.payer,
+            pay_to: view.pay_to,
+            amount: view.amount,
+            nonce: view.nonce,
+            authorization_reference: view.authorization_reference,
+            memo: view.memo,
+            transaction: &landed.tx.0,
+            block: BlockView::of(&landed.block),
+            log_index: landed.log_index,
+            finality: view.finality,
+            resource: view.resource,
+            merchant_reference: view.merchant_reference,
+            order_id: view.order_id,
+            created_at: view.created_at,
+        })
+    }
+}
+
 #[derive(Serialize)]
 struct BlockView<'a> {
     number: u64,

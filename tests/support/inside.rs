@@ -49,7 +49,7 @@ impl Inside {
         let app = Arc::new(app);
         app.start().await.unwrap();
         Self {
-            router: http::router(app, Books::new(reports, rails), &config.http),
+            router: http::router(app, Books::new(reports, rails), None, &config.http),
             store,
             tasks,
         }
