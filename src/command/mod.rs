@@ -9,3 +9,4 @@ pub mod report;
 pub mod serve;
 pub mod statement;
 mod told;
+pub mod webhook;

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::books::Books;
+use crate::app::feed::Feed;
 use crate::app::reports::Reports;
 use crate::app::statements::Closing;
+use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile};
 use crate::command::report;
 use crate::config::Config;
 use crate::domain::rail::Rail;
+use crate::outbound::Outbound;
 use crate::store::Store;
 use crate::task::Tasks;
 use crate::{chain, http, telemetry};
@@ -43,6 +46,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         tasks.clone(),
     ));
     app.start().await?;
+    let feed = Feed::new(store.clone());
     let closing = Closing {
         store: store.clone(),
         rails: rails.clone(),
@@ -54,6 +58,11 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     };
     let books = Books::new(reports.clone(), rails.clone());
     reconcile::start(&store, rails, &tasks);
+    if let Some(signing) = config.signing {
+        let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
+        let (dispatcher, stopped) = (Dispatcher::new(store.clone(), post), tasks.stop_signal());
+        tasks.spawn("webhooks", async move { dispatcher.run(&stopped).await });
+    }
     let stopped = tasks.stop_signal();
     tasks.spawn("statements", async move { closing.run(&stopped).await });
 
@@ -65,7 +74,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         stop_requested().await;
         leaving.leave();
     };
-    let served = http::serve(&config.http, &config.metrics, app, books, metrics, stop).await;
+    let served = http::serve(&config.http, &config.metrics, app, books, feed, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
     if !tasks.drain(DRAIN).await {
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");

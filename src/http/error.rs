@@ -138,6 +138,7 @@ impl Denied {
                 | Endpoint::Payment
                 | Endpoint::Settlements
                 | Endpoint::Settlement
+                | Endpoint::Events
                 | Endpoint::Exceptions
                 | Endpoint::ReportOrder
                 | Endpoint::Report

@@ -6,6 +6,7 @@
 
 mod body;
 mod error;
+mod events;
 mod exceptions;
 mod frame;
 #[cfg(any(test, fuzzing))]
@@ -25,10 +26,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
+use crate::app::feed::Feed;
 
 /// Where to listen and how much to take on at once.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,7 +66,7 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 15] = [
+pub const ROUTES: [Route; 16] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -71,6 +74,7 @@ pub const ROUTES: [Route; 15] = [
     Route::get("/payments/{id}", Endpoint::Payment),
     Route::get("/v1/settlements", Endpoint::Settlements),
     Route::get("/v1/settlements/{id}", Endpoint::Settlement),
+    Route::get("/v1/events", Endpoint::Events),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
     Route::post("/v1/reports", Endpoint::ReportOrder),
@@ -91,6 +95,7 @@ enum Endpoint {
     Payment,
     Settlements,
     Settlement,
+    Events,
     Exceptions,
     ExceptionActions,
     ReportOrder,
@@ -128,6 +133,7 @@ impl Endpoint {
             Self::Lookup => get(records::lookup),
             Self::Settlements => get(records::list),
             Self::Payment | Self::Settlement => get(records::get),
+            Self::Events => get(events::answer),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
             Self::ReportOrder => post(reports::order),
@@ -150,11 +156,19 @@ impl Endpoint {
 struct Edge {
     app: Arc<App>,
     books: Books,
+    feed: Feed,
+    /// One for each event stream that may be open.
+    streams: Arc<Semaphore>,
 }
 
 /// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
-pub fn router(app: Arc<App>, books: Books, settings: &Settings) -> Router {
-    let edge = Edge { app, books };
+pub fn router(app: Arc<App>, books: Books, feed: Feed, settings: &Settings) -> Router {
+    let edge = Edge {
+        app,
+        books,
+        feed,
+        streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
+    };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });

@@ -25,6 +25,7 @@ use tower::Service;
 
 use crate::app::App;
 use crate::app::books::Books;
+use crate::app::feed::Feed;
 use crate::http::Settings;
 use crate::http::patience::{Patient, Progress};
 use crate::telemetry::MetricsSettings;
@@ -72,13 +73,14 @@ pub async fn serve(
     metrics: &MetricsSettings,
     app: Arc<App>,
     books: Books,
+    feed: Feed,
     recorded: PrometheusHandle,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let public = listen("http.listen", settings.listen).await?;
     let private = listen("metrics.listen", metrics.listen).await?;
     tracing::info!(http = %settings.listen, metrics = %metrics.listen, "listening");
-    let routes = super::router(app, books, settings);
+    let routes = super::router(app, books, feed, settings);
     let public = accept_all(public, routes, settings.connections_max, stop);
     let shown = recorded.clone();
     let metrics = Router::new().route("/metrics", get(async move || shown.render()));

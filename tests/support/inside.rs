@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use facilitator::app::books::Books;
+use facilitator::app::feed::Feed;
 use facilitator::app::reports::Reports;
 use facilitator::app::reports::format::Decimals;
 use facilitator::app::{App, SystemClock};
@@ -49,7 +50,12 @@ impl Inside {
         let app = Arc::new(app);
         app.start().await.unwrap();
         Self {
-            router: http::router(app, Books::new(reports, rails), &config.http),
+            router: http::router(
+                app,
+                Books::new(reports, rails),
+                Feed::new(store.clone()),
+                &config.http,
+            ),
             store,
             tasks,
         }
