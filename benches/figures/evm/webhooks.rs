@@ -98,19 +98,18 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch) -> Vec<Row> {
 }
 
 fn row(connections: usize, runs: &[(usize, Vec<f64>)]) -> Row {
-    let at = |share: f64| {
+    let at = |percent: usize| {
         median(runs.iter().map(|(_, sorted)| {
-            let index = (sorted.len().saturating_sub(1)) as f64 * share;
-            sorted.get(index.round() as usize).copied().unwrap_or(f64::NAN)
+            sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied().unwrap_or(f64::NAN)
         }))
     };
     let arrived: usize = runs.iter().map(|(_, sorted)| sorted.len()).sum();
     let expected: usize = runs.iter().map(|(expected, _)| expected).sum();
-    let p99 = at(0.99);
+    let p99 = at(99);
     Row {
         figure: "Webhook: confirmation on record to the request's arrival".to_owned(),
         connections: Some(connections),
-        p50_ms: Some(at(0.5)),
+        p50_ms: Some(at(50)),
         p99_ms: Some(p99),
         more: format!("{} of {} payments told", count(arrived), count(expected)),
         aim: aim("all within 100 ms at p99", p99 <= 100.0 && arrived == expected),
