@@ -70,6 +70,16 @@ async fn the_feed_goes_on_where_a_page_ended() {
     books_agree(&world).await;
 }
 
+/// The types of what is told in the feed and is no payment's, once it is this much.
+pub(crate) async fn notices(world: &World, count: usize) -> Vec<String> {
+    eventually("all is told", async || {
+        let (told, _) = events(world, None, "").await;
+        let kinds = types(&told).into_iter().filter(|it| !it.starts_with("payment."));
+        Some(kinds.map(str::to_owned).collect::<Vec<_>>()).filter(|it| it.len() >= count)
+    })
+    .await
+}
+
 /// A stream of events, read event by event.
 struct Listener {
     bytes: std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<Vec<u8>>> + Send>>,

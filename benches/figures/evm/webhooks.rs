@@ -100,7 +100,10 @@ pub(crate) fn rows(pace: Pace, scratch: &Scratch) -> Vec<Row> {
 fn row(connections: usize, runs: &[(usize, Vec<f64>)]) -> Row {
     let at = |percent: usize| {
         median(runs.iter().map(|(_, sorted)| {
-            sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied().unwrap_or(f64::NAN)
+            sorted
+                .get(sorted.len().saturating_sub(1) * percent / 100)
+                .copied()
+                .unwrap_or(f64::NAN)
         }))
     };
     let arrived: usize = runs.iter().map(|(_, sorted)| sorted.len()).sum();
