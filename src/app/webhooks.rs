@@ -8,11 +8,11 @@
 pub mod sign;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::sign::{Keys, headers};
@@ -25,10 +25,10 @@ use crate::domain::time::Clock;
 use crate::outbound::{Answer, Outbound, Unheard};
 use crate::seeded::Bug;
 use crate::store::{Claim, Endpoint, FEED_PAGE_MAX, Happening, Patience, Place, Store, StoreFault};
-use crate::task::guarded;
+use crate::task::{Tasks, guarded};
 
 /// Deliveries under way at once, at one endpoint and at all of them.
-const AT_ONE_MAX: usize = 8;
+const AT_ONE_MAX: usize = 16;
 const AT_ALL_MAX: usize = 64;
 
 /// For how long a delivery is claimed: somewhat longer than one may take.
@@ -68,6 +68,8 @@ pub struct Dispatcher {
     store: Store,
     feed: Feed,
     post: Post,
+    /// Told of each delivery that has ended here.
+    freed: Notify,
 }
 
 /// How one event is sent to one endpoint.
@@ -106,24 +108,95 @@ impl Post {
     }
 }
 
-/// What is under way here, by endpoint.
-#[derive(Default)]
-struct Seats(HashMap<EndpointId, usize>);
+/// Room for what is under way here, in all and by endpoint.
+struct Seats {
+    all: Arc<Semaphore>,
+    at: HashMap<EndpointId, Arc<Semaphore>>,
+}
+
+/// A delivery's seats; given back with this value.
+struct Seat(#[expect(dead_code, reason = "held, not read")] [OwnedSemaphorePermit; 2]);
 
 impl Seats {
-    fn free(&self, endpoint: EndpointId) -> usize {
-        let at_one = AT_ONE_MAX.saturating_sub(self.0.get(&endpoint).copied().unwrap_or_default());
-        at_one.min(AT_ALL_MAX.saturating_sub(self.0.values().sum()))
+    fn new() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(AT_ALL_MAX)),
+            at: HashMap::new(),
+        }
     }
 
-    fn take(&mut self, endpoint: EndpointId) {
-        let taken = self.0.entry(endpoint).or_default();
-        *taken = taken.saturating_add(1);
+    fn at(&mut self, endpoint: EndpointId) -> &Arc<Semaphore> {
+        self.at
+            .entry(endpoint)
+            .or_insert_with(|| Arc::new(Semaphore::new(AT_ONE_MAX)))
     }
 
-    fn give(&mut self, endpoint: EndpointId) {
-        let taken = self.0.entry(endpoint).or_default();
-        *taken = taken.saturating_sub(1);
+    fn free(&mut self, endpoint: EndpointId) -> usize {
+        self.at(endpoint).available_permits().min(self.all.available_permits())
+    }
+
+    /// A seat; none when there is no room.
+    fn take(&mut self, endpoint: EndpointId) -> Option<Seat> {
+        let at = Arc::clone(self.at(endpoint)).try_acquire_owned().ok()?;
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Seat([at, all]))
+    }
+}
+
+/// What one round of the dispatcher needs of those before.
+struct Round {
+    dispatcher: Arc<Dispatcher>,
+    tasks: Tasks,
+    seats: Seats,
+    /// As they were when the feed was looked at last.
+    endpoints: Vec<Endpoint>,
+}
+
+impl Round {
+    /// Hands what is new to the endpoints, if anything may be, and begins to deliver what is due there. True when there is
+    /// more that is new.
+    async fn go(&mut self, is_news: bool) -> Result<bool, StoreFault> {
+        let mut has_more = false;
+        if is_news {
+            self.endpoints = self.dispatcher.store.endpoints_served().await?;
+            let mut parts = HashMap::new();
+            for endpoint in &self.endpoints {
+                has_more |= self.dispatcher.hand_out(endpoint, &mut parts).await?;
+            }
+        }
+        for endpoint in &self.endpoints {
+            let free = self.seats.free(endpoint.id);
+            if free == 0 {
+                continue;
+            }
+            for claim in self.dispatcher.store.deliveries_claim(endpoint.id, free, TERM).await? {
+                let seat = self.seats.take(endpoint.id);
+                self.deliver(endpoint.clone(), claim, seat);
+            }
+        }
+        Ok(has_more)
+    }
+
+    /// Delivers in the background. Once the process is to stop, what is under way may end within moments.
+    fn deliver(&self, endpoint: Endpoint, claim: Claim, seat: Option<Seat>) {
+        let (dispatcher, stop) = (Arc::clone(&self.dispatcher), self.tasks.stop_signal());
+        self.tasks.spawn("webhook", async move {
+            let left = async {
+                stop.cancelled().await;
+                tokio::time::sleep(LEAVING_PATIENCE).await;
+            };
+            tokio::select! {
+                done = guarded(dispatcher.deliver(&endpoint, claim)) => if let Some(Err(fault)) = done {
+                    tracing::warn!(
+                        endpoint = %endpoint.id, error = %fault,
+                        "what became of a delivery is not on record; it is made again"
+                    );
+                },
+                () = left => {}
+            }
+            drop(seat);
+            dispatcher.freed.notify_one();
+        });
     }
 }
 
@@ -135,67 +208,44 @@ impl Dispatcher {
             feed: Feed::new(store.clone()),
             store,
             post,
+            freed: Notify::new(),
         }
     }
 
-    /// Delivers what is due, until told to stop.
-    pub async fn run(&self, stop: &CancellationToken) {
-        let mut ear = self.feed.ear(GATHERED);
-        let (mut seats, mut under_way) = (Seats::default(), FuturesUnordered::new());
-        let mut tidy = std::pin::pin!(self.tidy());
+    /// Delivers what is due, in the background, until told to stop.
+    pub fn start(self, tasks: &Tasks) {
+        let (it, stop) = (Arc::new(self), tasks.stop_signal());
+        let (tidied, stopped) = (Arc::clone(&it), stop.clone());
+        tasks.spawn("webhooks_tidy", async move { tidied.tidy(&stopped).await });
+        let tasks_of_it = tasks.clone();
+        tasks.spawn("webhooks", async move { it.run(&tasks_of_it, &stop).await });
+    }
+
+    async fn run(self: &Arc<Self>, tasks: &Tasks, stop: &CancellationToken) {
+        let mut round = Round {
+            dispatcher: Arc::clone(self),
+            tasks: tasks.clone(),
+            seats: Seats::new(),
+            endpoints: Vec::new(),
+        };
+        let (mut ear, mut is_news) = (self.feed.ear(GATHERED), true);
         loop {
-            let has_more = match guarded(self.round(&mut seats)).await {
-                Some(Ok((claims, has_more))) => {
-                    under_way.extend(
-                        claims
-                            .into_iter()
-                            .map(|(endpoint, claim)| self.deliver(endpoint, claim)),
-                    );
-                    has_more
-                }
+            let has_more = match guarded(round.go(is_news)).await {
+                Some(Ok(has_more)) => has_more,
                 Some(Err(fault)) => {
                     tracing::warn!(error = %fault, "could not look for what is to be delivered");
                     false
                 }
                 None => false,
             };
-            tokio::select! {
+            is_news = tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
-                () = &mut tidy => {}
-                Some(ended) = under_way.next(), if !under_way.is_empty() => seats.give(ended),
-                () = ear.listen(), if !has_more => {}
-                () = std::future::ready(()), if has_more => {}
-            }
-            while let Some(Some(ended)) = under_way.next().now_or_never() {
-                seats.give(ended);
-            }
+                () = stop.cancelled() => return,
+                () = std::future::ready(()), if has_more => true,
+                () = ear.listen() => true,
+                () = self.freed.notified() => false,
+            };
         }
-        let rest = async { while under_way.next().await.is_some() {} };
-        if tokio::time::timeout(LEAVING_PATIENCE, rest).await.is_err() {
-            tracing::info!("deliveries were cut off; they are made again");
-        }
-    }
-
-    /// Hands what is new to the endpoints, and claims what is due there. True when there is more that is new.
-    async fn round(&self, seats: &mut Seats) -> Result<(Vec<(Endpoint, Claim)>, bool), StoreFault> {
-        let endpoints = self.store.endpoints_served().await?;
-        let (mut parts, mut has_more) = (HashMap::new(), false);
-        for endpoint in &endpoints {
-            has_more |= self.hand_out(endpoint, &mut parts).await?;
-        }
-        let mut claims = Vec::new();
-        for endpoint in endpoints {
-            let free = seats.free(endpoint.id);
-            if free == 0 {
-                continue;
-            }
-            for claim in self.store.deliveries_claim(endpoint.id, free, TERM).await? {
-                seats.take(endpoint.id);
-                claims.push((endpoint.clone(), claim));
-            }
-        }
-        Ok((claims, has_more))
     }
 
     /// Puts the next part of the feed among the endpoint's deliveries. Endpoints that are equally far share one reading.
@@ -214,15 +264,21 @@ impl Dispatcher {
         Ok(self.store.deliveries_add(endpoint, &wanted, part.next).await? && part.has_more)
     }
 
-    async fn deliver(&self, endpoint: Endpoint, claim: Claim) -> EndpointId {
-        let done = guarded(self.attempt(&endpoint, &claim)).await;
-        if let Some(Err(fault)) = done {
-            tracing::warn!(endpoint = %endpoint.id, error = %fault, "what became of a delivery is not on record; it is made again");
+    /// Makes the delivery, and then those of the payment's later events that are due by that.
+    async fn deliver(&self, endpoint: &Endpoint, first: Claim) -> Result<(), StoreFault> {
+        let mut claim = Some(first);
+        while let Some(it) = claim {
+            let is_done = self.attempt(endpoint, &it).await?;
+            claim = match it.event.of_payment() {
+                Some((payment, _)) if is_done => self.store.delivery_claim_of(endpoint.id, payment, TERM).await?,
+                _ => None,
+            };
         }
-        endpoint.id
+        Ok(())
     }
 
-    async fn attempt(&self, endpoint: &Endpoint, claim: &Claim) -> Result<(), StoreFault> {
+    /// True when the endpoint has it.
+    async fn attempt(&self, endpoint: &Endpoint, claim: &Claim) -> Result<bool, StoreFault> {
         let id = endpoint.id;
         if Bug::DispatcherForgets.is_on() {
             self.store.delivery_done(id, claim, "taken for delivered").await?;
@@ -232,7 +288,8 @@ impl Dispatcher {
         if answer.is_ok_and(|it| (200..300).contains(&it.status)) {
             count("delivered");
             tracing::debug!(endpoint = %id, event = %claim.event.id, attempt = claim.attempt, "event delivered");
-            return self.store.delivery_done(id, claim, &outcome).await;
+            self.store.delivery_done(id, claim, &outcome).await?;
+            return Ok(true);
         }
         let patience = patience(claim.attempt, answer.ok().and_then(|it| it.retry_after));
         let (given_up, mut is_disabled) = self.store.delivery_failed(id, claim, &outcome, patience).await?;
@@ -250,16 +307,19 @@ impl Dispatcher {
         if is_disabled {
             tracing::warn!(endpoint = %id, outcome, "endpoint disabled: it is told no more until an operator enables it");
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// Forgets old deliveries and measures how long the oldest one waits, for ever.
-    async fn tidy(&self) {
+    /// Forgets old deliveries and measures how long the oldest one waits, until told to stop.
+    async fn tidy(&self, stop: &CancellationToken) {
         loop {
             if let Some(Err(fault)) = guarded(self.look_after()).await {
                 tracing::warn!(error = %fault, "could not look after the deliveries");
             }
-            tokio::time::sleep(TIDIED_EVERY).await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(TIDIED_EVERY) => {}
+            }
         }
     }
 
@@ -307,16 +367,14 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_hangs_leaves_seats_for_the_others() {
-        let (mut seats, hanging, other) = (Seats::default(), EndpointId::mint(), EndpointId::mint());
-        for _ in 0..AT_ONE_MAX {
-            seats.take(hanging);
-        }
+        let (mut seats, hanging, other) = (Seats::new(), EndpointId::mint(), EndpointId::mint());
+        let mut held: Vec<Option<Seat>> = (0..AT_ONE_MAX).map(|_| seats.take(hanging)).collect();
         assert_eq!((seats.free(hanging), seats.free(other)), (0, AT_ONE_MAX));
-        seats.give(hanging);
+        assert!(seats.take(hanging).is_none());
+        held.pop();
         assert_eq!(seats.free(hanging), 1);
-        for _ in 0..AT_ALL_MAX {
-            seats.take(EndpointId::mint());
-        }
+        let all: Vec<Option<Seat>> = (0..AT_ALL_MAX).map(|_| seats.take(EndpointId::mint())).collect();
+        assert_eq!(all.iter().flatten().count(), AT_ALL_MAX - held.len());
         assert_eq!((seats.free(hanging), seats.free(other)), (0, 0));
     }
 }

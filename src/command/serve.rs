@@ -60,8 +60,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     reconcile::start(&store, rails, &tasks);
     if let Some(signing) = config.signing {
         let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
-        let (dispatcher, stopped) = (Dispatcher::new(store.clone(), post), tasks.stop_signal());
-        tasks.spawn("webhooks", async move { dispatcher.run(&stopped).await });
+        Dispatcher::new(store.clone(), post).start(&tasks);
     }
     let stopped = tasks.stop_signal();
     tasks.spawn("statements", async move { closing.run(&stopped).await });

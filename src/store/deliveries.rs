@@ -13,7 +13,7 @@ use super::feed::{EntryRow, Happening, Place, Source, entries, read_entries};
 use super::rows::{OutOfPlace, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::event::{Event, EventId};
-use crate::domain::id::EndpointId;
+use crate::domain::id::{EndpointId, PaymentId};
 
 statements! {
     FAN_OUT = "with moved as (
@@ -32,6 +32,7 @@ statements! {
     CLAIM = "with due as (
             select d.endpoint_id, d.source, d.seq from webhook_deliveries d
             where d.endpoint_id = $1 and d.state = 'pending' and d.due_at <= now()
+                and ($4::uuid is null or d.payment_id = $4)
                 and not exists (select 1 from webhook_deliveries b where b.endpoint_id = d.endpoint_id
                     and b.payment_id = d.payment_id and b.version < d.version and b.state = 'pending')
             order by d.due_at, d.source, d.seq limit $2 for update of d
@@ -179,11 +180,38 @@ impl Store {
         limit: usize,
         term: Duration,
     ) -> Result<Vec<Claim>, StoreFault> {
-        let operation = "deliveries_claim";
+        self.claim("deliveries_claim", endpoint, None, limit, term).await
+    }
+
+    /// Claims the payment's next event for the endpoint, if it is due.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn delivery_claim_of(
+        &self,
+        endpoint: EndpointId,
+        payment: PaymentId,
+        term: Duration,
+    ) -> Result<Option<Claim>, StoreFault> {
+        let claimed = self
+            .claim("delivery_claim_of", endpoint, Some(payment), 1, term)
+            .await?;
+        Ok(claimed.into_iter().next())
+    }
+
+    async fn claim(
+        &self,
+        operation: &'static str,
+        endpoint: EndpointId,
+        payment: Option<PaymentId>,
+        limit: usize,
+        term: Duration,
+    ) -> Result<Vec<Claim>, StoreFault> {
         let claimed: Vec<(i64, i64, i64)> = sqlx::query_as(CLAIM)
             .bind(endpoint.as_uuid())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(term.as_secs_f64())
+            .bind(payment.map(|id| id.as_uuid()))
             .fetch_all(&self.pool)
             .await
             .map_err(StoreFault::writing(operation))?;
