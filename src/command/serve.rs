@@ -33,6 +33,11 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         store.migrate().await?;
     }
     store.schema_check().await?;
+    if store.feed_is_ahead().await? {
+        tracing::error!(
+            "the records were moved here from another server: the feed stands still, see deploy/DATABASES.md"
+        );
+    }
 
     let decimals = report::decimals(&config);
     let tasks = Tasks::default();

@@ -37,7 +37,7 @@ const GATHERED: Duration = Duration::from_millis(200);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 const KNOWN: &str = "of after, limit and type, each at most once and not empty";
-const CURSOR: &str = "a nextCursor, the id of a streamed event, or now";
+const CURSOR: &str = "a nextCursor or the id of a streamed event, of this database, or now";
 
 /// `GET /v1/events`.
 pub(super) async fn answer(State(edge): State<Edge>, headers: HeaderMap, uri: Uri) -> Response {
@@ -75,7 +75,14 @@ async fn begin(feed: &Feed, key: &str, after: Option<&str>) -> Result<Place, Den
     match after {
         None => Ok(Place::BEGINNING),
         Some("now") => Ok(feed.end().await?),
-        Some(text) => text.parse().map_err(|_| malformed(key, CURSOR)),
+        Some(text) => {
+            let place = text.parse().map_err(|_| malformed(key, CURSOR))?;
+            // One from another server, or from before a backup was put back, would silently wait for ages.
+            if place > feed.end().await? {
+                return Err(malformed(key, CURSOR));
+            }
+            Ok(place)
+        }
     }
 }
 

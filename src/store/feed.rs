@@ -59,6 +59,7 @@ statements! {
         "(e.written_by, e.seq) > ($1::text::xid8, $2)", "(n.written_by, n.seq) > ($1::text::xid8, $3)", "limit $4"
     );
     END = "select pg_snapshot_xmin(pg_current_snapshot())::text";
+    AHEAD = "select coalesce(max(e.written_by) >= pg_snapshot_xmax(pg_current_snapshot()), false) from events e";
 }
 
 /// The most entries of one page.
@@ -295,6 +296,18 @@ impl Store {
                 .map_err(StoreFault::reading(operation))
         };
         read_entries(operation, in_time(operation, page).await?)
+    }
+
+    /// Whether there are events by transactions that this server has not made yet: the rows were moved here from another,
+    /// and the feed does not show what comes until that is put right (deploy/DATABASES.md).
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn feed_is_ahead(&self) -> Result<bool, StoreFault> {
+        sqlx::query_scalar(AHEAD)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreFault::reading("feed_is_ahead"))
     }
 
     /// The place after all that is shown now; what comes later is shown after it.

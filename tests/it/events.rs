@@ -60,6 +60,7 @@ async fn the_feed_goes_on_where_a_page_ended() {
     for (query, place) in [
         ("type=lunch", "type"),
         ("after=1", "after"),
+        ("after=7fffffffffffffff000000000000000000", "after"),
         ("limit=0", "limit"),
         ("colour=red", "query"),
     ] {

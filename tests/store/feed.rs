@@ -181,3 +181,39 @@ async fn a_turn_is_told_once_until_there_is_another() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_was_moved_from_another_server_is_noticed_and_put_right_as_documented() {
+    on_database(async |db| {
+        let store = &db.store;
+        let mut raw = db.raw().await;
+        reserve(store, &sample(1)).await;
+        execute(&mut raw, NOTICE.into()).await.unwrap();
+        assert!(
+            store
+                .endpoint_add("https://shop.example/", &[])
+                .await
+                .unwrap()
+                .is_some()
+        );
+        assert!(!store.feed_is_ahead().await.unwrap());
+        let ahead = "update events set written_by = (pg_current_xact_id()::text::bigint + 1000000)::text::xid8";
+        execute(&mut raw, ahead.into()).await.unwrap();
+        assert!(store.feed_is_ahead().await.unwrap());
+        let page = include_str!("../../deploy/DATABASES.md");
+        let remedy = page
+            .split("```sql\n")
+            .find(|it| it.starts_with("update events"))
+            .unwrap();
+        execute(&mut raw, remedy.split("```").next().unwrap().into())
+            .await
+            .unwrap();
+        assert!(!store.feed_is_ahead().await.unwrap());
+        assert_eq!(kinds(&shown(store, 2).await), ["payment.reserved", "statement.closed"]);
+        let endpoint = store.endpoints_served().await.unwrap().remove(0);
+        reserve(store, &sample(2)).await;
+        shown(store, 3).await;
+        assert_eq!(kinds(&read(store, endpoint.cursor, 10).await), ["payment.reserved"]);
+    })
+    .await;
+}
