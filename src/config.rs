@@ -35,6 +35,9 @@ pub struct Config {
     pub statements: app::statements::Settings,
     /// What the facilitator signs for itself with. Without it, it signs nothing.
     pub signing: Option<signing::Settings>,
+    /// Where webhooks may go.
+    #[serde(default)]
+    pub webhooks: app::webhooks::Settings,
     /// The networks to serve; at least one.
     #[serde(skip)]
     pub network: Vec<chain::Settings>,

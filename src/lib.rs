@@ -9,6 +9,7 @@ pub mod domain;
 #[expect(clippy::panic, reason = "a property that does not hold is told by a panic")]
 pub mod fuzz;
 pub mod http;
+pub mod outbound;
 pub mod seeded;
 pub mod store;
 pub mod task;

@@ -83,6 +83,13 @@ enum Command {
         #[command(subcommand)]
         what: command::statement::StatementCommand,
     },
+    /// Tell others of what happens: endpoints, their secrets, what was delivered to them.
+    Webhook {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(subcommand)]
+        what: command::webhook::WebhookCommand,
+    },
 }
 
 #[derive(Args)]
@@ -143,6 +150,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Statement { config, what } => {
             runtime.block_on(command::statement::statement(Config::load(&config.config)?, what))?;
+        }
+        Command::Webhook { config, what } => {
+            runtime.block_on(command::webhook::webhook(Config::load(&config.config)?, what))?;
         }
     }
     Ok(ExitCode::SUCCESS)

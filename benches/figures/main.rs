@@ -1,5 +1,5 @@
 //! Figures of the release binary beside the limits of the machine, in one run: `./dev bench [--quick] [verify]
-//! [settle] [footprint] [evm] [solana]`. One table at the end; progress on the way.
+//! [settle] [webhooks] [footprint] [evm] [solana]`. One table at the end; progress on the way.
 //!
 //! Client, facilitator, node and database share the machine, all on loopback, so absolute figures say little. Every
 //! figure is therefore held against a limit that was measured in between, with the same client; each is the median
@@ -42,7 +42,7 @@ struct Group {
     rows: fn(Pace, &Scratch) -> Vec<Row>,
 }
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     Group {
         what: "verify",
         chain: Some("evm"),
@@ -62,6 +62,11 @@ const GROUPS: [Group; 5] = [
         what: "settle",
         chain: Some("solana"),
         rows: solana::settle::rows,
+    },
+    Group {
+        what: "webhooks",
+        chain: Some("evm"),
+        rows: evm::webhooks::rows,
     },
     Group {
         what: "footprint",
@@ -128,7 +133,7 @@ fn main() -> ExitCode {
                     serve();
                     return ExitCode::SUCCESS;
                 }
-                eprintln!("figures: no {other}; it takes --quick, verify, settle, footprint, evm, solana");
+                eprintln!("figures: no {other}; it takes --quick, verify, settle, webhooks, footprint, evm, solana");
                 return ExitCode::FAILURE;
             }
         }

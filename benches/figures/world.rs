@@ -185,6 +185,9 @@ pub(crate) struct Network {
 pub(crate) struct Facilitator {
     pub(crate) process: Running,
     pub(crate) address: SocketAddr,
+    config: PathBuf,
+    database_url: String,
+    keys: Vec<(&'static str, String)>,
     /// From its start until it said that it was ready.
     pub(crate) ready_after: Duration,
 }
@@ -219,8 +222,26 @@ impl Facilitator {
         Self {
             process,
             address,
+            config,
+            database_url: database.url(),
+            keys: networks.iter().map(|it| it.key.clone()).collect(),
             ready_after: began.elapsed(),
         }
+    }
+}
+
+impl Facilitator {
+    /// Runs a subcommand of it, which must succeed.
+    pub(crate) fn run(&self, subcommand: &str, arguments: &[&str]) {
+        let done = Command::new(FACILITATOR)
+            .args([subcommand, "--config"])
+            .arg(&self.config)
+            .args(arguments)
+            .env("FIGURES_DATABASE_URL", &self.database_url)
+            .envs(self.keys.iter().map(|(name, key)| (name, key)))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 }
 
@@ -234,7 +255,12 @@ listen = "127.0.0.1:{port}"
 listen = "127.0.0.1:{metrics}"
 [database]
 url = {{ env = "FIGURES_DATABASE_URL" }}
-{networks}"#
+[signing]
+secret = "{}"
+[webhooks]
+allow_private = true
+{networks}"#,
+        "5e".repeat(32)
     )
 }
 

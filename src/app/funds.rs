@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Track};
 use crate::domain::amount::Amount;
 use crate::domain::budget::settlements_left;
+use crate::domain::event::{NETWORK_RESTORED, NETWORK_WITHDRAWN, SIGNER_FUNDED, SIGNER_LOW};
 use crate::domain::rail::LaneId;
 use crate::task::guarded;
 
@@ -33,7 +35,7 @@ pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
         let lanes = track.rail.lanes();
         let is_quiet = track.board.is_idle() && track.board.able(lanes).len() == lanes.len();
         if !is_quiet || round.is_multiple_of(IDLE_EVERY) {
-            guarded(look(track)).await;
+            guarded(look(app, track)).await;
         }
         if round.is_multiple_of(FORGET_EVERY)
             && let Some(Err(fault)) = guarded(app.store.budgets_forget()).await
@@ -44,15 +46,15 @@ pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
 }
 
 /// Reads the balances once.
-pub async fn look(track: &Track) {
+pub async fn look(app: &App, track: &Track) {
     let lanes = track.rail.lanes();
     match track.rail.balances().await {
         Ok(balances) => {
             let could_pay = !track.board.able(lanes).is_empty();
             for (lane, balance) in lanes.iter().zip(balances) {
-                note(track, lane, balance);
+                note(app, track, lane, balance).await;
             }
-            tell(track, could_pay);
+            tell(app, track, could_pay).await;
         }
         Err(fault) => {
             tracing::warn!(rail.id = %track.rail.id(), error = %fault, "could not read the signers' balances");
@@ -60,7 +62,7 @@ pub async fn look(track: &Track) {
     }
 }
 
-fn note(track: &Track, lane: &LaneId, balance: Amount) {
+async fn note(app: &App, track: &Track, lane: &LaneId, balance: Amount) {
     let purse = track.rail.purse();
     let left = settlements_left(balance, purse.settlement_max);
     let labels = [("network", lane.network.to_string()), ("signer", lane.signer.clone())];
@@ -78,10 +80,30 @@ fn note(track: &Track, lane: &LaneId, balance: Amount) {
     } else {
         tracing::info!(lane = %lane, balance = %balance, settlements.left = left, "signer has enough again");
     }
+    let data = json!({
+        "network": lane.network.as_str(),
+        "signer": lane.signer,
+        "balance": balance.to_string(),
+        "settlementsLeft": left,
+    });
+    put_on_record(
+        app,
+        if is_poor { SIGNER_LOW } else { SIGNER_FUNDED },
+        &lane.to_string(),
+        &data,
+    )
+    .await;
+}
+
+/// Other processes see the same, and what is not told now is still logged and measured.
+async fn put_on_record(app: &App, kind: &str, subject: &str, data: &Value) {
+    if let Err(fault) = app.store.notice_turn(kind, subject, data).await {
+        tracing::warn!(subject, kind, error = %fault, "the event could not be put on record");
+    }
 }
 
 /// Says it when a network can no longer be paid on, or can again.
-fn tell(track: &Track, could_pay: bool) {
+async fn tell(app: &App, track: &Track, could_pay: bool) {
     let can_pay = !track.board.able(track.rail.lanes()).is_empty();
     match (could_pay, can_pay) {
         (true, false) => {
@@ -91,6 +113,10 @@ fn tell(track: &Track, could_pay: bool) {
         (true, true) | (false, false) => {}
     }
     let network = track.rail.id().network.to_string();
+    if could_pay != can_pay {
+        let kind = if can_pay { NETWORK_RESTORED } else { NETWORK_WITHDRAWN };
+        put_on_record(app, kind, &network, &json!({"network": network})).await;
+    }
     metrics::gauge!("facilitator_network_withdrawn", "network" => network).set(u32::from(!can_pay));
 }
 

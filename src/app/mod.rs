@@ -9,6 +9,7 @@ pub mod board;
 pub mod books;
 pub mod deliver;
 pub mod drive;
+pub mod feed;
 pub mod funds;
 pub mod outbid;
 pub mod pulse;
@@ -21,6 +22,7 @@ pub mod statements;
 pub mod tenure;
 pub mod verify;
 pub mod watch;
+pub mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -160,9 +162,14 @@ impl App {
         self.leaving.cancel();
     }
 
+    /// Resolves once this process is to stop.
+    pub async fn leaves(&self) {
+        self.leaving.cancelled().await;
+    }
+
     /// Resolves when it is time to answer, since this process is to stop.
     async fn left(&self) {
-        self.leaving.cancelled().await;
+        self.leaves().await;
         tokio::time::sleep(LEAVING_PATIENCE).await;
     }
 
@@ -173,7 +180,7 @@ impl App {
     pub async fn start(self: &Arc<Self>) -> Result<(), StoreFault> {
         for track in self.rails.values() {
             self.reconcile(track, &State::OPEN).await?;
-            funds::look(track).await;
+            funds::look(self, track).await;
         }
         for track in self.rails.values() {
             for lane in track.rail.lanes() {

@@ -149,8 +149,16 @@ impl Keys {
         }
     }
 
-    /// What `of` makes of each of the key's values, which commas part.
-    fn several<T>(&mut self, key: &str, expected: &str, of: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Malformed> {
+    /// What `of` makes of each of the key's values, which commas part; nothing, where the key is not given.
+    ///
+    /// # Errors
+    /// It makes nothing of one of them.
+    pub fn several<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        of: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, Malformed> {
         let several = self.named(key, expected, |names| names.split(',').map(of).collect())?;
         Ok(several.unwrap_or_default())
     }

@@ -10,3 +10,4 @@ pub mod report;
 pub mod serve;
 pub mod statement;
 mod told;
+pub mod webhook;

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::books::Books;
+use crate::app::feed::Feed;
 use crate::app::reports::Reports;
 use crate::app::statements::Closing;
+use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile};
 use crate::command::report;
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
+use crate::outbound::Outbound;
 use crate::store::Store;
 use crate::task::Tasks;
 use crate::{chain, http, telemetry};
@@ -31,6 +34,11 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         store.migrate().await?;
     }
     store.schema_check().await?;
+    if store.feed_is_ahead().await? {
+        tracing::error!(
+            "the records were moved here from another server: the feed stands still, see deploy/DATABASES.md"
+        );
+    }
 
     let decimals = report::decimals(&config);
     let tasks = Tasks::default();
@@ -44,6 +52,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         tasks.clone(),
     ));
     app.start().await?;
+    let feed = Feed::new(store.clone());
     let closing = Closing {
         store: store.clone(),
         rails: rails.clone(),
@@ -56,6 +65,10 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let notary = config.signing.as_ref().map(|it| Arc::new(Notary::of(&it.secret)));
     let books = Books::new(reports.clone(), rails.clone());
     reconcile::start(&store, rails, &tasks);
+    if let Some(signing) = config.signing {
+        let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
+        Dispatcher::new(store.clone(), post).start(&tasks);
+    }
     let stopped = tasks.stop_signal();
     tasks.spawn("statements", async move { closing.run(&stopped).await });
 
@@ -67,7 +80,13 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         stop_requested().await;
         leaving.leave();
     };
-    let served = http::serve(&config.http, &config.metrics, app, books, notary, metrics, stop).await;
+    let parts = http::Parts {
+        app,
+        books,
+        feed,
+        notary,
+    };
+    let served = http::serve(&config.http, &config.metrics, parts, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
     if !tasks.drain(DRAIN).await {
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");

@@ -95,6 +95,16 @@ identifier! {
     ReportId, "rep_", NotAReportId
 }
 
+identifier! {
+    /// Our name for something that happened and is no payment's. Shape: as [`PaymentId`]'s, with `evt_`.
+    NoticeId, "evt_", NotANoticeId
+}
+
+identifier! {
+    /// Our name for an endpoint that is told of events. Shape: as [`PaymentId`]'s, with `hook_`.
+    EndpointId, "hook_", NotAnEndpointId
+}
+
 fn write_digits(uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = uuid.as_u128();
     let mut digits = [b'0'; LENGTH];

@@ -8,6 +8,7 @@ pub mod amount;
 pub mod authorization;
 pub mod budget;
 pub mod calendar;
+pub mod event;
 pub mod flaw;
 pub mod id;
 pub mod labels;

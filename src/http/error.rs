@@ -154,8 +154,10 @@ impl Denied {
                 | Endpoint::Payment
                 | Endpoint::Settlements
                 | Endpoint::Settlement
+                | Endpoint::History
                 | Endpoint::Receipt
                 | Endpoint::Keys
+                | Endpoint::Events
                 | Endpoint::Exceptions
                 | Endpoint::ReportOrder
                 | Endpoint::Report

@@ -32,7 +32,11 @@ async fn page(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
     let after: Option<ExceptionId> = keys.parsed("cursor", "the nextCursor of an earlier page")?;
     let filter = keys.exceptions()?;
     keys.end(EXCEPTIONS)?;
-    let exceptions = edge.books.exceptions(filter, after, limit.saturating_add(1)).await?;
+    let exceptions = edge
+        .parts
+        .books
+        .exceptions(filter, after, limit.saturating_add(1))
+        .await?;
     let shown = exceptions.len().min(usize::from(limit));
     let is_last = exceptions.len() == shown;
     let shown: Vec<View<'_>> = exceptions.iter().take(shown).map(View::of).collect();
@@ -74,6 +78,7 @@ async fn acted(
         }
     }
     if !edge
+        .parts
         .books
         .exception_act(id, action, &acting.note, &acting.actor)
         .await?

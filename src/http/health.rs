@@ -23,10 +23,10 @@ pub(super) async fn live() -> Response {
 /// `GET /health/ready`: what requests depend on answers too. Says which networks are not served for want of money; the
 /// others are.
 pub(super) async fn ready(State(edge): State<Edge>) -> Response {
-    let checked = tokio::time::timeout(PATIENCE, edge.app.is_ready()).await;
+    let checked = tokio::time::timeout(PATIENCE, edge.parts.app.is_ready()).await;
     match checked.unwrap_or_else(|_| Err("the check took too long".to_owned())) {
         Ok(()) => {
-            let withdrawn: Vec<&str> = edge.app.withdrawn().map(NetworkId::as_str).collect();
+            let withdrawn: Vec<&str> = edge.parts.app.withdrawn().map(NetworkId::as_str).collect();
             let body = json!({"status": "ready", "withdrawn": withdrawn}).to_string();
             json(StatusCode::OK, body)
         }

@@ -6,6 +6,7 @@
 
 mod body;
 mod error;
+mod events;
 mod exceptions;
 mod frame;
 #[cfg(any(test, fuzzing))]
@@ -26,10 +27,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
+use crate::app::feed::Feed;
 use crate::domain::receipt::Notary;
 
 /// Where to listen and how much to take on at once.
@@ -65,7 +68,7 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 17] = [
+pub const ROUTES: [Route; 19] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -73,8 +76,10 @@ pub const ROUTES: [Route; 17] = [
     Route::get("/payments/{id}", Endpoint::Payment),
     Route::get("/v1/settlements", Endpoint::Settlements),
     Route::get("/v1/settlements/{id}", Endpoint::Settlement),
+    Route::get("/v1/settlements/{id}/events", Endpoint::History),
     Route::get("/v1/settlements/{id}/receipt", Endpoint::Receipt),
     Route::get("/.well-known/jwks.json", Endpoint::Keys),
+    Route::get("/v1/events", Endpoint::Events),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
     Route::post("/v1/reports", Endpoint::ReportOrder),
@@ -95,8 +100,10 @@ enum Endpoint {
     Payment,
     Settlements,
     Settlement,
+    History,
     Receipt,
     Keys,
+    Events,
     Exceptions,
     ExceptionActions,
     ReportOrder,
@@ -134,8 +141,10 @@ impl Endpoint {
             Self::Lookup => get(records::lookup),
             Self::Settlements => get(records::list),
             Self::Payment | Self::Settlement => get(records::get),
+            Self::History => get(events::history),
             Self::Receipt => get(receipts::get),
             Self::Keys => get(receipts::keys),
+            Self::Events => get(events::answer),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
             Self::ReportOrder => post(reports::order),
@@ -153,18 +162,33 @@ impl Endpoint {
     }
 }
 
+/// What the endpoints ask.
+#[derive(Clone)]
+pub struct Parts {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// The records.
+    pub books: Books,
+    /// What happens.
+    pub feed: Feed,
+    /// Signs receipts; none where nothing is signed.
+    pub notary: Option<Arc<Notary>>,
+}
+
 /// What handlers share.
 #[derive(Clone)]
 struct Edge {
-    app: Arc<App>,
-    books: Books,
-    /// None where nothing is signed.
-    notary: Option<Arc<Notary>>,
+    parts: Parts,
+    /// One for each event stream that may be open.
+    streams: Arc<Semaphore>,
 }
 
 /// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
-pub fn router(app: Arc<App>, books: Books, notary: Option<Arc<Notary>>, settings: &Settings) -> Router {
-    let edge = Edge { app, books, notary };
+pub fn router(parts: Parts, settings: &Settings) -> Router {
+    let edge = Edge {
+        parts,
+        streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
+    };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });

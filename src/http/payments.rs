@@ -21,7 +21,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// `GET /supported`.
 pub(super) async fn supported(State(edge): State<Edge>) -> Response {
-    let rails: Vec<_> = edge.app.advertised().collect();
+    let rails: Vec<_> = edge.parts.app.advertised().collect();
     json(StatusCode::OK, wire::encode_supported(&rails))
 }
 
@@ -43,7 +43,7 @@ async fn verdict(edge: &Edge, request: Request) -> Result<Vec<u8>, Denied> {
         Ok(request) => request,
         Err(refused) => return Ok(encode(None, &Err(refused))),
     };
-    let answer = app::verify::verify(&edge.app, request).await?;
+    let answer = app::verify::verify(&edge.parts.app, request).await?;
     Ok(encode(answer.payer.as_deref(), &answer.verdict))
 }
 
@@ -78,7 +78,7 @@ async fn outcome(edge: &Edge, envelope: Envelope, network: &Arc<str>, headers: &
     };
     request.references.extend(reference);
     request.labels = labels;
-    match app::settle::settle(&edge.app, request, encode).await? {
+    match app::settle::settle(&edge.parts.app, request, encode).await? {
         SettleAnswer::Fresh(outcome, body) => {
             if let Some(payment) = payment_of(&outcome) {
                 Span::current().record("payment.id", tracing::field::display(payment));

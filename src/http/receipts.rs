@@ -20,7 +20,7 @@ pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathR
 
 async fn signed(edge: &Edge, id: Result<Path<String>, PathRejection>) -> Result<Vec<u8>, Denied> {
     let entry = found(edge, id).await?;
-    let notary = edge.notary.as_ref().ok_or_else(Denied::no_notary)?;
+    let notary = edge.parts.notary.as_ref().ok_or_else(Denied::no_notary)?;
     let proven = view::Proven::of(&entry).ok_or_else(Denied::not_settled)?;
     let claims = Claims {
         iat: SystemClock.now().0,
@@ -44,6 +44,13 @@ struct Answer {
 
 /// `GET /.well-known/jwks.json`.
 pub(super) async fn keys(State(edge): State<Edge>) -> Response {
-    let keys = edge.notary.as_deref().map(Notary::key).cloned().into_iter().collect();
+    let keys = edge
+        .parts
+        .notary
+        .as_deref()
+        .map(Notary::key)
+        .cloned()
+        .into_iter()
+        .collect();
     json(StatusCode::OK, serde_json::to_vec(&KeySet { keys }).unwrap_or_default())
 }

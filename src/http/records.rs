@@ -20,13 +20,16 @@ pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathR
     answer(found(&edge, id).await.map(|entry| view::one(&entry)))
 }
 
+/// The id of a payment that a path names.
+pub(super) fn id(name: Result<Path<String>, PathRejection>) -> Result<PaymentId, Denied> {
+    let read = name.ok().and_then(|Path(text)| text.parse().ok());
+    read.ok_or_else(|| malformed("id", PaymentId::SHAPE))
+}
+
 /// The payment that a path names.
 pub(super) async fn found(edge: &Edge, name: Result<Path<String>, PathRejection>) -> Result<Entry, Denied> {
-    let id: PaymentId = name
-        .ok()
-        .and_then(|Path(text)| text.parse().ok())
-        .ok_or_else(|| malformed("id", PaymentId::SHAPE))?;
-    edge.books.payment(id).await?.ok_or_else(Denied::no_such_payment)
+    let id = id(name)?;
+    edge.parts.books.payment(id).await?.ok_or_else(Denied::no_such_payment)
 }
 
 /// `GET /v1/settlements`.
@@ -36,12 +39,12 @@ pub(super) async fn list(State(edge): State<Edge>, uri: Uri) -> Response {
 
 /// `GET /payments/lookup`.
 pub(super) async fn lookup(State(edge): State<Edge>, uri: Uri) -> Response {
-    paged(&edge, &uri, Listing::named(&edge.books, &uri)).await
+    paged(&edge, &uri, Listing::named(&edge.parts.books, &uri)).await
 }
 
 async fn paged(edge: &Edge, uri: &Uri, listing: Result<Listing, Denied>) -> Response {
     let page = match listing {
-        Ok(Listing { filter, after, limit }) => edge.books.payments(filter, after.as_ref(), limit).await,
+        Ok(Listing { filter, after, limit }) => edge.parts.books.payments(filter, after.as_ref(), limit).await,
         Err(denied) => return denied.answer(None, NETWORK_UNKNOWN),
     };
     match page {

@@ -54,7 +54,7 @@ async fn ordered(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Report,
     if version == 0 {
         return Err(malformed("version", "a whole number from 1"));
     }
-    Ok(edge.books.order(kind, format, asked.filter, version).await?)
+    Ok(edge.parts.books.order(kind, format, asked.filter, version).await?)
 }
 
 #[derive(Deserialize)]
@@ -81,14 +81,14 @@ async fn found(edge: &Edge, id: Result<Path<String>, PathRejection>) -> Result<R
         .ok()
         .and_then(|Path(text)| text.parse().ok())
         .ok_or_else(|| malformed("id", ReportId::SHAPE))?;
-    edge.books.report(id).await?.ok_or_else(Denied::no_such_report)
+    edge.parts.books.report(id).await?.ok_or_else(Denied::no_such_report)
 }
 
 /// `GET /v1/reports/{id}/content`.
 pub(super) async fn content(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
     match found(&edge, id).await {
         Ok(report) => match &report.progress {
-            Progress::Done { sha256, .. } => streamed(edge.books, &report, sha256),
+            Progress::Done { sha256, .. } => streamed(edge.parts.books, &report, sha256),
             Progress::Queued | Progress::Running | Progress::Failed { .. } => {
                 Denied::report_not_made().answer(None, NETWORK_UNKNOWN)
             }

@@ -23,11 +23,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use crate::app::App;
-use crate::app::books::Books;
-use crate::domain::receipt::Notary;
-use crate::http::Settings;
 use crate::http::patience::{Patient, Progress};
+use crate::http::{Parts, Settings};
 use crate::telemetry::MetricsSettings;
 
 /// How long a connection may idle between two requests: longer than the load balancers in front of it keep
@@ -71,16 +68,14 @@ pub struct ListenError {
 pub async fn serve(
     settings: &Settings,
     metrics: &MetricsSettings,
-    app: Arc<App>,
-    books: Books,
-    notary: Option<Arc<Notary>>,
+    parts: Parts,
     recorded: PrometheusHandle,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let public = listen("http.listen", settings.listen).await?;
     let private = listen("metrics.listen", metrics.listen).await?;
     tracing::info!(http = %settings.listen, metrics = %metrics.listen, "listening");
-    let routes = super::router(app, books, notary, settings);
+    let routes = super::router(parts, settings);
     let public = accept_all(public, routes, settings.connections_max, stop);
     let shown = recorded.clone();
     let metrics = Router::new().route("/metrics", get(async move || shown.render()));

@@ -18,11 +18,24 @@ use crate::domain::rail::TxId;
 use crate::domain::settlement::State;
 use crate::seeded::Bug;
 
+/// `written_by!("m")`: where an event that `m` (payment_id, ...) is added for stands in the feed: with the transaction that
+/// writes it, and never before what its payment was told of already. Whoever begins earlier may well come later to it.
+macro_rules! written_by {
+    ($of:literal) => {
+        concat!(
+            "greatest(pg_current_xact_id(), (select max(b.written_by) from events b where b.payment_id = ",
+            $of,
+            ".payment_id))"
+        )
+    };
+}
+pub(super) use written_by;
+
 statements! {
-    ADD = "insert into events (payment_id, version, kind, body, seal, created_at)
-        select e.payment_id, e.version, e.kind, e.body::jsonb, e.seal, now()
+    ADD = concat!("insert into events (payment_id, version, kind, body, seal, created_at, written_by)
+        select e.payment_id, e.version, e.kind, e.body::jsonb, e.seal, now(), ", written_by!("e"), "
         from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bytea[])
-            as e(payment_id, version, kind, body, seal)";
+            as e(payment_id, version, kind, body, seal)");
 }
 
 /// The kind of the event that begins a payment; all others are named by [`crate::domain::settlement::Event`].

@@ -6,7 +6,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
-use super::events::{Seal, Told};
+use super::events::{Seal, Told, written_by};
 use super::rows::{OutOfPlace, signed, unsigned};
 use super::{Store, StoreFault, budgets, commit};
 use crate::domain::amount::Amount;
@@ -32,7 +32,7 @@ statements! {
         where a.payment_id = any($1::uuid[]) and a.closed_at is null and o.network = a.network
             and o.signer = a.signer and o.nonce = a.nonce and o.consumed_by is not null
         returning a.payment_id";
-    INTEND = "with carriers as (
+    INTEND = concat!("with carriers as (
             select c.tx, c.raw, c.cost_max, $3::bigint + c.place - 1 as nonce
             from unnest($4::text[], $5::bytea[], $6::text[]) with ordinality as c(tx, raw, cost_max, place)
         ), slot as (
@@ -58,11 +58,12 @@ statements! {
             from cargo c where s.payment_id = c.payment_id
             returning s.payment_id, s.version, c.body, c.seal
         ), told as (
-            insert into events (payment_id, version, kind, body, seal, created_at)
-            select m.payment_id, m.version, $11::text, m.body::jsonb, m.seal, now() from moved m
+            insert into events (payment_id, version, kind, body, seal, created_at, written_by)
+            select m.payment_id, m.version, $11::text, m.body::jsonb, m.seal, now(), ", written_by!("m"), "
+            from moved m
         )
         update lanes set next_nonce = next_nonce + (select count(*) from carriers)
-        where network = $1 and signer = $2 and next_nonce = $3";
+        where network = $1 and signer = $2 and next_nonce = $3");
     IN_FLIGHT = "select count(*) from slots where network = $1 and signer = $2 and consumed_by is null";
 }
 
@@ -169,6 +170,7 @@ impl Store {
             return Err(self.why_not_drawn(operation, lane, &draws, fault).await);
         }
         commit(transaction, operation).await?;
+        self.ring();
         Ok(intents)
     }
 

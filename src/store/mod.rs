@@ -8,6 +8,7 @@
 //! Statements are constants, listed by [`Store::statements`], so that a test prepares each against the real
 //! schema: that stands in for checking them at build time, and no build needs a database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, SqlSafeStr, Transaction};
+use tokio::sync::watch;
 
 pub use sqlx::types::chrono::{DateTime, Utc};
 
@@ -28,12 +30,16 @@ macro_rules! statements {
 
 mod audit;
 mod budgets;
+mod deliveries;
+mod endpoints;
 mod events;
 mod fault;
+mod feed;
 mod labels;
 mod lanes;
 mod leases;
 mod ledger;
+mod notices;
 mod payments;
 mod reconciliations;
 mod records;
@@ -48,7 +54,10 @@ mod transactions;
 mod watching;
 
 pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
+pub use deliveries::{Claim, Delivery, Patience};
+pub use endpoints::Endpoint;
 pub use fault::{Cause, SchemaMismatch, StoreFault};
+pub use feed::{FEED_PAGE_MAX, Happening, NotAPlace, Place};
 pub use lanes::{IntendFault, Intent};
 pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
@@ -100,7 +109,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 13] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -119,6 +128,8 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
     ),
     (10, "statements", include_str!("../../migrations/0010_statements.sql")),
     (11, "labels", include_str!("../../migrations/0011_labels.sql")),
+    (12, "feed", include_str!("../../migrations/0012_feed.sql")),
+    (13, "webhooks", include_str!("../../migrations/0013_webhooks.sql")),
     (16, "reports", include_str!("../../migrations/0016_reports.sql")),
 ];
 
@@ -132,6 +143,8 @@ statements! {
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    /// Rung when something was committed that is told.
+    bell: Arc<watch::Sender<()>>,
 }
 
 impl Store {
@@ -158,7 +171,10 @@ impl Store {
             .connect_with(session::options(options))
             .await
             .map_err(StoreFault::reading("connect"))?;
-        let store = Self { pool };
+        let store = Self {
+            pool,
+            bell: Arc::new(watch::Sender::new(())),
+        };
         store.session_check().await?;
         Ok(store)
     }
@@ -239,6 +255,18 @@ impl Store {
         Ok(())
     }
 
+    /// Hears of it whenever this process commits something that is told in the feed. It may not be shown yet: see
+    /// [`Store::feed_page`].
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
+    }
+
+    /// Something was committed that is told.
+    fn ring(&self) {
+        self.bell.send_replace(());
+    }
+
     /// Closes the connections once their present work is done; later calls fail with [`StoreFault::Unavailable`].
     pub async fn close(&self) {
         self.pool.close().await;
@@ -250,10 +278,14 @@ impl Store {
             STATEMENTS,
             audit::STATEMENTS,
             budgets::STATEMENTS,
+            deliveries::STATEMENTS,
+            endpoints::STATEMENTS,
             events::STATEMENTS,
+            feed::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,
             ledger::STATEMENTS,
+            notices::STATEMENTS,
             payments::STATEMENTS,
             reconciliations::STATEMENTS,
             replacements::STATEMENTS,

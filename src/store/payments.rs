@@ -235,6 +235,7 @@ impl Store {
             .fetch_optional(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))?;
+        self.ring();
         row.map(|row| row.try_get(0).map_err(StoreFault::reading(operation)))
             .transpose()
     }
@@ -269,6 +270,7 @@ impl Store {
         events::add(&mut transaction, operation, &[told], &newest).await?;
         budgets::draw(&mut transaction, operation, &record.network, &new.reserve.draws).await?;
         commit(transaction, operation).await?;
+        self.ring();
         Ok(Some(record))
     }
 

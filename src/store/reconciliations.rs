@@ -1,10 +1,13 @@
 //! Where records, stray transfers and balances stand with the chain, and what operators did about it.
 
+use serde_json::json;
 use sqlx::types::Uuid;
 
+use super::notices::{self, Notice};
 use super::rows::{OutOfPlace, RecordRow, amount, network as network_of, read_all, records, signed, unsigned};
 use super::{DateTime, Record, Store, StoreFault, Utc, commit};
 use crate::domain::amount::Amount;
+use crate::domain::event::{EXCEPTION_HANDLED, EXCEPTION_OPENED};
 use crate::domain::id::{ExceptionId, PaymentId};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::TxId;
@@ -24,7 +27,9 @@ statements! {
             state = excluded.state, reason = excluded.reason, tx = excluded.tx, block_height = excluded.block_height,
             since = case when reconciliations.state = excluded.state then reconciliations.since else excluded.since end,
             handled = case when reconciliations.state = excluded.state then reconciliations.handled end
-        where reconciliations.state <> excluded.state or reconciliations.reason <> excluded.reason";
+        where reconciliations.state <> excluded.state or reconciliations.reason <> excluded.reason
+        returning id, payment_id, network, asset, pay_to, amount::text as amount, state, reason, tx, block_height, since,
+            handled, since = now() as is_new";
     EXPLAIN = "update reconciliations set state = 'matched', reason = 'its record is back', since = now(), handled = null
         where subject = any($1::text[]) and state <> 'matched'";
     PENDING = "select payment_id from reconciliations
@@ -159,6 +164,35 @@ struct ExceptionRow {
     handled: Option<String>,
 }
 
+/// What was judged and is written anew.
+#[derive(sqlx::FromRow)]
+struct JudgedRow {
+    #[sqlx(flatten)]
+    row: ExceptionRow,
+    /// It was not in this state before.
+    is_new: bool,
+}
+
+impl Exception {
+    fn opened(&self) -> Notice {
+        Notice {
+            kind: EXCEPTION_OPENED,
+            subject: self.id.to_string(),
+            data: json!({
+                "exception": self.id,
+                "state": self.state.as_str(),
+                "reason": self.reason,
+                "payment": self.payment,
+                "network": self.network.as_str(),
+                "asset": self.asset,
+                "payTo": self.pay_to,
+                "amount": self.amount.to_string(),
+                "transaction": self.tx.as_ref().map(|tx| &tx.0),
+            }),
+        }
+    }
+}
+
 impl Store {
     /// Keeps where these stand.
     ///
@@ -177,8 +211,8 @@ impl Store {
                 .transpose()
         };
         let heights: Result<Vec<_>, _> = judged.iter().map(height).collect();
-        let mut connection = self.connection(operation).await?;
-        sqlx::query(JUDGE)
+        let mut transaction = self.begin(operation).await?;
+        let judged: Vec<JudgedRow> = sqlx::query_as(JUDGE)
             .bind(network.as_str())
             .bind(judged.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>())
             .bind(texts(|it| &it.subject))
@@ -200,9 +234,24 @@ impl Store {
                     .collect::<Vec<_>>(),
             )
             .bind(heights.map_err(OutOfPlace::during(operation))?)
-            .execute(&mut *connection)
+            .fetch_all(&mut *transaction)
             .await
-            .map_err(StoreFault::writing(operation))?;
+            .map_err(StoreFault::reading(operation))?;
+        let opened: Result<Vec<Notice>, _> = judged
+            .into_iter()
+            .filter(|it| it.is_new)
+            .map(|it| it.row.read())
+            .filter(|it| it.as_ref().map_or(true, |it| it.state.is_exception()))
+            .map(|it| it.map(|it| it.opened()))
+            .collect();
+        notices::add(
+            &mut transaction,
+            operation,
+            &opened.map_err(OutOfPlace::during(operation))?,
+        )
+        .await?;
+        commit(transaction, operation).await?;
+        self.ring();
         Ok(())
     }
 
@@ -348,13 +397,20 @@ impl Store {
             .bind(Uuid::now_v7())
             .bind(id.as_uuid())
             .bind(action.as_str())
-            .bind(state)
+            .bind(&state)
             .bind(note)
             .bind(actor)
             .execute(&mut *transaction)
             .await
             .map_err(&fault)?;
+        let handled = Notice {
+            kind: EXCEPTION_HANDLED,
+            subject: id.to_string(),
+            data: json!({"exception": id, "state": state, "action": action.as_str()}),
+        };
+        notices::add(&mut transaction, operation, &[handled]).await?;
         commit(transaction, operation).await?;
+        self.ring();
         Ok(true)
     }
 }

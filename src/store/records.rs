@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::{Advance, Advanced, Carrier, IntendFault, Intent, NewPayment, Record, Replaced};
 use super::{Cause, Reservation, Roll, Store, StoreFault};
@@ -218,6 +219,12 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// As of it.
     async fn budgets_forget(&self) -> Result<(), StoreFault>;
+
+    /// [`Store::notice_turn`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn notice_turn(&self, kind: &str, subject: &str, data: &Value) -> Result<(), StoreFault>;
 }
 
 /// The longest wait for the database's answer. The server's own limits are shorter, but a server that stands still, or
@@ -390,5 +397,9 @@ impl Records for Store {
 
     async fn budgets_forget(&self) -> Result<(), StoreFault> {
         in_time("budgets_forget", self.budgets_forget()).await
+    }
+
+    async fn notice_turn(&self, kind: &str, subject: &str, data: &Value) -> Result<(), StoreFault> {
+        in_time("notice_turn", self.notice_turn(kind, subject, data)).await
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
-use super::events::Told;
+use super::events::{Told, written_by};
 use super::lanes::{self, Claimed};
 use super::rows::{OutOfPlace, signed};
 use super::{Store, StoreFault, commit};
@@ -24,7 +24,7 @@ statements! {
         order by s.payment_id for update of s";
     // The time is the clock's, not that at which the transaction began: several writers hold the lane one after the
     // other, and the order of their replacements must be the one they were made in.
-    REPLACE = "with added as (
+    REPLACE = concat!("with added as (
             insert into chain_transactions (tx, network, signer, nonce, raw, cost_max, status, is_empty, created_at)
             values ($4, $1, $2, $3, $5, $6::text::numeric, 'signed', $7, clock_timestamp())
         ), moved as (
@@ -33,8 +33,8 @@ statements! {
             where s.payment_id = c.payment_id
             returning s.payment_id, s.version, c.body, c.seal
         )
-        insert into events (payment_id, version, kind, body, seal, created_at)
-        select m.payment_id, m.version, $10::text, m.body::jsonb, m.seal, now() from moved m";
+        insert into events (payment_id, version, kind, body, seal, created_at, written_by)
+        select m.payment_id, m.version, $10::text, m.body::jsonb, m.seal, now(), ", written_by!("m"), " from moved m");
 }
 
 /// How many transactions one slot may have: the first and five that replace one another.
@@ -120,6 +120,7 @@ impl Store {
             .await
             .map_err(StoreFault::reading(operation))?;
         commit(transaction, operation).await?;
+        self.ring();
         Ok(Replaced::Done(ids.into_iter().map(PaymentId::from_uuid).collect()))
     }
 }

@@ -311,6 +311,7 @@ impl Store {
             }
             (done, _) => done?,
         }
+        self.ring();
         Ok(Advanced { moved, granted })
     }
 

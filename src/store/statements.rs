@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
+use super::notices::{self, Notice};
 use super::rows::{OutOfPlace, amount, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
+use crate::domain::event::STATEMENT_CLOSED;
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
@@ -256,7 +259,10 @@ impl Store {
             }
             closed.push(statement);
         }
+        let told: Vec<Notice> = closed.iter().map(notice).collect();
+        notices::add(&mut transaction, operation, &told).await?;
         commit(transaction, operation).await?;
+        self.ring();
         Ok(closed)
     }
 
@@ -304,6 +310,27 @@ impl Store {
             .map_err(StoreFault::reading(operation))?;
         let read = rows.into_iter().map(LineRow::read).collect::<Result<_, _>>();
         read.map_err(OutOfPlace::during(operation))
+    }
+}
+
+fn notice(statement: &Statement) -> Notice {
+    let Account { network, asset, pay_to } = &statement.account;
+    Notice {
+        kind: STATEMENT_CLOSED,
+        subject: format!("{network}/{asset}/{pay_to}"),
+        data: json!({
+            "network": network.as_str(),
+            "asset": asset,
+            "payTo": pay_to,
+            "sequence": statement.sequence,
+            "startsAt": statement.period.starts.0,
+            "endsAt": statement.period.ends.0,
+            "opening": statement.opening.to_string(),
+            "credits": statement.credits.to_string(),
+            "closing": statement.closing.to_string(),
+            "lines": statement.lines,
+            "hash": hex::encode(statement.hash()),
+        }),
     }
 }
 

@@ -4,6 +4,7 @@ use alloy::primitives::{Address, Bytes, U256, address, bytes};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::events::notices;
 use crate::support::anvil::{Mining, number, parse};
 use crate::support::books::books_agree;
 use crate::support::config::Budget;
@@ -235,6 +236,13 @@ async fn m04_a_network_that_no_signer_can_pay_on_is_withdrawn_until_one_is_funde
     eventually("it is back", async || (kinds().await == 2).then_some(())).await;
     let ready = world.facilitator.get("/health/ready").await;
     assert_eq!(ready.json()["withdrawn"], json!([]));
+    let turns = [
+        "signer.low_balance",
+        "network.withdrawn",
+        "signer.funded",
+        "network.restored",
+    ];
+    assert_eq!(notices(&world, turns.len()).await, turns);
     world.facilitator.settle(&payment.body()).await.settled();
     books_agree(&world).await;
 }

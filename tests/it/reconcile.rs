@@ -6,6 +6,7 @@ use alloy::primitives::U256;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
+use crate::events::notices;
 use crate::support::contracts::{Token, addresses, third_party};
 use crate::support::eventually;
 use crate::support::payer::{NETWORK, Payment};
@@ -209,6 +210,9 @@ async fn acted_on(world: &World) {
         world.facilitator.get(&format!("{path}?state=matched")).await.status,
         400
     );
+    let told = notices(world, 4).await;
+    assert_eq!(told[..3], ["reconciliation.exception.opened"; 3]);
+    assert_eq!(told[3..], ["reconciliation.exception.handled"]);
 }
 
 #[tokio::test]

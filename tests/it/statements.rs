@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::events::notices;
 use crate::reconcile::paid_world;
 use crate::support::anvil::number;
 use crate::support::contracts::addresses;
@@ -47,6 +48,7 @@ async fn a_day_is_closed_once_it_is_over_and_final_and_proves_itself() {
         ["1", "0", "20000", "20000", "2"]
     );
     assert_eq!(closed(&world).await, Vec::<Vec<String>>::new(), "a day is closed once");
+    assert_eq!(notices(&world, 1).await, ["statement.closed"]);
 
     let (token, recipient) = (addresses().usdc.to_string(), addresses().pay_to.to_string());
     let account = ["--network", "eip155:84532", "--asset", &token, "--pay-to", &recipient];

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use facilitator::domain::event::KINDS;
 use facilitator::domain::rail::{ChainPoint, TxId};
 use facilitator::domain::settlement::{CannotLand, State};
 use facilitator::domain::time::Timestamp;
@@ -187,6 +188,11 @@ fn the_file_has_every_state_and_every_proof() {
     };
     let states = State::ALL.map(|state| state.as_str().to_owned());
     assert_eq!(words("/components/schemas/State/enum"), BTreeSet::from(states));
+    let kinds = KINDS.map(str::to_owned);
+    assert_eq!(
+        words("/components/schemas/Event/properties/type/enum"),
+        BTreeSet::from(kinds)
+    );
     let (tx, block) = (
         TxId("tx".into()),
         ChainPoint {

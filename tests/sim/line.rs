@@ -19,6 +19,7 @@ use facilitator::store::{
     Advance, Advanced, Carrier, Cause, IntendFault, Intent, NewPayment, Record, Records, Replaced, Reservation, Roll,
     Sign, StoreFault,
 };
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -168,4 +169,5 @@ through_the_line! {
     true transactions_dead(network: &NetworkId, txs: &[TxId]) -> (), StoreFault;
     true budgets_meter(payments: &[PaymentId]) -> (), StoreFault;
     true budgets_forget() -> (), StoreFault;
+    true notice_turn(kind: &str, subject: &str, data: &Value) -> (), StoreFault;
 }

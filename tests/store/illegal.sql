@@ -476,3 +476,60 @@ insert into report_pieces select id, 0, 'x' from r, generate_series(1, 2) n;
 with r as (insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, claimed_by, claimed_until, created_at, ended_at) 
 select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, null, null, null, null, null, now(), null from (select * from payments limit 1) p returning id)
 insert into report_pieces select id, -1, 'x' from r;
+
+-- notices_seq
+insert into notices (seq, id, kind, subject, body, created_at) overriding system value
+    select 1, gen_random_uuid(), 'a.b', 's', '{}', now() from generate_series(1, 2);
+
+-- notices_id
+insert into notices (id, kind, subject, body, created_at)
+    select '00000000-0000-0000-0000-000000000000', 'a.b', 's', '{}', now() from generate_series(1, 2);
+
+-- notices_kind_named
+insert into notices (id, kind, subject, body, created_at) values (gen_random_uuid(), 'payment.lost', 's', '{}', now());
+
+-- notices_subject_named
+insert into notices (id, kind, subject, body, created_at) values (gen_random_uuid(), 'a.b', '', '{}', now());
+
+-- webhook_endpoints_id
+insert into webhook_endpoints (id, url, types, cursor, created_at)
+    select '00000000-0000-0000-0000-000000000000', 'u', '{}', '', now() from generate_series(1, 2);
+
+-- webhook_endpoints_url_named
+insert into webhook_endpoints (id, url, types, cursor, created_at) values (gen_random_uuid(), '', '{}', '', now());
+
+-- webhook_endpoints_generation_range
+insert into webhook_endpoints (id, url, types, cursor, created_at, generation)
+    values (gen_random_uuid(), 'u', '{}', '', now(), 0);
+
+-- webhook_endpoints_disabled_complete
+insert into webhook_endpoints (id, url, types, cursor, created_at, disabled_at)
+    values (gen_random_uuid(), 'u', '{}', '', now(), now());
+
+-- webhook_deliveries_endpoint
+insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at)
+    values (gen_random_uuid(), 0, 1, now(), now());
+
+-- webhook_deliveries_name
+insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at)
+    select '00000000-0000-0000-0000-000000000000', 0, 1, now(), now() from generate_series(1, 2);
+
+-- webhook_deliveries_source_known
+insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at)
+    values (gen_random_uuid(), 2, 1, now(), now());
+
+-- webhook_deliveries_payment_complete
+insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at, version)
+    values (gen_random_uuid(), 0, 1, now(), now(), 1);
+
+-- webhook_deliveries_state_known
+insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at, state, ended_at)
+    values (gen_random_uuid(), 0, 1, now(), now(), 'lost', now());
+
+-- webhook_deliveries_ended_of_state
+insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at, ended_at)
+    values (gen_random_uuid(), 0, 1, now(), now(), now());
+
+-- webhook_deliveries_attempts_range
+insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at, attempts)
+    values (gen_random_uuid(), 0, 1, now(), now(), -1);

@@ -17,6 +17,7 @@ mod dialect;
 #[expect(dead_code, reason = "the simulator throws more of them")]
 #[path = "../sim/dice.rs"]
 mod dice;
+mod feed;
 mod lanes;
 mod leases;
 mod replacing;

@@ -5,6 +5,9 @@ use alloy::primitives::Address;
 use super::contracts::{Account, addresses};
 use super::process::free_port;
 
+/// What the facilitator signs for itself with.
+pub(crate) const SIGNING: &str = "5ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4";
+
 /// The configuration of one facilitator: as many networks as there are tables.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -15,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) log_filter: &'static str,
     /// Open connections to the public listener.
     pub(crate) http_connections_max: usize,
+    /// Whether webhooks are sent, and if so whether to addresses that are not public, too.
+    pub(crate) tells_private: Option<bool>,
     pub(crate) evm: Vec<Evm>,
     pub(crate) solana: Vec<Solana>,
 }
@@ -91,6 +96,7 @@ impl Config {
             wait_seconds: 20,
             log_filter: "info",
             http_connections_max: 8192,
+            tells_private: None,
             evm: Vec::new(),
             solana: Vec::new(),
         }
@@ -127,17 +133,24 @@ impl Config {
             [database]
             url = {{ env = "DATABASE" }}
             connections_max = 8
+            {webhooks}
             [settle]
             wait_seconds = {wait_seconds}
             {networks}
             "#,
+            webhooks = self.tells_private.map_or_else(String::new, |it| format!(
+                "[signing]\nsecret = {{ env = \"SIGNING\" }}\n[webhooks]\nallow_private = {it}"
+            )),
             networks = evm.chain(solana).collect::<String>(),
         )
     }
 
     /// What the file takes from the environment.
     pub(crate) fn secrets(&self) -> Vec<(String, String)> {
-        let mut secrets = vec![("DATABASE".to_owned(), self.database_url.clone())];
+        let mut secrets = vec![
+            ("DATABASE".to_owned(), self.database_url.clone()),
+            ("SIGNING".to_owned(), SIGNING.to_owned()),
+        ];
         for (index, network) in self.evm.iter().enumerate() {
             secrets.push((format!("RPC_{index}"), network.rpc_url.clone()));
             let others = network.other_rpc_urls.iter().cloned().enumerate();

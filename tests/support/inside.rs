@@ -8,10 +8,12 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use facilitator::app::books::Books;
+use facilitator::app::feed::Feed;
 use facilitator::app::reports::Reports;
 use facilitator::app::reports::format::Decimals;
 use facilitator::app::{App, SystemClock};
 use facilitator::config::Config;
+use facilitator::http::Parts;
 use facilitator::store::Store;
 use facilitator::task::Tasks;
 use facilitator::{chain, http};
@@ -48,8 +50,14 @@ impl Inside {
         };
         let app = Arc::new(app);
         app.start().await.unwrap();
+        let parts = Parts {
+            app,
+            books: Books::new(reports, rails),
+            feed: Feed::new(store.clone()),
+            notary: None,
+        };
         Self {
-            router: http::router(app, Books::new(reports, rails), None, &config.http),
+            router: http::router(parts, &config.http),
             store,
             tasks,
         }

@@ -18,6 +18,7 @@ pub(crate) mod payer;
 pub(crate) mod pooler;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 mod rpc;
 pub(crate) mod solana;
 pub(crate) mod world;

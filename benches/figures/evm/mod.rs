@@ -6,6 +6,7 @@ mod payment;
 pub(crate) mod settle;
 pub(crate) mod stub;
 mod tally;
+pub(crate) mod webhooks;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -40,7 +40,7 @@ const EACH_SECOND: [(usize, usize); 3] = [(1, 10), (64, 640), (512, 3_072)];
 const AT_ONCE: [(usize, usize); 2] = [(1, 100), (16, 320)];
 const DIRECT_PAYMENTS: usize = 100;
 
-struct Sample {
+pub(super) struct Sample {
     load: Load,
     cpu_ms: f64,
     tally: Tally,
@@ -138,11 +138,12 @@ fn on_immediate_blocks(pace: Pace, scratch: &Scratch, chain: &Chain, books: &mut
     rows
 }
 
-struct Scene<'a> {
+/// A facilitator on a node of its own, and payments for it.
+pub(super) struct Scene<'a> {
     chain: &'a Chain,
     _anvil: Anvil,
     node: Node,
-    facilitator: Facilitator,
+    pub(super) facilitator: Facilitator,
     _database: Database,
     mint: Mint<'a>,
     began_at: u64,
@@ -150,7 +151,7 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// Everything anew for each run: after a thousand blocks the node takes three times as long for one.
-    fn start(scratch: &Scratch, chain: &'a Chain, block_time: Duration) -> Self {
+    pub(super) fn start(scratch: &Scratch, chain: &'a Chain, block_time: Duration) -> Self {
         let anvil = Anvil::start(scratch, chain);
         let mut node = Node::connect(anvil.address);
         // As an option it would be overruled by the prepared state.
@@ -178,11 +179,11 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn requests(&mut self, payments: usize) -> Vec<Vec<u8>> {
+    pub(super) fn requests(&mut self, payments: usize) -> Vec<Vec<u8>> {
         self.mint.requests("/settle", payments)
     }
 
-    fn sample(&mut self, run: usize, connections: usize, requests: Vec<Vec<u8>>) -> Sample {
+    pub(super) fn sample(&mut self, run: usize, connections: usize, requests: Vec<Vec<u8>>) -> Sample {
         let above = self.node.height();
         let words = format!("EVM settle, run {run}, {connections} connections");
         let (load, cpu_ms) = load::settle(&self.facilitator, &words, connections, Duration::ZERO, requests);

@@ -28,6 +28,8 @@ use facilitator::store::{
     Reservation, Roll, Sign, StoreFault, Utc,
 };
 
+use serde_json::Value;
+
 pub(crate) use self::lanes::{Lane, Slot, Tx};
 pub(crate) use self::settlements::Entry;
 
@@ -293,6 +295,10 @@ impl Records for SimStore {
     }
 
     async fn budgets_forget(&self) -> Result<(), StoreFault> {
+        Ok(())
+    }
+
+    async fn notice_turn(&self, _: &str, _: &str, _: &Value) -> Result<(), StoreFault> {
         Ok(())
     }
 }

@@ -1,0 +1,274 @@
+//! The one door out to addresses that others name: HTTP to whoever is public, and to nobody else.
+//!
+//! A name may lead anywhere, and elsewhere the next time. So names are resolved here, every address that they lead to is
+//! checked, and the connection is made to those that were checked. No proxy, no redirect, no credentials in the address;
+//! an answer is read up to a bound and thrown away.
+
+mod address;
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::{Client, Url};
+
+/// From the first look at the name to the end of the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer that are read; what is longer is cut off.
+const ANSWER_MAX: usize = 64 * 1024;
+
+/// The longest address, in bytes.
+const URL_MAX: usize = 2048;
+
+/// Sends to addresses that others have named.
+#[derive(Clone)]
+pub struct Outbound {
+    http: Client,
+    allow_private: bool,
+}
+
+/// An address that may be sent to, as far as it can be told without resolving its name. Never shown: it often holds a key.
+#[derive(Clone)]
+pub struct Target(Url);
+
+/// Why an address may not be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct Unfit(&'static str);
+
+/// What came back.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// How long the other side wants to be left alone, where it says so in seconds.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why nothing came back, without the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unheard {
+    /// The name leads to an address that is not public. Nothing was connected to.
+    #[error("not a public address")]
+    Private,
+    /// No answer in time.
+    #[error("no answer within 10 s")]
+    TooSlow,
+    /// The connection was not made.
+    #[error("no connection")]
+    NoConnection,
+    /// The connection was made and broke.
+    #[error("the connection broke")]
+    Broken,
+}
+
+impl Outbound {
+    /// A way out; with `allow_private` to addresses that are not public, too, and without TLS.
+    ///
+    /// # Errors
+    /// The machine's TLS roots cannot be used.
+    pub fn new(allow_private: bool) -> Result<Self, String> {
+        // Fails only when another client installed a provider before, which is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = Client::builder()
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .dns_resolver(Checked { allow_private })
+            .pool_max_idle_per_host(8)
+            .pool_idle_timeout(Duration::from_secs(20))
+            .timeout(PATIENCE)
+            .default_headers(HeaderMap::from_iter([
+                (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (USER_AGENT, HeaderValue::from_static("x402-facilitator")),
+            ]))
+            .build()
+            .map_err(|error| format!("no HTTP client: {}", error.without_url()))?;
+        Ok(Self { http, allow_private })
+    }
+
+    /// The address, if it is one to send to. Its name is resolved with each connection anew, and may still lead to one that
+    /// is not.
+    ///
+    /// # Errors
+    /// Says what was expected.
+    pub fn target(&self, text: &str) -> Result<Target, Unfit> {
+        if text.len() > URL_MAX {
+            return Err(Unfit("at most 2048 bytes"));
+        }
+        // Reads addresses as browsers do: whatever way an IP address is spelled in, it is one after that.
+        let url: Url = text.parse().map_err(|_| Unfit("a URL"))?;
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_private => {}
+            _ => return Err(Unfit("an https:// URL")),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Unfit("no user and no password in the URL"));
+        }
+        if url.fragment().is_some() {
+            return Err(Unfit("no fragment in the URL"));
+        }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_private = host.parse().is_ok_and(|ip| !address::is_public(ip));
+        if host.is_empty() || url.port() == Some(0) || (is_private && !self.allow_private) {
+            return Err(Unfit("a public host"));
+        }
+        Ok(Target(url))
+    }
+
+    /// Sends the body, once.
+    ///
+    /// # Errors
+    /// Nothing came back; it may have arrived all the same.
+    pub async fn post(
+        &self,
+        target: &Target,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<Answer, Unheard> {
+        let named = headers
+            .iter()
+            .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?)));
+        let request = self.http.post(target.0.clone()).headers(named.collect()).body(body);
+        let mut response = request.send().await.map_err(|error| unheard(&error))?;
+        let seconds = |value: &HeaderValue| value.to_str().ok()?.parse().ok().map(Duration::from_secs);
+        let answer = Answer {
+            status: response.status().as_u16(),
+            retry_after: response.headers().get(RETRY_AFTER).and_then(seconds),
+        };
+        // What says no more is kept open for the next one.
+        let mut rest = ANSWER_MAX;
+        while let Ok(Some(part)) = response.chunk().await {
+            let Some(left) = rest.checked_sub(part.len()) else {
+                break;
+            };
+            rest = left;
+        }
+        Ok(answer)
+    }
+}
+
+fn unheard(error: &reqwest::Error) -> Unheard {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(it) = cause {
+        if it.is::<NotPublic>() {
+            return Unheard::Private;
+        }
+        cause = it.source();
+    }
+    if error.is_timeout() {
+        Unheard::TooSlow
+    } else if error.is_connect() {
+        Unheard::NoConnection
+    } else {
+        Unheard::Broken
+    }
+}
+
+/// Resolves names to addresses that may be connected to, or not at all.
+struct Checked {
+    allow_private: bool,
+}
+
+#[derive(Debug)]
+struct NotPublic;
+
+impl fmt::Display for NotPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name leads to an address that is not public")
+    }
+}
+
+impl Error for NotPublic {}
+
+impl Resolve for Checked {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow_private = self.allow_private;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if !allow_private && !found.iter().all(|it| address::is_public(it.ip())) {
+                return Err(NotPublic.into());
+            }
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn s03_an_address_that_is_not_public_is_refused_however_it_is_spelled() {
+        let public = Outbound::new(false).unwrap();
+        for bad in [
+            "http://shop.example/hook",
+            "ftp://shop.example/hook",
+            "/hook",
+            "https://",
+            "https://user@shop.example/",
+            "https://user:word@shop.example/",
+            "https://shop.example@127.0.0.1/",
+            "https://shop.example/#part",
+            "https://shop.example:0/",
+            "https://127.0.0.1/",
+            "https://127.1/",
+            "https://2130706433/",
+            "https://0x7f.0.0.1/",
+            "https://0177.0.0.1/",
+            "https://0x7f000001/",
+            "https://127.0.0.1./",
+            "https://１２７.0.0.1/",
+            "https://169.254.169.254/latest/meta-data/",
+            "https://10.0.0.1:8443/",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://[::127.0.0.1]/",
+            "https://[64:ff9b::a00:1]/",
+            "https://[fd00:ec2::254]/",
+        ] {
+            assert!(public.target(bad).is_err(), "{bad}");
+        }
+        for good in [
+            "https://shop.example/hook?key=1",
+            "https://shop.example:8443/",
+            "https://93.184.216.34/",
+        ] {
+            assert!(public.target(good).is_ok(), "{good}");
+        }
+        assert!(
+            public
+                .target(&format!("https://shop.example/{}", "a".repeat(URL_MAX)))
+                .is_err()
+        );
+        let private = Outbound::new(true).unwrap();
+        assert!(private.target("http://127.0.0.1:8080/").is_ok());
+    }
+
+    #[tokio::test]
+    async fn s03_a_name_that_leads_to_an_address_that_is_not_public_is_not_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let public = Outbound::new(false).unwrap();
+        // Not every machine's resolver knows the second one.
+        for (name, unheard) in [
+            ("localhost", &[Unheard::Private][..]),
+            ("localhost.", &[Unheard::Private, Unheard::NoConnection]),
+        ] {
+            let target = public.target(&format!("https://{name}:{port}/")).unwrap();
+            let answer = public.post(&target, &[], String::new()).await;
+            assert!(unheard.contains(&answer.unwrap_err()), "{name}");
+        }
+        let met = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+        assert!(met.is_err(), "nothing was connected to");
+    }
+}
