@@ -51,6 +51,14 @@ enum Command {
         #[command(flatten)]
         lanes: command::lanes::LanesArgs,
     },
+    /// Hold a gateway's own list of orders against the records and print what differs; exits with 1 when something does, with
+    /// 2 when it could not be told.
+    Match {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(flatten)]
+        orders: command::matching::MatchArgs,
+    },
     /// Check a receipt against the keys that a facilitator publishes. Needs no configuration and asks nobody.
     Receipt {
         #[command(subcommand)]
@@ -101,13 +109,20 @@ struct ConfigPath {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let failure = if matches!(
-        cli.command,
-        Command::Audit { .. } | Command::Reconcile { .. } | Command::Reference { .. } | Command::Receipt { .. }
-    ) {
-        ExitCode::from(2)
-    } else {
-        ExitCode::FAILURE
+    // What says yes or no by its status says by 2 that it cannot tell.
+    let failure = match cli.command {
+        Command::Audit { .. }
+        | Command::Reconcile { .. }
+        | Command::Match { .. }
+        | Command::Reference { .. }
+        | Command::Receipt { .. } => ExitCode::from(2),
+        Command::Serve { .. }
+        | Command::Migrate { .. }
+        | Command::Check { .. }
+        | Command::Lanes { .. }
+        | Command::Report { .. }
+        | Command::Statement { .. }
+        | Command::Webhook { .. } => ExitCode::FAILURE,
     };
     match run(cli.command) {
         Ok(status) => status,
@@ -136,6 +151,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Lanes { config, lanes } => {
             runtime.block_on(command::lanes::lanes(Config::load(&config.config)?, lanes))?;
+        }
+        Command::Match { config, orders } => {
+            let found = runtime.block_on(command::matching::matching(Config::load(&config.config)?, orders))?;
+            return Ok(ExitCode::from(u8::from(found > 0)));
         }
         Command::Receipt { what } => {
             let is_good = command::receipt::receipt(what)?;

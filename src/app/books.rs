@@ -124,6 +124,12 @@ impl Books {
         in_time("report_read", self.store().report_read(id, position)).await
     }
 
+    /// What reports are made of.
+    #[must_use]
+    pub const fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
     const fn store(&self) -> &Store {
         &self.reports.store
     }

@@ -11,6 +11,7 @@ pub mod deliver;
 pub mod drive;
 pub mod feed;
 pub mod funds;
+pub mod matching;
 pub mod outbid;
 pub mod pulse;
 pub mod question;

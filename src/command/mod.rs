@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod lanes;
+pub mod matching;
 pub mod receipt;
 pub mod reconcile;
 pub mod reference;

@@ -15,30 +15,62 @@ const BYTES_MAX: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Bytes in a file, and how long one may take to arrive.
+const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const FILE_PATIENCE: Duration = Duration::from_mins(1);
+
 /// The whole body of a request that claims to be JSON, or claims nothing.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Denied> {
-    if !claims_json(headers) || !is_plain(headers) {
+    let is_json = claimed(headers).is_none_or(|it| it.eq_ignore_ascii_case(b"application/json"));
+    if !is_json || !is_plain(headers) {
         return Err(Denied::wrong_content_type());
     }
-    if body.size_hint().lower() > u64::try_from(BYTES_MAX).unwrap_or(u64::MAX) {
-        return Err(Denied::too_large());
+    within(body, BYTES_MAX, PATIENCE, Denied::too_large, Denied::too_slow).await
+}
+
+/// A file of one of these media types, and which of them it is.
+pub(super) async fn read_file<T: Copy>(
+    headers: &HeaderMap,
+    body: Body,
+    types: &[(&str, T)],
+) -> Result<(T, Bytes), Denied> {
+    let claimed = claimed(headers).unwrap_or_default();
+    let known = types
+        .iter()
+        .find(|(name, _)| claimed.eq_ignore_ascii_case(name.as_bytes()));
+    let (_, kind) = known
+        .filter(|_| is_plain(headers))
+        .ok_or_else(Denied::wrong_file_type)?;
+    let (large, slow) = (Denied::file_too_large, Denied::file_too_slow);
+    Ok((*kind, within(body, FILE_BYTES_MAX, FILE_PATIENCE, large, slow).await?))
+}
+
+async fn within(
+    body: Body,
+    bytes_max: usize,
+    patience: Duration,
+    large: fn() -> Denied,
+    slow: fn() -> Denied,
+) -> Result<Bytes, Denied> {
+    if body.size_hint().lower() > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
+        return Err(large());
     }
-    match tokio::time::timeout(PATIENCE, collect(body)).await {
+    match tokio::time::timeout(patience, collect(body, bytes_max, large)).await {
         Ok(read) => read,
-        Err(_) => Err(Denied::too_slow()),
+        Err(_) => Err(slow()),
     }
 }
 
-fn claims_json(headers: &HeaderMap) -> bool {
-    let Some(claimed) = headers.get(CONTENT_TYPE) else {
-        return true;
-    };
-    let kind = claimed
-        .as_bytes()
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+/// The media type that the request claims, without its parameters.
+fn claimed(headers: &HeaderMap) -> Option<&[u8]> {
+    let claimed = headers.get(CONTENT_TYPE)?.as_bytes();
+    Some(
+        claimed
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii(),
+    )
 }
 
 /// Nothing compressed is taken: what it unpacks to has no bound.
@@ -49,15 +81,15 @@ fn is_plain(headers: &HeaderMap) -> bool {
         .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-async fn collect(body: Body) -> Result<Bytes, Denied> {
+async fn collect(body: Body, bytes_max: usize, large: fn() -> Denied) -> Result<Bytes, Denied> {
     let mut pieces = body.into_data_stream();
     let mut first = Bytes::new();
     let mut rest = Vec::new();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| Denied::cut_off())?;
         let length = first.len().saturating_add(rest.len()).saturating_add(piece.len());
-        if length > BYTES_MAX {
-            return Err(Denied::too_large());
+        if length > bytes_max {
+            return Err(large());
         }
         if first.is_empty() {
             first = piece;
@@ -115,6 +147,20 @@ mod tests {
         assert_eq!(status(read(&headers, over).await), StatusCode::PAYLOAD_TOO_LARGE);
         let over = Body::from(vec![b' '; BYTES_MAX + 1]);
         assert_eq!(status(read(&headers, over).await), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_of_a_known_kind_and_bounded() {
+        let types = [("text/csv", 1), ("application/x-ndjson", 2)];
+        let claiming = |claimed| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(claimed))]);
+        let read = async |claimed, body| read_file(&claiming(claimed), body, &types).await;
+        let (kind, bytes) = read("Text/CSV; header=present", Body::from("id")).await.unwrap();
+        assert_eq!((kind, &bytes[..]), (1, &b"id"[..]));
+        let status = |read: Result<_, Denied>| read.map(|_: (i32, Bytes)| ()).unwrap_err().answer(None, "").status();
+        let unknown = read("application/json", Body::from("id")).await;
+        assert_eq!(status(unknown), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        let large = read("text/csv", Body::from(vec![b' '; FILE_BYTES_MAX + 1])).await;
+        assert_eq!(status(large), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -113,6 +113,30 @@ impl Denied {
         )
     }
 
+    pub(super) const fn wrong_file_type() -> Self {
+        Self::fixed(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "the body must be text/csv or application/x-ndjson without a content encoding",
+        )
+    }
+
+    pub(super) const fn file_too_large() -> Self {
+        Self::fixed(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "the file must be at most 8 MiB; split it",
+        )
+    }
+
+    pub(super) const fn file_too_slow() -> Self {
+        Self::fixed(
+            StatusCode::REQUEST_TIMEOUT,
+            "too_slow",
+            "the file must arrive within a minute",
+        )
+    }
+
     pub(super) const fn too_slow() -> Self {
         Self::fixed(
             StatusCode::REQUEST_TIMEOUT,
@@ -163,6 +187,7 @@ impl Denied {
                 | Endpoint::Report
                 | Endpoint::ReportContent
                 | Endpoint::ExceptionActions
+                | Endpoint::GatewayFile
                 | Endpoint::Live
                 | Endpoint::Ready
                 | Endpoint::Version,

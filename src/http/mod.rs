@@ -13,6 +13,7 @@ mod frame;
 pub mod fuzz;
 mod health;
 mod labels;
+mod matching;
 mod patience;
 mod payments;
 mod receipts;
@@ -68,7 +69,7 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 19] = [
+pub const ROUTES: [Route; 20] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -82,6 +83,7 @@ pub const ROUTES: [Route; 19] = [
     Route::get("/v1/events", Endpoint::Events),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
+    Route::post("/v1/reconciliation/gateway-files", Endpoint::GatewayFile),
     Route::post("/v1/reports", Endpoint::ReportOrder),
     Route::get("/v1/reports/{id}", Endpoint::Report),
     Route::get("/v1/reports/{id}/content", Endpoint::ReportContent),
@@ -106,6 +108,7 @@ enum Endpoint {
     Events,
     Exceptions,
     ExceptionActions,
+    GatewayFile,
     ReportOrder,
     Report,
     ReportContent,
@@ -147,6 +150,7 @@ impl Endpoint {
             Self::Events => get(events::answer),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
+            Self::GatewayFile => post(matching::file),
             Self::ReportOrder => post(reports::order),
             Self::Report => get(reports::get),
             Self::ReportContent => get(reports::content),

@@ -33,6 +33,7 @@ mod forks;
 mod harness;
 mod load;
 mod lost;
+mod matching;
 mod mutate;
 mod networks;
 mod pooler;
