@@ -1,8 +1,8 @@
 //! What the facilitator does: the use cases, each read top to bottom in a file of its own.
 //!
-//! Knows the traits and types of `domain` and the `store`; knows no chain, no dialect and no HTTP. Handlers call
-//! [`verify`], [`settle`] and [`books`]; [`drive`] and [`watch`] run in the background and own every effect on a
-//! chain, because a handler's future is dropped when its client goes away.
+//! Knows the traits and types of `domain` and the `store`; knows no chain, no dialect and, but for what webhooks leave by
+//! (`outbound`), no HTTP. Handlers call [`verify`], [`settle`] and [`books`]; [`drive`] and [`watch`] run in the background
+//! and own every effect on a chain, because a handler's future is dropped when its client goes away.
 
 pub mod audit;
 pub mod board;
