@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Value;
 
 use crate::domain::signing;
-use crate::{app, chain, http, store, telemetry};
+use crate::{app, chain, export, http, store, telemetry};
 
 /// Everything the facilitator is told.
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ pub struct Config {
     pub settle: app::Settings,
     /// Daily statements.
     #[serde(default)]
-    pub statements: app::statements::Settings,
+    pub statements: export::Settings,
     /// What the facilitator signs for itself with. Without it, it signs nothing.
     pub signing: Option<signing::Settings>,
     /// Where webhooks may go.
@@ -98,6 +98,26 @@ impl Config {
             source: Box::new(source),
         })?;
         Self::from_table(table)
+    }
+
+    /// How many decimals the configured assets have.
+    #[must_use]
+    pub fn decimals(&self) -> export::Decimals {
+        let of_network = |network: &chain::Settings| {
+            let id = network.id().clone();
+            let assets = network.assets().into_iter();
+            assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
+        };
+        export::Decimals::new(self.network.iter().flat_map(of_network).collect())
+    }
+
+    /// How statements are written.
+    #[must_use]
+    pub fn style(&self) -> export::Style {
+        export::Style {
+            settings: self.statements.clone(),
+            decimals: self.decimals(),
+        }
     }
 
     fn from_table(mut table: toml::Table) -> Result<Self, ConfigError> {

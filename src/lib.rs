@@ -5,6 +5,7 @@ pub mod chain;
 pub mod command;
 pub mod config;
 pub mod domain;
+pub mod export;
 #[cfg(any(test, fuzzing))]
 #[expect(clippy::panic, reason = "a property that does not hold is told by a panic")]
 pub mod fuzz;

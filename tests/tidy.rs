@@ -20,13 +20,14 @@ const FUNCTION_LINES_MAX: usize = 70;
 const TEST_FUNCTION_LINES_MAX: usize = 100;
 
 /// Which modules a module may name with `crate::`; its own name is always allowed.
-const DIRECTIONS: [(&str, &[&str]); 15] = [
+const DIRECTIONS: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("wire", &["domain"]),
     ("chain", &["domain", "task"]),
     ("store", &["domain"]),
-    ("app", &["domain", "outbound", "store", "task"]),
-    ("http", &["app", "domain", "store", "telemetry", "wire"]),
+    ("export", &["domain"]),
+    ("app", &["domain", "export", "outbound", "store", "task"]),
+    ("http", &["app", "domain", "export", "store", "telemetry", "wire"]),
     (
         "command",
         &[
@@ -34,6 +35,7 @@ const DIRECTIONS: [(&str, &[&str]); 15] = [
             "chain",
             "config",
             "domain",
+            "export",
             "http",
             "outbound",
             "store",
@@ -41,7 +43,10 @@ const DIRECTIONS: [(&str, &[&str]); 15] = [
             "telemetry",
         ],
     ),
-    ("config", &["app", "chain", "domain", "http", "store", "telemetry"]),
+    (
+        "config",
+        &["app", "chain", "domain", "export", "http", "store", "telemetry"],
+    ),
     ("fuzz", &["chain", "domain", "http", "wire"]),
     ("outbound", &[]),
     ("task", &[]),

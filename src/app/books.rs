@@ -1,4 +1,5 @@
-//! What the records say to those who keep the books: payments by any name they have, and the reconciliation's exceptions.
+//! What the records say to those who keep the books: payments by any name they have, the
+//! reconciliation's exceptions, and statements.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,12 +7,15 @@ use std::sync::Arc;
 use crate::app::Trouble;
 use crate::app::reports::encode::Format;
 use crate::app::reports::{Kind, Order, Reports};
-use crate::domain::id::{ExceptionId, PaymentId, ReportId};
+use crate::domain::id::{ExceptionId, PaymentId, ReportId, StatementId};
+use crate::domain::merkle::{Hash, inclusion};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::domain::rejection::Malformed;
+use crate::domain::statement::Detail;
 use crate::store::{
-    Action, Cursor, Entry, Exception, ExceptionFilter, Filter, Name, Page, Report, Store, StoreFault, in_time,
+    Action, Closed, Cursor, Entry, Exception, ExceptionFilter, Filter, Name, PAGE_MAX, Page, Report, StatementFilter,
+    Store, StoreFault, in_time,
 };
 
 /// The records of these rails, to be read. Accounts may be asked for in any of the rails' ways of writing them.
@@ -19,6 +23,19 @@ use crate::store::{
 pub struct Books {
     reports: Reports,
     rails: Vec<Arc<dyn Rail>>,
+}
+
+/// What shows that a payment is on a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The line.
+    pub detail: Detail,
+    /// Its place, from 0.
+    pub position: usize,
+    /// How many lines there are.
+    pub lines: usize,
+    /// The hashes beside its way to the root, the nearest first.
+    pub path: Vec<Hash>,
 }
 
 impl Books {
@@ -136,6 +153,73 @@ impl Books {
 
     fn canonical(&self, account: &str) -> Option<String> {
         self.rails.iter().find_map(|rail| rail.canonical_account(account))
+    }
+
+    /// Closed statements, in the order in which they were closed.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn statements(
+        &self,
+        mut filter: StatementFilter,
+        after: Option<StatementId>,
+        limit: u16,
+    ) -> Result<Vec<Closed>, StoreFault> {
+        for account in [&mut filter.asset, &mut filter.pay_to] {
+            self.canonicalize(account);
+        }
+        in_time("statements_find", self.store().statements_find(&filter, after, limit)).await
+    }
+
+    /// The statement of this id.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn statement(&self, id: StatementId) -> Result<Option<Closed>, StoreFault> {
+        in_time("statement_get", self.store().statement_get(id)).await
+    }
+
+    /// Its lines from this position on.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn statement_lines(&self, id: StatementId, position: u64, limit: u16) -> Result<Vec<Detail>, StoreFault> {
+        in_time("statement_lines", self.store().statement_lines(id, position, limit)).await
+    }
+
+    /// All lines of a statement, in their order, a page at a time.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn statement_details(&self, id: StatementId) -> Result<Vec<Detail>, StoreFault> {
+        let mut details = Vec::new();
+        loop {
+            let position = u64::try_from(details.len()).unwrap_or(u64::MAX);
+            let page = self.statement_lines(id, position, PAGE_MAX).await?;
+            if page.is_empty() {
+                return Ok(details);
+            }
+            details.extend(page);
+        }
+    }
+
+    /// What shows that a payment is on a statement; none when it is not. Reads all lines.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn statement_proof(&self, id: StatementId, payment: PaymentId) -> Result<Option<Proof>, StoreFault> {
+        let details = self.statement_details(id).await?;
+        let leaves: Vec<Hash> = details.iter().map(|it| it.line.leaf()).collect();
+        let position = details.iter().position(|it| it.line.payment == payment);
+        let found = position.and_then(|position| {
+            Some(Proof {
+                detail: details.get(position)?.clone(),
+                position,
+                lines: leaves.len(),
+                path: inclusion(&leaves, position)?,
+            })
+        });
+        Ok(found)
     }
 
     fn canonicalize(&self, account: &mut Option<String>) {

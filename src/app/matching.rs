@@ -9,9 +9,9 @@ use serde::Serialize;
 
 pub use self::lines::{FileFault, Kind, Line, read};
 use crate::app::books::Books;
-use crate::app::reports::format::Decimals;
 use crate::domain::id::PaymentId;
 use crate::domain::settlement::State;
+use crate::export::Decimals;
 use crate::store::{Cursor, Entry, Filter, PAGE_MAX, StoreFault};
 
 /// States in which the money has arrived.

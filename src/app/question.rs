@@ -112,7 +112,11 @@ impl Keys {
         value.map_err(|_| malformed(key, expected))
     }
 
-    fn time(&mut self, key: &str) -> Result<Option<DateTime<Utc>>, Malformed> {
+    /// The time that the key names.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn time(&mut self, key: &str) -> Result<Option<DateTime<Utc>>, Malformed> {
         match self.parsed::<DateTime<Utc>>(key, TIME)? {
             Some(time) if !TIMES.contains(&time.timestamp()) => Err(malformed(key, TIME)),
             time => Ok(time),

@@ -23,7 +23,7 @@ use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store};
 use crate::task::{Tasks, guarded};
 
 /// The most accounts that are read together.
-const ACCOUNTS_MAX: usize = 50;
+pub const ACCOUNTS_MAX: usize = 50;
 
 /// How many payments are looked at together.
 const PAGE: u16 = 500;
@@ -219,7 +219,9 @@ impl Reconciliation<'_> {
         for (held, it) in scan.balances.iter_mut().zip(followed).filter(|_| are_next) {
             held.before = it.balance.or(held.before);
             // Where the chain only tells of what moved, what did not move is what it was.
-            held.after = held.after.or(held.before);
+            if !scan.transfers.iter().any(|transfer| transfer.account == it.account) {
+                held.after = held.after.or(held.before);
+            }
         }
         self.store.transfers_observe(self.network(), &scan.transfers).await?;
         self.weigh(&accounts, from, &scan).await?;

@@ -1,45 +1,23 @@
 //! Closes the days of every network once nothing of them can change any more.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::AskFault;
+use crate::app::reconcile::ACCOUNTS_MAX;
 use crate::domain::calendar::Calendar;
 use crate::domain::network::NetworkId;
-use crate::domain::rail::Rail;
-use crate::domain::statement::{Period, Statement};
-use crate::domain::time::Timestamp;
-use crate::store::{Store, StoreFault};
+use crate::domain::rail::{ChainPoint, Rail, RailFault};
+use crate::domain::reconciliation::{self, Held};
+use crate::domain::statement::{Account, Balance, Bounds, Period, Statement};
+use crate::store::{Due, Store, StoreFault};
 use crate::task::guarded;
 
 /// The pause between two looks at whether a day is over.
 const EVERY: Duration = Duration::from_mins(1);
-
-/// When days begin and end.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// The time zone of the days, by its name in the IANA database. A day that was closed stays as it was closed.
-    #[serde(deserialize_with = "zone")]
-    pub time_zone: Calendar,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            time_zone: Calendar::UTC,
-        }
-    }
-}
-
-fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Calendar, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    name.parse().map_err(D::Error::custom)
-}
 
 /// What closes the days.
 #[derive(Clone)]
@@ -84,8 +62,9 @@ impl Closing {
         })
     }
 
-    /// Closes every day of the rail's network that is over by the chain's own finalized time, and of which nothing that
-    /// has landed can still be taken back.
+    /// Closes every day of the rail's network that is over by the chain's own finalized time, of which nothing that has
+    /// landed can still be taken back, and whose blocks the reconciliation has read for every account that it can read: so
+    /// that nothing of the chain comes late.
     ///
     /// # Errors
     /// [`AskFault`]; the days before stay closed.
@@ -97,24 +76,99 @@ impl Closing {
         };
         let final_until = rail.final_until().await?;
         while day.ends <= final_until && !self.store.statements_unsettled(network, day.ends).await? {
-            closed.extend(self.store.statements_close(network, day).await?);
+            let due = self.store.statements_due(network, day).await?;
+            let Some(cut) = rail.last_before(day.ends).await? else {
+                break;
+            };
+            if !self.is_read(rail, &due, cut.height).await? {
+                break;
+            }
+            let held = held(rail, &due, &cut).await?;
+            let statements = self.store.statements_close(network, day, &held).await?;
+            let was_closed = !statements.is_empty();
+            closed.extend(statements);
             match self.next_day(network).await? {
-                Some(next) if next.starts >= day.ends => day = next,
+                Some(next) if was_closed && next.starts >= day.ends => day = next,
                 _ => break,
             }
         }
         Ok(closed)
     }
 
-    /// The day to close next: that of the oldest payment on no statement, or the first one after those that are closed.
+    /// Whether the reconciliation has read the blocks up to this one, of every account that it follows and of those that a
+    /// statement is due of, as far as the rail can read them.
+    async fn is_read(&self, rail: &dyn Rail, due: &[Due], height: u64) -> Result<bool, StoreFault> {
+        let followed = self.store.accounts_watched(&rail.id().network).await?;
+        let mut readable = followed.iter().filter(|it| rail.reads(&it.account));
+        let is_behind = readable.any(|it| it.scanned.end <= height && it.scanned.start <= height);
+        let is_followed = |account: &reconciliation::Account| followed.iter().any(|it| it.account == *account);
+        let mut due = due.iter().map(|it| followed_as(&it.account));
+        Ok(!is_behind && due.all(|account| !rail.reads(&account) || is_followed(&account)))
+    }
+
+    /// The day to close next: that of the oldest payment or transfer on no statement, from the end of those that are closed
+    /// on.
     async fn next_day(&self, network: &NetworkId) -> Result<Option<Period>, StoreFault> {
         let Some(oldest) = self.store.statements_open(network).await? else {
             return Ok(None);
         };
         let closed = self.store.statements_closed(network).await?;
-        Ok(self
-            .calendar
-            .day_of(closed.map_or(oldest, |ends: Timestamp| ends.max(oldest))))
+        let day = self.calendar.day_of(closed.map_or(oldest, |ends| ends.max(oldest)));
+        Ok(day.map(|day| Period {
+            // After another time zone was set, a day may have begun on an earlier statement.
+            starts: closed.map_or(day.starts, |ends| ends.max(day.starts)),
+            ..day
+        }))
+    }
+}
+
+/// What the accounts held around the period that this block is the last of, as far as a node knows: after that block, or
+/// after the last one that moved something where the chain only tells of those; and before the first block that counts,
+/// where that is asked.
+async fn held(rail: &dyn Rail, due: &[Due], cut: &ChainPoint) -> Result<HashMap<Account, Bounds>, RailFault> {
+    let mut held: HashMap<Account, Bounds> = HashMap::new();
+    for some in due.chunks(ACCOUNTS_MAX) {
+        let readable = some.iter().filter(|it| rail.reads(&followed_as(&it.account)));
+        let after = around(rail, &readable.clone().collect::<Vec<_>>(), cut.height).await?;
+        for (due, after) in readable.zip(after) {
+            let mut amount = after.after;
+            if let (None, Some(height)) = (amount, due.last_height) {
+                amount = around(rail, &[due], height).await?.pop().and_then(|it| it.after);
+            }
+            let mut bounds = Bounds {
+                opening: None,
+                closing: amount.map(|amount| Balance {
+                    block: cut.clone(),
+                    amount,
+                }),
+            };
+            if due.is_first {
+                let first = around(rail, &[due], due.first_height).await?.pop();
+                bounds.opening = first.and_then(|it| it.before);
+            }
+            held.insert(due.account.clone(), bounds);
+        }
+    }
+    for due in due {
+        held.entry(due.account.clone()).or_default();
+    }
+    Ok(held)
+}
+
+/// What the accounts held before and after this block.
+async fn around(rail: &dyn Rail, due: &[&Due], height: u64) -> Result<Vec<Held>, RailFault> {
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    let accounts: Vec<_> = due.iter().map(|it| followed_as(&it.account)).collect();
+    Ok(rail.scan(&accounts, height..=height).await?.balances)
+}
+
+/// The account as the reconciliation follows it.
+fn followed_as(account: &Account) -> reconciliation::Account {
+    reconciliation::Account {
+        asset: account.asset.clone(),
+        holder: account.pay_to.clone(),
     }
 }
 

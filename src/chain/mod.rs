@@ -5,6 +5,7 @@
 
 mod coalesce;
 mod coin;
+mod cut;
 mod endpoint;
 pub mod evm;
 #[cfg(any(test, fuzzing))]

@@ -12,7 +12,6 @@ use crate::app::books::Books;
 use crate::app::matching::{Finding, Kind, Outcome, match_all, read};
 use crate::app::reports::Reports;
 use crate::chain;
-use crate::command::report::decimals;
 use crate::config::Config;
 use crate::domain::network::NetworkId;
 use crate::store::{DateTime, Filter, Store, Utc};
@@ -53,7 +52,7 @@ pub async fn matching(config: Config, args: MatchArgs) -> Result<u64, Box<dyn Er
     store.schema_check().await?;
     let reports = Reports {
         store,
-        decimals: decimals(&config),
+        decimals: config.decimals(),
     };
     let within = Filter {
         network: args.network,

@@ -11,8 +11,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use crate::app::reports::encode::Format;
-use crate::app::reports::format::Decimals;
-pub(super) use crate::app::reports::format::{escape, rfc3339};
 use crate::app::reports::{Kind, Order, Reports};
 use crate::chain;
 use crate::config::Config;
@@ -75,7 +73,7 @@ pub async fn report(config: Config, args: ReportArgs) -> Result<(), Box<dyn Erro
     store.schema_check().await?;
     let reports = Reports {
         store,
-        decimals: decimals(&config),
+        decimals: config.decimals(),
     };
     let Some(path) = output else {
         let mut out = BufWriter::new(io::stdout().lock());
@@ -129,14 +127,4 @@ impl ReportArgs {
             .collect();
         Ok(Order::new(self.of, self.format, question, chain::canonical_account)?)
     }
-}
-
-/// How many decimals each configured asset has.
-pub(super) fn decimals(config: &Config) -> Decimals {
-    let of_network = |network: &chain::Settings| {
-        let id = network.id().clone();
-        let assets = network.assets().into_iter();
-        assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
-    };
-    Decimals::new(config.network.iter().flat_map(of_network).collect())
 }

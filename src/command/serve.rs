@@ -10,7 +10,6 @@ use crate::app::reports::Reports;
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile};
-use crate::command::report;
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
@@ -40,9 +39,9 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         );
     }
 
-    let decimals = report::decimals(&config);
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
+    let style = config.style();
     announce(&rails);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
@@ -56,11 +55,11 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let closing = Closing {
         store: store.clone(),
         rails: rails.clone(),
-        calendar: config.statements.time_zone,
+        calendar: style.settings.time_zone,
     };
     let reports = Reports {
         store: store.clone(),
-        decimals,
+        decimals: style.decimals.clone(),
     };
     let notary = config.signing.as_ref().map(|it| Arc::new(Notary::of(&it.secret)));
     let books = Books::new(reports.clone(), rails.clone());
@@ -85,6 +84,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         books,
         feed,
         notary,
+        style,
     };
     let served = http::serve(&config.http, &config.metrics, parts, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.

@@ -1,4 +1,4 @@
-//! `facilitator statement`: closes days, lists what was closed, and prints one statement with its proof.
+//! `facilitator statement`: closes days, lists what was closed, and exports one statement once it has proven itself.
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
@@ -6,192 +6,148 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::app::reports::format::Decimals;
+use crate::app::books::Books;
+use crate::app::reports::Reports;
 use crate::app::statements::Closing;
 use crate::chain;
-use crate::command::report::{decimals, escape, rfc3339};
 use crate::config::Config;
+use crate::domain::id::StatementId;
+use crate::domain::merkle::{Hash, root};
 use crate::domain::network::NetworkId;
-use crate::domain::statement::{Account, Hash, Line, Statement, root};
-use crate::domain::time::Timestamp;
-use crate::store::{Closed, DateTime, Store};
+use crate::domain::statement::Detail;
+use crate::export::{COLUMNS, Document, Format, Style, csv, summary};
+use crate::store::{Closed, StatementFilter, Store};
 use crate::task::Tasks;
 
-/// How many statements or lines are read at a time.
+/// How many statements are read at a time.
 const PAGE: u16 = 1000;
 
 /// What to do with the statements.
 #[derive(Debug, Subcommand)]
 pub enum StatementCommand {
-    /// Close every day that is over and final, as serve does each minute, and list what was closed as CSV.
+    /// Close every day that is over, final and read by the reconciliation, as serve does each minute, and list what was
+    /// closed as CSV.
     Close,
-    /// List an account's statements as CSV, oldest first.
-    List(AccountArgs),
-    /// Print the lines of one statement as CSV, after checking them and its hash; exits with 1 when they do not agree.
-    Show {
-        /// Whose.
-        #[command(flatten)]
-        account: AccountArgs,
-        /// Which of the account's statements, from 1.
+    /// List statements as CSV, in the order in which they were closed.
+    List(ListArgs),
+    /// Print one statement, after checking its lines and its hash; exits with 1 when they do not agree.
+    Export {
+        /// Which: the id that list shows.
         #[arg(long)]
-        sequence: u64,
+        id: StatementId,
+        /// In which form: json, csv, quickbooks, xero or camt053.
+        #[arg(long, default_value = "csv", value_parser = format)]
+        format: Format,
     },
 }
 
 /// Whose statements.
 #[derive(Debug, Args)]
-pub struct AccountArgs {
-    /// The network (CAIP-2).
+pub struct ListArgs {
+    /// Only of this network (CAIP-2).
     #[arg(long)]
-    network: NetworkId,
-    /// The asset's address.
+    network: Option<NetworkId>,
+    /// Only of this asset's address.
     #[arg(long)]
-    asset: String,
-    /// The recipient's address.
+    asset: Option<String>,
+    /// Only of this recipient's address.
     #[arg(long)]
-    pay_to: String,
+    pay_to: Option<String>,
 }
 
-impl AccountArgs {
-    fn account(self) -> Account {
+impl ListArgs {
+    fn filter(self) -> StatementFilter {
         let canonical = |text: String| chain::canonical_account(&text).unwrap_or(text);
-        Account {
+        StatementFilter {
             network: self.network,
-            asset: canonical(self.asset),
-            pay_to: canonical(self.pay_to),
+            asset: self.asset.map(canonical),
+            pay_to: self.pay_to.map(canonical),
+            ..StatementFilter::default()
         }
     }
 }
 
-/// Columns of a list of statements. Additions go at the end.
-const COLUMNS: &str =
-    "network,asset,pay_to,sequence,starts,ends,opening,credits,closing,lines,late,merkle_root,previous,hash";
-
-/// Columns of a statement's lines. Additions go at the end.
-const LINE_COLUMNS: &str =
-    "position,payment_id,amount_atomic,amount,transaction,log_index,block_number,block_hash,block_time,leaf";
+fn format(name: &str) -> Result<Format, &'static str> {
+    Format::named(name).ok_or("expected json, csv, quickbooks, xero or camt053")
+}
 
 /// Does it.
 ///
 /// # Errors
 /// The database or a chain does not answer, there is no such statement, or it is not what was closed.
 pub async fn statement(config: Config, command: StatementCommand) -> Result<(), Box<dyn Error>> {
-    let decimals = decimals(&config);
+    let style = config.style();
     let store = Store::connect(&config.database).await?;
     store.schema_check().await?;
     match command {
-        StatementCommand::Close => close(config, store).await,
-        StatementCommand::List(account) => list(&store, &account.account()).await,
-        StatementCommand::Show { account, sequence } => show(&store, &account.account(), sequence, &decimals).await,
+        StatementCommand::Close => close(config, store, &style).await,
+        StatementCommand::List(args) => list(&store, &args.filter(), &style).await,
+        StatementCommand::Export { id, format } => export(store, id, format, &style).await,
     }
 }
 
-async fn close(config: Config, store: Store) -> Result<(), Box<dyn Error>> {
+async fn close(config: Config, store: Store, style: &Style) -> Result<(), Box<dyn Error>> {
     let tasks = Tasks::default();
     let closing = Closing {
         store,
         rails: chain::connect(&config.network, &tasks).await?,
-        calendar: config.statements.time_zone,
+        calendar: style.settings.time_zone,
     };
-    println!("{COLUMNS}");
+    let mut out = io::stdout();
+    out.write_all(csv::row(&COLUMNS).as_bytes())?;
     for rail in closing.networks() {
-        for statement in closing.close_due(rail).await? {
-            println!("{}", row(&statement, &statement.hash()));
+        for it in closing.close_due(rail).await? {
+            let places = style.decimals.of(&it.account.network, &it.account.asset);
+            out.write_all(summary(&it, &it.hash(), places).as_bytes())?;
         }
     }
     tasks.drain(Duration::from_secs(1)).await;
     Ok(())
 }
 
-async fn list(store: &Store, account: &Account) -> Result<(), Box<dyn Error>> {
+async fn list(store: &Store, filter: &StatementFilter, style: &Style) -> Result<(), Box<dyn Error>> {
     let mut out = BufWriter::new(io::stdout().lock());
-    writeln!(out, "{COLUMNS}\r")?;
-    let mut after = Some(0);
-    while let Some(sequence) = after {
-        let page = store.statements_list(account, sequence, PAGE).await?;
-        for it in &page {
-            writeln!(out, "{}\r", row(&it.statement, &it.hash))?;
+    out.write_all(csv::row(&COLUMNS).as_bytes())?;
+    let mut after = None;
+    loop {
+        let page = store.statements_find(filter, after, PAGE).await?;
+        for Closed { statement, hash, .. } in &page {
+            let places = style.decimals.of(&statement.account.network, &statement.account.asset);
+            out.write_all(summary(statement, hash, places).as_bytes())?;
         }
-        after = page.last().map(|it| it.statement.sequence);
+        after = page.last().map(|it| it.statement.id);
+        if after.is_none() {
+            break;
+        }
     }
     out.flush()?;
     Ok(())
 }
 
-fn row(statement: &Statement, hash: &Hash) -> String {
-    let account = &statement.account;
-    [
-        account.network.to_string(),
-        account.asset.clone(),
-        account.pay_to.clone(),
-        statement.sequence.to_string(),
-        time(statement.period.starts),
-        time(statement.period.ends),
-        statement.opening.to_string(),
-        statement.credits.to_string(),
-        statement.closing.to_string(),
-        statement.lines.to_string(),
-        statement.late.to_string(),
-        hex::encode(statement.merkle_root),
-        statement.previous.map(hex::encode).unwrap_or_default(),
-        hex::encode(hash),
-    ]
-    .map(|field| escape(&field))
-    .join(",")
-}
-
-async fn show(store: &Store, account: &Account, sequence: u64, decimals: &Decimals) -> Result<(), Box<dyn Error>> {
-    let before = sequence.checked_sub(1).ok_or("--sequence counts from 1")?;
-    let page = store.statements_list(account, before, 1).await?;
-    let closed = page.into_iter().find(|it| it.statement.sequence == sequence);
-    let closed = closed.ok_or("there is no such statement")?;
-    let mut lines = Vec::new();
-    loop {
-        let position = u64::try_from(lines.len())?;
-        let page = store.statement_lines(account, sequence, position, PAGE).await?;
-        if page.is_empty() {
-            break;
-        }
-        lines.extend(page);
-    }
-    let leaves: Vec<Hash> = lines.iter().map(Line::leaf).collect();
-    check(&closed, &leaves)?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    writeln!(out, "{LINE_COLUMNS}\r")?;
-    for ((position, line), leaf) in lines.iter().enumerate().zip(&leaves) {
-        let fields = [
-            position.to_string(),
-            line.payment.to_string(),
-            line.amount.to_string(),
-            decimals.write(&account.network, &account.asset, line.amount),
-            line.tx.to_string(),
-            line.log_index.to_string(),
-            line.block.height.to_string(),
-            line.block.hash.clone(),
-            time(line.block.time),
-            hex::encode(leaf),
-        ];
-        writeln!(out, "{}\r", fields.map(|field| escape(&field)).join(","))?;
-    }
-    out.flush()?;
+async fn export(store: Store, id: StatementId, format: Format, style: &Style) -> Result<(), Box<dyn Error>> {
+    let decimals = style.decimals.clone();
+    let books = Books::new(Reports { store, decimals }, Vec::new());
+    let closed = books.statement(id).await?.ok_or("there is no such statement")?;
+    let details = books.statement_details(id).await?;
+    check(&closed, &details)?;
+    let document = Document {
+        statement: &closed.statement,
+        hash: &closed.hash,
+        closed_at: closed.at,
+        details: &details,
+    };
+    io::stdout().write_all(format.write(&document, style)?.as_bytes())?;
     Ok(())
 }
 
 /// Holds what is stored to what was closed.
-fn check(closed: &Closed, leaves: &[Hash]) -> Result<(), &'static str> {
-    let statement = &closed.statement;
-    if root(leaves) != statement.merkle_root {
+fn check(closed: &Closed, details: &[Detail]) -> Result<(), &'static str> {
+    let leaves: Vec<Hash> = details.iter().map(|it| it.line.leaf()).collect();
+    if root(&leaves) != closed.statement.merkle_root {
         return Err("the lines are not those that the statement was closed with");
     }
-    if statement.hash() != closed.hash {
+    if closed.statement.hash() != closed.hash {
         return Err("the statement is not what was closed");
     }
     Ok(())
-}
-
-fn time(at: Timestamp) -> String {
-    let seconds = i64::try_from(at.0).ok();
-    seconds
-        .and_then(|it| DateTime::from_timestamp(it, 0))
-        .map_or_else(|| at.0.to_string(), rfc3339)
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::value::to_raw_value;
 
-use super::report::{escape, rfc3339};
 use crate::app::SystemClock;
 use crate::app::webhooks::Post;
 use crate::config::Config;
 use crate::domain::event::{Event, EventId, KINDS, WEBHOOK_TEST};
 use crate::domain::id::{EndpointId, NoticeId};
 use crate::domain::time::Clock;
+use crate::export::csv::{escape, rfc3339};
 use crate::outbound::Outbound;
 use crate::store::{DateTime, Endpoint, Place, Store, Utc};
 

@@ -7,7 +7,7 @@ use crate::seeded::Bug;
 
 /// Atomic units of one asset (10^-6 USDC for USDC). 0 ..= 2^128-1, `NUMERIC(39,0)` in SQL, a canonical
 /// decimal string on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Amount(u128);
 
 impl Amount {

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
+use serde::Deserialize;
 
 use crate::domain::statement::Period;
 use crate::domain::time::Timestamp;
@@ -15,7 +16,8 @@ const GAP_MAX: TimeDelta = TimeDelta::hours(24);
 const GAP_STEP: TimeDelta = TimeDelta::minutes(15);
 
 /// The days of one time zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Calendar(Tz);
 
 /// The text is not the name of a time zone.
@@ -31,6 +33,14 @@ impl FromStr for Calendar {
     }
 }
 
+impl TryFrom<String> for Calendar {
+    type Error = NotAZone;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        name.parse()
+    }
+}
+
 impl Calendar {
     /// Days as the chains' own times have them.
     pub const UTC: Self = Self(Tz::UTC);
@@ -38,14 +48,22 @@ impl Calendar {
     /// The day that this time falls into, from midnight to midnight; one beyond all calendars has none.
     #[must_use]
     pub fn day_of(self, at: Timestamp) -> Option<Period> {
-        let at = i64::try_from(at.0)
-            .ok()
-            .and_then(|it| DateTime::from_timestamp(it, 0))?;
-        let date = at.with_timezone(&self.0).date_naive();
+        let date = self.date_of(at)?;
         Some(Period {
             starts: self.midnight(date)?,
             ends: self.midnight(date.checked_add_days(Days::new(1))?)?,
         })
+    }
+
+    /// The date that this time falls on; one beyond all calendars has none.
+    #[must_use]
+    pub fn date_of(self, at: Timestamp) -> Option<NaiveDate> {
+        let seconds = i64::try_from(at.0).ok()?;
+        Some(
+            DateTime::from_timestamp(seconds, 0)?
+                .with_timezone(&self.0)
+                .date_naive(),
+        )
     }
 
     /// The first instant of a date: of two midnights the earlier, and where clocks skip it, what they show next.

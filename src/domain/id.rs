@@ -105,6 +105,11 @@ identifier! {
     EndpointId, "hook_", NotAnEndpointId
 }
 
+identifier! {
+    /// Our name for one statement. Shape: as [`PaymentId`]'s, with `stm_`.
+    StatementId, "stm_", NotAStatementId
+}
+
 fn write_digits(uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = uuid.as_u128();
     let mut digits = [b'0'; LENGTH];

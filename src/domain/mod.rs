@@ -6,6 +6,7 @@
 
 pub mod amount;
 pub mod authorization;
+pub mod booking;
 pub mod budget;
 pub mod calendar;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod flaw;
 pub mod id;
 pub mod labels;
 pub mod lease;
+pub mod merkle;
 pub mod network;
 pub mod order;
 pub mod outcome;

@@ -159,6 +159,12 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked.
     async fn final_until(&self) -> Result<Timestamp, RailFault>;
 
+    /// The last finalized block before this time; none when the chain began later.
+    ///
+    /// # Errors
+    /// The chain could not be asked, or does not know its blocks of that time any more.
+    async fn last_before(&self, time: Timestamp) -> Result<Option<ChainPoint>, RailFault>;
+
     /// Whether the account's transfers can be read: its asset is one of this rail's.
     fn reads(&self, account: &Account) -> bool;
 

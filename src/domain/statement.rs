@@ -1,6 +1,8 @@
-//! Statements: what was paid to one recipient in one asset on one network in a day, closed once.
+//! Statements: what came to one recipient in one asset on one network in a day, and went, closed once.
 //!
-//! A statement names the one before it by its hash and its lines by the root of a Merkle tree, so that nothing on a closed
+//! A statement reads as a bank's does: it opens and closes with what the account held on the chain, and says of all that
+//! moved between the two what came through us, what came otherwise and what went; what none of that explains is a number of
+//! its own. It names the one before it by its hash and its lines by the root of a Merkle tree, so that nothing on a closed
 //! one can be changed unnoticed, and one line can be shown to be on it without the others.
 
 use std::fmt::Write as _;
@@ -8,13 +10,11 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use crate::domain::amount::Amount;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{PaymentId, StatementId};
+use crate::domain::merkle::{Hash, root};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::time::Timestamp;
-
-/// SHA-256.
-pub type Hash = [u8; 32];
 
 /// Whose statements: what one recipient has of one asset on one network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,21 +73,93 @@ impl Line {
     }
 }
 
-/// A closed statement without its lines.
+/// A line with what else is known of its payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detail {
+    /// The line.
+    pub line: Line,
+    /// Who paid.
+    pub payer: String,
+    /// The merchant's own name for it: the first there is of the gateway's reference, its order, the payment's memo and its
+    /// payment identifier.
+    pub reference: Option<String>,
+}
+
+/// A payment to put on a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is said of it.
+    pub line: Line,
+    /// The amount of its transfer, where that is among what came into the account in the period, or was among the other
+    /// credits of an earlier statement: it is taken from the other credits, where its line takes its place.
+    pub counted: Option<Amount>,
+    /// What carrying it has cost the facilitator so far, in the chain's own coin.
+    pub gas: Amount,
+}
+
+/// What an account held after a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balance {
+    /// The block.
+    pub block: ChainPoint,
+    /// How much.
+    pub amount: Amount,
+}
+
+/// What the chain shows of an account in a period: nothing of it where nobody could read it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// All that came in, whether on record or not.
+    pub credits: Amount,
+    /// All that went out.
+    pub debits: Amount,
+    /// What it held.
+    pub held: Bounds,
+}
+
+/// What an account held around a period, as far as a node knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// Before the first block that counts. Only the account's first statement asks for it.
+    pub opening: Option<Amount>,
+    /// After the period's last block.
+    pub closing: Option<Balance>,
+}
+
+/// A closed statement without its lines. Amounts are the asset's atomic units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
+    /// Our name for it.
+    pub id: StatementId,
     /// Whose.
     pub account: Account,
     /// Counts the account's statements, from 1, without gaps.
     pub sequence: u64,
-    /// Which block times it is of. What landed earlier and became final later is on it too.
+    /// Which block times it is of. A payment that landed earlier and became final later is on it too.
     pub period: Period,
-    /// The closing of the one before; zero on the first.
+    /// What the account held at the start: the closing of the one before. On the first, what it held before the first block
+    /// that counts; where no node knows that, what leaves nothing unexplained, or zero.
     pub opening: Amount,
-    /// The sum of its lines.
+    /// The sum of the lines of the period.
     pub credits: Amount,
-    /// The opening and the credits.
+    /// The sum of the lines that landed before it.
+    pub late_credits: Amount,
+    /// What came in without a line, less what stood here on an earlier statement and has its line on this one, so that it
+    /// may be below zero.
+    pub other_credits: i128,
+    /// What went out.
+    pub debits: Amount,
+    /// What the chain's balance is more than all of that makes it. Zero when the books close, and where no node knew the
+    /// balance.
+    pub unexplained: i128,
+    /// What the account held at the end: the chain's balance where a node knew it, else what the rest makes it. The opening,
+    /// the three credits and the unexplained, less the debits.
     pub closing: Amount,
+    /// The evidence of the closing: what the account held at the last block of the period. None where no node knew.
+    pub balance: Option<Balance>,
+    /// What carrying its lines has cost the facilitator, as far as known when it was closed, in the chain's own coin. Not the
+    /// recipient's money, and in none of the sums.
+    pub gas: Amount,
     /// How many lines it has.
     pub lines: u64,
     /// How many of them landed before the period.
@@ -98,7 +170,7 @@ pub struct Statement {
     pub previous: Option<Hash>,
 }
 
-/// The sums are 2^128 or more.
+/// A sum is 2^127 or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the statement's sums are beyond all amounts")]
 pub struct TooMuch;
@@ -108,35 +180,68 @@ impl Statement {
     ///
     /// # Errors
     /// [`TooMuch`].
-    pub fn close(account: Account, previous: Option<&Self>, period: Period, lines: &[Line]) -> Result<Self, TooMuch> {
-        let opening = previous.map_or(Amount::ZERO, |it| it.closing);
-        let credits = lines
-            .iter()
-            .try_fold(Amount::ZERO, |sum, line| sum.checked_add(line.amount))
-            .ok_or(TooMuch)?;
-        let late = lines.iter().filter(|line| line.block.time < period.starts).count();
-        let leaves: Vec<Hash> = lines.iter().map(Line::leaf).collect();
+    pub fn close(
+        id: StatementId,
+        account: Account,
+        previous: Option<&Self>,
+        period: Period,
+        entries: &[Entry],
+        shown: Shown,
+    ) -> Result<Self, TooMuch> {
+        let (late, on_time): (Vec<&Entry>, Vec<&Entry>) =
+            entries.iter().partition(|it| it.line.block.time < period.starts);
+        let credits = sum(on_time.iter().map(|it| it.line.amount))?;
+        let late_credits = sum(late.iter().map(|it| it.line.amount))?;
+        let counted = sum(entries.iter().filter_map(|it| it.counted))?;
+        let other_credits = less(units(shown.credits)?, units(counted)?)?;
+        let came = plus(plus(units(credits)?, units(late_credits)?)?, other_credits)?;
+        let moved = less(came, units(shown.debits)?)?;
+        let Bounds {
+            opening,
+            closing: balance,
+        } = shown.held;
+        let opening = match (previous, opening, &balance) {
+            (Some(previous), _, _) => previous.closing,
+            (None, Some(held), _) => held,
+            (None, None, Some(balance)) => not_below_zero(less(units(balance.amount)?, moved)?),
+            (None, None, None) => Amount::ZERO,
+        };
+        let expected = plus(units(opening)?, moved)?;
+        let closing = balance
+            .as_ref()
+            .map_or_else(|| not_below_zero(expected), |it| it.amount);
+        let leaves: Vec<Hash> = entries.iter().map(|it| it.line.leaf()).collect();
         Ok(Self {
+            id,
             account,
             sequence: previous.map_or(1, |it| it.sequence.saturating_add(1)),
             period,
             opening,
             credits,
-            closing: opening.checked_add(credits).ok_or(TooMuch)?,
-            lines: count(lines.len()),
-            late: count(late),
+            late_credits,
+            other_credits,
+            debits: shown.debits,
+            unexplained: less(units(closing)?, expected)?,
+            closing,
+            balance,
+            gas: sum(entries.iter().map(|it| it.gas))?,
+            lines: count(entries.len()),
+            late: count(late.len()),
             merkle_root: root(&leaves),
             previous: previous.map(Self::hash),
         })
     }
 
-    /// The SHA-256 of what the statement says: `x402 statement 1`, network, asset, recipient, sequence, start and end of the
-    /// period, opening, credits, closing, number of lines and of late ones, root, and the previous one's hash (or nothing),
-    /// each ended by a line feed; hashes in lower-case hexadecimal digits.
+    /// The SHA-256 of what the statement says: `x402 statement 2`, id, network, asset, recipient, sequence, start and end of
+    /// the period, opening, credits, late credits, other credits, debits, unexplained, closing, the height, hash, time and
+    /// amount of the balance (or four times nothing), gas, number of lines and of late ones, root, and the previous one's
+    /// hash (or nothing), each ended by a line feed; hashes in lower-case hexadecimal digits.
     #[must_use]
     pub fn hash(&self) -> Hash {
+        let of_balance = |said: fn(&Balance) -> String| self.balance.as_ref().map(said).unwrap_or_default();
         let fields = [
-            "x402 statement 1".to_owned(),
+            "x402 statement 2".to_owned(),
+            self.id.to_string(),
             self.account.network.to_string(),
             self.account.asset.clone(),
             self.account.pay_to.clone(),
@@ -145,7 +250,16 @@ impl Statement {
             self.period.ends.0.to_string(),
             self.opening.to_string(),
             self.credits.to_string(),
+            self.late_credits.to_string(),
+            self.other_credits.to_string(),
+            self.debits.to_string(),
+            self.unexplained.to_string(),
             self.closing.to_string(),
+            of_balance(|it| it.block.height.to_string()),
+            of_balance(|it| it.block.hash.clone()),
+            of_balance(|it| it.block.time.0.to_string()),
+            of_balance(|it| it.amount.to_string()),
+            self.gas.to_string(),
             self.lines.to_string(),
             self.late.to_string(),
             hex::encode(self.merkle_root),
@@ -155,68 +269,25 @@ impl Statement {
     }
 }
 
-/// The root of the Merkle tree over these leaves, as RFC 9162 section 2.1.1 has it: a node is `SHA-256(0x01 ‖ left ‖ right)`,
-/// and the left side holds the largest power of two of leaves that leaves something to the right. Of none: SHA-256 of
-/// nothing.
-#[must_use]
-pub fn root(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [] => Sha256::digest([]).into(),
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(left_side(leaves.len()));
-            node(&root(left), &root(right))
-        }
-    }
+fn sum(mut amounts: impl Iterator<Item = Amount>) -> Result<Amount, TooMuch> {
+    let sum = amounts.try_fold(Amount::ZERO, Amount::checked_add);
+    sum.ok_or(TooMuch)
 }
 
-/// What shows that the leaf at `index` is under the root (RFC 9162 section 2.1.3.1), the nearest first; none when there is
-/// no such leaf.
-#[must_use]
-pub fn inclusion(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
-    match leaves {
-        [_] if index == 0 => Some(Vec::new()),
-        [] | [_] => None,
-        _ => {
-            let (left, right) = leaves.split_at(left_side(leaves.len()));
-            let (mut path, other) = match index.checked_sub(left.len()) {
-                None => (inclusion(left, index)?, root(right)),
-                Some(index) => (inclusion(right, index)?, root(left)),
-            };
-            path.push(other);
-            Some(path)
-        }
-    }
+fn units(amount: Amount) -> Result<i128, TooMuch> {
+    amount.units().try_into().map_err(|_| TooMuch)
 }
 
-/// The root that the leaf at `index` of `leaves` has by this path; none when the path is not of such a tree.
-#[must_use]
-pub fn root_of(leaf: &Hash, index: usize, leaves: usize, path: &[Hash]) -> Option<Hash> {
-    match (leaves, path) {
-        (1, []) if index == 0 => Some(*leaf),
-        (2.., [near @ .., other]) if index < leaves => {
-            let left = left_side(leaves);
-            Some(match index.checked_sub(left) {
-                None => node(&root_of(leaf, index, left, near)?, other),
-                Some(index) => node(other, &root_of(leaf, index, leaves.checked_sub(left)?, near)?),
-            })
-        }
-        _ => None,
-    }
+fn plus(one: i128, other: i128) -> Result<i128, TooMuch> {
+    one.checked_add(other).ok_or(TooMuch)
 }
 
-/// The largest power of two below `leaves`, which is at least 2.
-fn left_side(leaves: usize) -> usize {
-    leaves.div_ceil(2).next_power_of_two()
+fn less(one: i128, other: i128) -> Result<i128, TooMuch> {
+    one.checked_sub(other).ok_or(TooMuch)
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new()
-        .chain_update([1])
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
+fn not_below_zero(units: i128) -> Amount {
+    Amount::from_units(u128::try_from(units).unwrap_or_default())
 }
 
 fn lines(fields: &[String]) -> String {

@@ -1,4 +1,4 @@
-//! Statements that follow one another, and trees whose leaves can be shown.
+//! Statements that follow one another and close against the chain.
 
 use super::*;
 
@@ -15,133 +15,217 @@ const DAY: Period = Period {
     ends: Timestamp(172_800),
 };
 
-fn line(number: u64, amount: u128, time: u64) -> Line {
-    Line {
-        payment: PaymentId::from_uuid(uuid::Uuid::from_u128(u128::from(number))),
-        amount: Amount::from_units(amount),
-        tx: TxId(format!("0x{number}")),
-        log_index: number,
-        block: ChainPoint {
-            height: number,
-            hash: format!("0xb{number}"),
-            time: Timestamp(time),
+const NEXT_DAY: Period = Period {
+    starts: DAY.ends,
+    ends: Timestamp(259_200),
+};
+
+fn id(number: u128) -> StatementId {
+    StatementId::from_uuid(uuid::Uuid::from_u128(number))
+}
+
+fn point(height: u64, time: u64) -> ChainPoint {
+    ChainPoint {
+        height,
+        hash: format!("0xb{height}"),
+        time: Timestamp(time),
+    }
+}
+
+/// A payment that cost 2 of gas, and whose transfer was not seen.
+fn entry(number: u64, amount: u128, time: u64) -> Entry {
+    Entry {
+        line: Line {
+            payment: PaymentId::from_uuid(uuid::Uuid::from_u128(u128::from(number))),
+            amount: Amount::from_units(amount),
+            tx: TxId(format!("0x{number}")),
+            log_index: number,
+            block: point(number, time),
+        },
+        counted: None,
+        gas: Amount::from_units(2),
+    }
+}
+
+fn seen(number: u64, amount: u128, time: u64) -> Entry {
+    Entry {
+        counted: Some(Amount::from_units(amount)),
+        ..entry(number, amount, time)
+    }
+}
+
+fn shown(credits: u128, debits: u128, opening: Option<u128>, closing: Option<u128>) -> Shown {
+    Shown {
+        credits: Amount::from_units(credits),
+        debits: Amount::from_units(debits),
+        held: Bounds {
+            opening: opening.map(Amount::from_units),
+            closing: closing.map(|units| Balance {
+                block: point(9, DAY.ends.0 - 1),
+                amount: Amount::from_units(units),
+            }),
         },
     }
 }
 
+fn first(entries: &[Entry], shown: Shown) -> Statement {
+    Statement::close(id(1), account(), None, DAY, entries, shown).unwrap()
+}
+
+fn second(before: &Statement, entries: &[Entry], shown: Shown) -> Statement {
+    Statement::close(id(2), account(), Some(before), NEXT_DAY, entries, shown).unwrap()
+}
+
+/// Opening, credits, late credits, other credits, debits, unexplained, closing.
+fn sums(it: &Statement) -> [i128; 7] {
+    let units = |amount: Amount| i128::try_from(amount.units()).unwrap();
+    [
+        units(it.opening),
+        units(it.credits),
+        units(it.late_credits),
+        it.other_credits,
+        units(it.debits),
+        it.unexplained,
+        units(it.closing),
+    ]
+}
+
 #[test]
 fn a_statement_opens_where_the_one_before_closed_and_names_it() {
-    let first = Statement::close(account(), None, DAY, &[line(1, 10, 90_000), line(2, 5, 100_000)]).unwrap();
-    assert_eq!((first.sequence, first.opening, first.previous), (1, Amount::ZERO, None));
-    assert_eq!(first.closing, Amount::from_units(15));
-    let next = Period {
-        starts: DAY.ends,
-        ends: Timestamp(259_200),
-    };
-    let second = Statement::close(
-        account(),
-        Some(&first),
-        next,
-        &[line(3, 1, 100_001), line(4, 2, 172_800)],
-    )
-    .unwrap();
-    assert_eq!((second.sequence, second.opening), (2, first.closing));
-    assert_eq!(second.closing, Amount::from_units(18));
-    assert_eq!((second.lines, second.late), (2, 1));
-    assert_eq!(second.previous, Some(first.hash()));
+    let before = first(
+        &[seen(1, 10, 90_000), seen(2, 5, 100_000)],
+        shown(15, 0, Some(0), Some(15)),
+    );
+    assert_eq!(
+        (before.sequence, before.previous, before.gas),
+        (1, None, Amount::from_units(4))
+    );
+    assert_eq!(sums(&before), [0, 15, 0, 0, 0, 0, 15]);
+    let after = second(
+        &before,
+        &[entry(3, 1, 100_001), seen(4, 2, 172_800)],
+        shown(2, 0, None, Some(18)),
+    );
+    assert_eq!((after.sequence, after.previous), (2, Some(before.hash())));
+    assert_eq!(sums(&after), [15, 2, 1, 0, 0, 0, 18]);
+    assert_eq!((after.lines, after.late), (2, 1));
+}
+
+#[test]
+fn what_moved_closes_against_what_the_chain_says_is_held() {
+    let paid = [seen(1, 10, 90_000)];
+    for (case, shown, expected) in [
+        ("all is ours", shown(10, 0, Some(3), Some(13)), [3, 10, 0, 0, 0, 0, 13]),
+        (
+            "some came otherwise, some went",
+            shown(17, 4, Some(3), Some(16)),
+            [3, 10, 0, 7, 4, 0, 16],
+        ),
+        (
+            "more is held than moved",
+            shown(10, 0, Some(3), Some(14)),
+            [3, 10, 0, 0, 0, 1, 14],
+        ),
+        (
+            "less is held than moved",
+            shown(10, 0, Some(3), Some(12)),
+            [3, 10, 0, 0, 0, -1, 12],
+        ),
+        (
+            "nobody knows what was held before",
+            shown(10, 2, None, Some(11)),
+            [3, 10, 0, 0, 2, 0, 11],
+        ),
+        (
+            "nor can it have been less than nothing",
+            shown(10, 0, None, Some(9)),
+            [0, 10, 0, 0, 0, -1, 9],
+        ),
+        (
+            "nobody knows what is held now",
+            shown(10, 2, Some(3), None),
+            [3, 10, 0, 0, 2, 0, 11],
+        ),
+        (
+            "more went than anybody knows of",
+            shown(10, 12, None, None),
+            [0, 10, 0, 0, 12, 2, 0],
+        ),
+    ] {
+        let closed = first(&paid, shown);
+        assert_eq!(sums(&closed), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_late_payment_that_was_another_credit_before_is_not_counted_twice() {
+    let before = first(&[], shown(10, 0, Some(0), Some(10)));
+    assert_eq!(sums(&before), [0, 0, 0, 10, 0, 0, 10]);
+    let after = second(&before, &[seen(1, 10, 90_000)], shown(0, 0, None, Some(10)));
+    assert_eq!(sums(&after), [10, 0, 10, -10, 0, 0, 10]);
+    let unseen_before = first(&[], Shown::default());
+    let after = second(&unseen_before, &[entry(1, 10, 90_000)], Shown::default());
+    assert_eq!(sums(&after), [0, 0, 10, 0, 0, 0, 10]);
 }
 
 #[test]
 fn whatever_is_changed_on_a_statement_changes_its_hash() {
-    let lines = [line(1, 10, 90_000), line(2, 5, 100_000)];
-    let whole = Statement::close(account(), None, DAY, &lines).unwrap();
-    let changed = |change: fn(&mut [Line; 2])| {
-        let mut other = lines.clone();
-        change(&mut other);
-        Statement::close(account(), None, DAY, &other).unwrap().hash()
+    let entries = [seen(1, 10, 90_000), seen(2, 5, 100_000)];
+    let whole = first(&entries, shown(15, 0, Some(0), Some(15)));
+    let changed = |change: fn(&mut Line, &Line)| {
+        let [mut one, other] = entries.clone();
+        change(&mut one.line, &other.line);
+        first(&[one, other], shown(15, 0, Some(0), Some(15))).merkle_root
     };
-    assert_eq!(changed(|_| ()), whole.hash());
-    let of_lines: [fn(&mut [Line; 2]); 8] = [
-        |it| it.swap(0, 1),
-        |it| it[0].payment = it[1].payment,
-        |it| it[0].amount = Amount::from_units(11),
-        |it| it[0].tx = TxId("0x3".into()),
-        |it| it[0].log_index = 9,
-        |it| it[0].block.height = 9,
-        |it| it[0].block.hash = "0xb9".into(),
-        |it| it[0].block.time = Timestamp(90_001),
+    assert_eq!(changed(|_, _| ()), whole.merkle_root);
+    let of_lines: [fn(&mut Line, &Line); 8] = [
+        |it, other| *it = other.clone(),
+        |it, other| it.payment = other.payment,
+        |it, _| it.amount = Amount::from_units(11),
+        |it, _| it.tx = TxId("0x3".into()),
+        |it, _| it.log_index = 9,
+        |it, _| it.block.height = 9,
+        |it, _| it.block.hash = "0xb9".into(),
+        |it, _| it.block.time = Timestamp(90_001),
     ];
     for (number, change) in of_lines.into_iter().enumerate() {
-        assert_ne!(changed(change), whole.hash(), "change {number}");
+        assert_ne!(changed(change), whole.merkle_root, "change {number} of a line");
     }
-    let of_totals: [fn(&mut Statement); 7] = [
+    let of_totals: [fn(&mut Statement); 17] = [
+        |it| it.id = id(7),
         |it| it.account.pay_to = "0xOther".into(),
         |it| it.sequence = 2,
         |it| it.period.ends = Timestamp(172_801),
         |it| it.opening = Amount::from_units(1),
+        |it| it.credits = Amount::from_units(14),
+        |it| it.late_credits = Amount::from_units(1),
+        |it| it.other_credits = 1,
+        |it| it.debits = Amount::from_units(1),
+        |it| it.unexplained = -1,
         |it| it.closing = Amount::from_units(14),
+        |it| it.balance = None,
+        |it| it.balance.as_mut().unwrap().block.height = 8,
+        |it| it.gas = Amount::ZERO,
         |it| it.late = 1,
+        |it| it.merkle_root = [0; 32],
         |it| it.previous = Some([0; 32]),
     ];
     for (number, change) in of_totals.into_iter().enumerate() {
         let mut other = whole.clone();
         change(&mut other);
-        assert_ne!(other.hash(), whole.hash(), "change {number}");
+        assert_ne!(other.hash(), whole.hash(), "change {number} of a total");
     }
 }
 
 #[test]
 fn sums_beyond_all_amounts_close_nothing() {
-    let lines = [line(1, u128::MAX, 90_000), line(2, 1, 90_000)];
-    assert_eq!(Statement::close(account(), None, DAY, &lines), Err(TooMuch));
-    let first = Statement::close(account(), None, DAY, &lines[..1]).unwrap();
-    assert_eq!(
-        Statement::close(account(), Some(&first), DAY, &lines[1..]),
-        Err(TooMuch)
-    );
-}
-
-/// The leaves and roots of the test vectors that Certificate Transparency's implementations share.
-#[test]
-fn the_root_is_the_one_of_rfc_9162() {
-    let inputs: [&[u8]; 8] = [
-        b"",
-        b"\x00",
-        b"\x10",
-        b"\x20\x21",
-        b"\x30\x31",
-        b"\x40\x41\x42\x43",
-        b"\x50\x51\x52\x53\x54\x55\x56\x57",
-        b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f",
-    ];
-    let leaves = inputs.map(|input| Sha256::new().chain_update([0]).chain_update(input).finalize().into());
-    for (size, expected) in [
-        (0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-        (1, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),
-        (2, "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"),
-        (3, "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"),
-        (7, "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c"),
-        (8, "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"),
-    ] {
-        assert_eq!(hex::encode(root(&leaves[..size])), expected, "{size} leaves");
-    }
-}
-
-#[test]
-fn a_leaf_is_shown_by_its_path_and_no_other_is() {
-    let leaves: Vec<Hash> = (0..13).map(|number| line(number, 1, 90_000).leaf()).collect();
-    for size in 1..=leaves.len() {
-        let leaves = &leaves[..size];
-        for (index, leaf) in leaves.iter().enumerate() {
-            let path = inclusion(leaves, index).unwrap();
-            assert_eq!(root_of(leaf, index, size, &path), Some(root(leaves)));
-            assert_ne!(root_of(&[7; 32], index, size, &path), Some(root(leaves)));
-            assert_eq!(root_of(leaf, size, size, &path), None, "there is no such place");
-            assert_eq!(
-                root_of(leaf, index, size, &[path.as_slice(), &[[0; 32]]].concat()),
-                None
-            );
-        }
-        assert_eq!(inclusion(leaves, size), None);
-    }
+    let most = i128::MAX.unsigned_abs();
+    let close = |amounts: [u128; 2]| {
+        let [one, other] = amounts;
+        let entries = [entry(1, one, 90_000), entry(2, other, 90_000)];
+        Statement::close(id(1), account(), None, DAY, &entries, Shown::default())
+    };
+    assert_eq!(close([most, 1]), Err(TooMuch));
+    assert_eq!(close([u128::MAX, 1]), Err(TooMuch));
+    assert_eq!(close([most, 0]).unwrap().closing, Amount::from_units(most));
 }

@@ -89,6 +89,34 @@ impl Denied {
         )
     }
 
+    pub(super) const fn no_such_statement() -> Self {
+        Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such statement")
+    }
+
+    pub(super) const fn not_on_statement() -> Self {
+        Self::fixed(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "the statement has no line of this payment",
+        )
+    }
+
+    pub(super) const fn too_many_lines() -> Self {
+        Self::fixed(
+            StatusCode::CONFLICT,
+            "too_many_lines",
+            "the statement has more lines than are exported here: read them by the page, or export it with the command",
+        )
+    }
+
+    pub(super) const fn no_decimals() -> Self {
+        Self::fixed(
+            StatusCode::CONFLICT,
+            "asset_not_configured",
+            "the asset is not configured, so that its decimals are not known: json and csv can be exported",
+        )
+    }
+
     pub(super) const fn wrong_method() -> Self {
         Self::fixed(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -188,6 +216,10 @@ impl Denied {
                 | Endpoint::ReportContent
                 | Endpoint::ExceptionActions
                 | Endpoint::GatewayFile
+                | Endpoint::Statements
+                | Endpoint::Statement
+                | Endpoint::StatementLines
+                | Endpoint::StatementLine
                 | Endpoint::Live
                 | Endpoint::Ready
                 | Endpoint::Version,

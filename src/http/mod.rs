@@ -1,8 +1,8 @@
 //! How the world asks: HTTP/1.1 in, HTTP/1.1 out. The only place that knows the web framework.
 //!
 //! Handlers read a request, call one use case of `app` and write its answer; they never sign, send or decide,
-//! because a handler's future is dropped when its client goes away. Every answer is JSON, errors included, and an
-//! error of `/verify` or `/settle` has the shape of their answers, since official clients read nothing else.
+//! because a handler's future is dropped when its client goes away. Every answer is JSON, errors included, but for exported
+//! statements; and an error of `/verify` or `/settle` has the shape of their answers, since official clients read nothing else.
 
 mod body;
 mod error;
@@ -20,6 +20,7 @@ mod receipts;
 mod records;
 mod reports;
 mod server;
+mod statements;
 mod view;
 
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ use crate::app::App;
 use crate::app::books::Books;
 use crate::app::feed::Feed;
 use crate::domain::receipt::Notary;
+use crate::export::Style;
 
 /// Where to listen and how much to take on at once.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,7 +71,7 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 20] = [
+pub const ROUTES: [Route; 24] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -87,6 +89,10 @@ pub const ROUTES: [Route; 20] = [
     Route::post("/v1/reports", Endpoint::ReportOrder),
     Route::get("/v1/reports/{id}", Endpoint::Report),
     Route::get("/v1/reports/{id}/content", Endpoint::ReportContent),
+    Route::get("/v1/statements", Endpoint::Statements),
+    Route::get("/v1/statements/{id}", Endpoint::Statement),
+    Route::get("/v1/statements/{id}/lines", Endpoint::StatementLines),
+    Route::get("/v1/statements/{id}/lines/{payment}", Endpoint::StatementLine),
     Route::get("/health/live", Endpoint::Live),
     Route::get("/health/ready", Endpoint::Ready),
     Route::get("/version", Endpoint::Version),
@@ -112,6 +118,10 @@ enum Endpoint {
     ReportOrder,
     Report,
     ReportContent,
+    Statements,
+    Statement,
+    StatementLines,
+    StatementLine,
     Live,
     Ready,
     Version,
@@ -154,6 +164,10 @@ impl Endpoint {
             Self::ReportOrder => post(reports::order),
             Self::Report => get(reports::get),
             Self::ReportContent => get(reports::content),
+            Self::Statements => get(statements::list),
+            Self::Statement => get(statements::one),
+            Self::StatementLines => get(statements::lines),
+            Self::StatementLine => get(statements::proof),
             Self::Live => get(health::live),
             Self::Ready => get(health::ready),
             Self::Version => get(health::version),
@@ -177,6 +191,8 @@ pub struct Parts {
     pub feed: Feed,
     /// Signs receipts; none where nothing is signed.
     pub notary: Option<Arc<Notary>>,
+    /// How statements are written.
+    pub style: Style,
 }
 
 /// What handlers share.
@@ -185,6 +201,8 @@ struct Edge {
     parts: Parts,
     /// One for each event stream that may be open.
     streams: Arc<Semaphore>,
+    /// Turns at holding a whole statement.
+    whole: Arc<Semaphore>,
 }
 
 /// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
@@ -192,6 +210,7 @@ pub fn router(parts: Parts, settings: &Settings) -> Router {
     let edge = Edge {
         parts,
         streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
+        whole: Arc::new(Semaphore::new(statements::WHOLE_AT_ONCE)),
     };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())

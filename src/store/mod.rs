@@ -30,6 +30,7 @@ macro_rules! statements {
 
 mod audit;
 mod budgets;
+mod closing;
 mod deliveries;
 mod endpoints;
 mod events;
@@ -54,6 +55,7 @@ mod transactions;
 mod watching;
 
 pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
+pub use closing::Due;
 pub use deliveries::{Claim, Delivery, Patience};
 pub use endpoints::Endpoint;
 pub use fault::{Cause, SchemaMismatch, StoreFault};
@@ -69,7 +71,7 @@ pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
 pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
-pub use statements::Closed;
+pub use statements::{Closed, StatementFilter};
 pub use transactions::Carrier;
 pub use watching::Followed;
 
@@ -109,7 +111,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -130,6 +132,8 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
     (11, "labels", include_str!("../../migrations/0011_labels.sql")),
     (12, "feed", include_str!("../../migrations/0012_feed.sql")),
     (13, "webhooks", include_str!("../../migrations/0013_webhooks.sql")),
+    (14, "closing", include_str!("../../migrations/0014_closing.sql")),
+    (15, "append_only", include_str!("../../migrations/0015_append_only.sql")),
     (16, "reports", include_str!("../../migrations/0016_reports.sql")),
 ];
 
@@ -278,6 +282,7 @@ impl Store {
             STATEMENTS,
             audit::STATEMENTS,
             budgets::STATEMENTS,
+            closing::STATEMENTS,
             deliveries::STATEMENTS,
             endpoints::STATEMENTS,
             events::STATEMENTS,

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::U256;
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
 
 use crate::support::books::books_agree;
 use crate::support::contracts::{Token, addresses, third_party};
@@ -20,13 +19,6 @@ async fn audit<N>(world: &World<N>) -> (i32, BTreeSet<String>) {
     let findings = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let kinds = findings.map(|it| it["kind"].as_str().expect("each has a kind").to_owned());
     (status.code().unwrap(), kinds.collect())
-}
-
-async fn sql(world: &World, statements: &str) {
-    let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
-    done.execute(&world.db.pool)
-        .await
-        .unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
 
 /// One final payment, one confirmed, one withdrawn in all but name: nothing of it was ever signed.
@@ -190,10 +182,10 @@ async fn d11_whatever_is_changed_in_the_tables_is_named() {
     world.facilitator.terminate();
     world.facilitator.ended().await;
     for (plant, back, kinds) in planted_in_books().into_iter().chain(planted_against_the_chain()) {
-        sql(&world, &plant).await;
+        world.db.tamper(&plant).await;
         let expected: BTreeSet<String> = kinds.iter().map(|it| (*it).to_owned()).collect();
         assert_eq!(audit(&world).await, (1, expected), "{plant}");
-        sql(&world, &back).await;
+        world.db.tamper(&back).await;
     }
     assert_eq!(audit(&world).await, (0, BTreeSet::new()));
 }
@@ -232,7 +224,7 @@ async fn a_fee_payer_of_solana_is_audited_by_its_history() {
     let tx = world.facilitator.settle(&payment.body()).await.settled();
     assert_eq!(audit(&world).await, (0, BTreeSet::new()));
     let lost = "create table lost as select * from chain_transactions; delete from chain_transactions";
-    sqlx::raw_sql(lost).execute(&world.db.pool).await.unwrap();
+    world.db.tamper(lost).await;
     let (status, said) = world.facilitator.run("audit", &[]).await;
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("transaction_unknown: {tx}")), "{said}");

@@ -288,9 +288,9 @@ async fn the_books_check_finds_what_does_not_agree() {
         ),
         ("update payments set nonce = '0x' || repeat('0', 64)", "select 1"),
     ] {
-        world.db.pool.execute(tamper).await.unwrap();
+        world.db.tamper(tamper).await;
         let checked = AssertUnwindSafe(books_agree(&world)).catch_unwind().await;
         assert!(checked.is_err(), "not found: {tamper}");
-        world.db.pool.execute(undo).await.unwrap();
+        world.db.tamper(undo).await;
     }
 }

@@ -27,6 +27,7 @@ mod database;
 mod endpoints;
 mod envelope;
 mod events;
+mod exports;
 mod faults;
 mod foreign;
 mod forks;

@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::U256;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
 
 use crate::events::notices;
 use crate::support::contracts::{Token, addresses, third_party};
 use crate::support::eventually;
 use crate::support::payer::{NETWORK, Payment};
-use crate::support::proxy::{Fault, fee_quote};
+use crate::support::proxy::{Fault, fee_quote, past_balance};
 use crate::support::solana::world::hasty;
 use crate::support::world::{Payable, Setup, World};
 use crate::waiting::until_facts_are_old;
 
 /// The exit status, and how many open exceptions of each state were named.
-async fn reconcile<N>(world: &World<N>, args: &[&str]) -> (i32, BTreeMap<String, usize>) {
+pub(crate) async fn reconcile<N>(world: &World<N>, args: &[&str]) -> (i32, BTreeMap<String, usize>) {
     let args = [&["--json"], args].concat();
     let (status, said) = world.facilitator.run("reconcile", &args).await;
     let mut counts = BTreeMap::new();
@@ -32,13 +31,6 @@ fn named(states: &[(&str, usize)]) -> BTreeMap<String, usize> {
         .iter()
         .map(|(state, count)| ((*state).to_owned(), *count))
         .collect()
-}
-
-async fn sql<N>(world: &World<N>, statements: &str) {
-    let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
-    done.execute(&world.db.pool)
-        .await
-        .unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
 
 /// Two final payments; blocks are final two blocks later.
@@ -119,9 +111,9 @@ async fn whatever_is_changed_in_the_records_is_found_by_its_state() {
     assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
     assert_eq!(world.db.count("reconciliations where state = 'matched'").await, 2);
     for (plant, back, state) in planted() {
-        sql(&world, &plant).await;
+        world.db.tamper(&plant).await;
         assert_eq!(reconcile(&world, &[]).await, (1, named(&[(state, 1)])), "{plant}");
-        sql(&world, &back).await;
+        world.db.tamper(&back).await;
     }
     assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
     // A record that claims another's transfer.
@@ -130,7 +122,7 @@ async fn whatever_is_changed_in_the_records_is_found_by_its_state() {
         update settlements s set landed_tx = f.landed_tx, landed_log_index = f.landed_log_index,
             landed_height = f.landed_height, landed_hash = f.landed_hash
         from (select * from settlements order by payment_id limit 1) as f";
-    sql(&world, twin).await;
+    world.db.tamper(twin).await;
     assert_eq!(reconcile(&world, &[]).await, (1, named(&[("duplicate", 1)])));
 }
 
@@ -261,12 +253,15 @@ async fn every_transfer_without_a_record_is_found_and_the_balance_is_proven() {
     assert_eq!(held, world.node.balance_of(usdc, pay_to).await.to_string());
     acted_on(&world).await;
     // The same blocks once more, without what had been seen of them: nothing is lost, and nothing twice.
-    sql(&world, "delete from observed_transfers").await;
+    world.db.tamper("delete from observed_transfers").await;
     let again = ["--network", NETWORK, "--from", "1"];
     assert_eq!(reconcile(&world, &again).await, (1, named(&[("unknown_on_chain", 2)])));
     assert_eq!(world.db.count("observed_transfers").await, 6);
     // What is not known to have moved is told by the balance.
-    sql(&world, "update watched_accounts set balance = balance + 1").await;
+    world
+        .db
+        .tamper("update watched_accounts set balance = balance + 1")
+        .await;
     world.node.mine(1).await;
     let balance_differs = named(&[("balance_mismatch", 1), ("unknown_on_chain", 2)]);
     assert_eq!(reconcile(&world, &[]).await, (1, balance_differs));
@@ -294,11 +289,10 @@ async fn a_reconciliation_that_is_cut_short_goes_on_and_one_before_finality_inve
     world.reaches(&payment, "final").await;
     world.facilitator.terminate();
     world.facilitator.ended().await;
-    sql(
-        &world,
-        "update watched_accounts set scanned_height = first_height - 1, balance = null",
-    )
-    .await;
+    world
+        .db
+        .tamper("update watched_accounts set scanned_height = first_height - 1, balance = null")
+        .await;
     let silence = world
         .proxy
         .fault(|call| call.method == "eth_getLogs", Fault::Status(500));
@@ -307,6 +301,25 @@ async fn a_reconciliation_that_is_cut_short_goes_on_and_one_before_finality_inve
     assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
     assert_eq!(world.db.count("reconciliations where state = 'matched'").await, 1);
     assert_eq!(world.db.count("observed_transfers").await, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_knows_no_old_balance_has_no_difference_invented() {
+    let (mut world, _) = paid_world().await;
+    world.facilitator.terminate();
+    world.facilitator.ended().await;
+    assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
+    let (from, usdc) = (addresses().accounts[3].address, addresses().usdc);
+    let direct = Token::transferCall {
+        to: addresses().pay_to,
+        value: U256::from(7),
+    };
+    world.node.send_mined(from, usdc, &direct).await;
+    world.node.mine(4).await;
+    let pruned = Fault::Error(-32000, "missing trie node");
+    let forgotten = world.proxy.fault(past_balance, pruned);
+    assert_eq!(reconcile(&world, &[]).await, (1, named(&[("unknown_on_chain", 1)])));
+    forgotten.release();
 }
 
 #[tokio::test]
@@ -333,6 +346,9 @@ async fn payments_on_solana_are_matched_and_two_for_one_order_are_told() {
     world.facilitator.settle(&second.body()).await.settled();
     world.reaches(&second, "final").await;
     assert_eq!(reconcile(&world, &[]).await, (1, named(&[("duplicate", 1)])));
-    sql(&world, "update payments set amount = amount + 1 where memo is not null").await;
+    world
+        .db
+        .tamper("update payments set amount = amount + 1 where memo is not null")
+        .await;
     assert_eq!(reconcile(&world, &[]).await, (1, named(&[("amount_mismatch", 2)])));
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use facilitator::domain::rail::{ChainPoint, Delivery, Refusal, TxId};
+use facilitator::domain::amount::Amount;
+use facilitator::domain::rail::{AuthorizationState, ChainPoint, Delivery, Facts, Refusal, Simulation, TxId};
 use facilitator::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -29,6 +30,39 @@ impl Pay {
     /// As the payer hands it over.
     pub(crate) fn proof(&self) -> String {
         serde_json::to_string(self).unwrap()
+    }
+
+    /// What this block shows of it.
+    pub(crate) fn facts(&self, head: &Block) -> Facts {
+        let is_spent = head.accounts.spent.contains_key(&(self.payer.clone(), self.nonce));
+        let balance = head.accounts.balances.get(&self.payer).copied().unwrap_or_default();
+        let is_good = !is_spent && balance >= self.amount;
+        Facts {
+            height: head.point.height,
+            flaw: None,
+            payer: None,
+            signature_valid: true,
+            factory_refused: None,
+            asset_deployed: true,
+            asset_listed: true,
+            asset_misnamed: None,
+            authorization: if is_spent {
+                AuthorizationState::Used
+            } else {
+                AuthorizationState::Unused
+            },
+            balance: Amount::from_units(balance.into()),
+            transfer: if is_good {
+                Simulation::Succeeded {
+                    received: Amount::from_units(self.amount.into()),
+                }
+            } else {
+                Simulation::Failed {
+                    reason: "simulated".into(),
+                }
+            },
+            must_go_alone: false,
+        }
     }
 }
 

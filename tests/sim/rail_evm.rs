@@ -10,8 +10,8 @@ use facilitator::domain::authorization::{Authorization, PaymentKey, Window};
 use facilitator::domain::budget::{Budget, Limits, Purse};
 use facilitator::domain::network::{NetworkId, RailId};
 use facilitator::domain::rail::{
-    Advertised, AuthorizationState, DataFee, Delivery, Facts, LaneId, Mined, Observation, Outbid, Pace, Quote, Rail,
-    RailFault, Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
+    Advertised, ChainPoint, DataFee, Delivery, Facts, LaneId, Mined, Observation, Outbid, Pace, Quote, Rail, RailFault,
+    Replacement, Sighting, SignedTx, TxId, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::rejection::{Malformed, Refused};
@@ -166,8 +166,7 @@ impl Rail for SimRail {
 
     async fn inspect(&self, authorization: &Authorization) -> Result<Facts, RailFault> {
         let pay = pay_of(authorization);
-        self.ask("inspect", |blocks, _| facts(&pay, blocks.last().unwrap()))
-            .await
+        self.ask("inspect", |blocks, _| pay.facts(blocks.last().unwrap())).await
     }
 
     async fn quote(&self) -> Result<Quote, RailFault> {
@@ -301,6 +300,14 @@ impl Rail for SimRail {
             .await
     }
 
+    async fn last_before(&self, time: Timestamp) -> Result<Option<ChainPoint>, RailFault> {
+        self.ask("last before", |blocks, finalized| {
+            let is_before = |it: &&Block| it.point.height <= finalized && it.point.time < time;
+            blocks.iter().rfind(is_before).map(|it| it.point.clone())
+        })
+        .await
+    }
+
     fn reads(&self, _: &Account) -> bool {
         true
     }
@@ -311,38 +318,6 @@ impl Rail for SimRail {
 
     async fn hint(&self) {
         std::future::pending::<()>().await;
-    }
-}
-
-fn facts(pay: &Pay, head: &Block) -> Facts {
-    let is_spent = head.accounts.spent.contains_key(&(pay.payer.clone(), pay.nonce));
-    let balance = head.accounts.balances.get(&pay.payer).copied().unwrap_or_default();
-    let is_good = !is_spent && balance >= pay.amount;
-    Facts {
-        height: head.point.height,
-        flaw: None,
-        payer: None,
-        signature_valid: true,
-        factory_refused: None,
-        asset_deployed: true,
-        asset_listed: true,
-        asset_misnamed: None,
-        authorization: if is_spent {
-            AuthorizationState::Used
-        } else {
-            AuthorizationState::Unused
-        },
-        balance: Amount::from_units(balance.into()),
-        transfer: if is_good {
-            Simulation::Succeeded {
-                received: Amount::from_units(pay.amount.into()),
-            }
-        } else {
-            Simulation::Failed {
-                reason: "simulated".into(),
-            }
-        },
-        must_go_alone: false,
     }
 }
 

@@ -14,7 +14,7 @@ use facilitator::domain::budget::Purse;
 use facilitator::domain::flaw::Flaw;
 use facilitator::domain::network::{NetworkId, RailId};
 use facilitator::domain::rail::{
-    Advertised, AuthorizationState, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault,
+    Advertised, AuthorizationState, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault,
     Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Scan};
@@ -397,6 +397,15 @@ impl Rail for SimRail {
     async fn final_until(&self) -> Result<Timestamp, RailFault> {
         self.ask("final until", |view| view.0[view.finalized()].point.time)
             .await
+    }
+
+    async fn last_before(&self, time: Timestamp) -> Result<Option<ChainPoint>, RailFault> {
+        self.ask("last before", |view| {
+            let final_ones = &view.0[..=view.finalized()];
+            let last = final_ones.iter().rfind(|it| it.point.time < time);
+            last.map(|it| it.point.clone())
+        })
+        .await
     }
 
     fn reads(&self, _: &Account) -> bool {

@@ -405,3 +405,36 @@ async fn events_tell_what_happened_and_authorize_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_every_account_has_sums_to_nothing_and_what_is_undone_is_had_by_nobody() {
+    on_database(async |db| {
+        let store = &db.store;
+        let ours = in_flight(&db, &sample(1), "ours").await;
+        store
+            .transactions_mined(&network(), &[mined("ours", 3, 9)])
+            .await
+            .unwrap();
+        let ours = advance(store, &ours, Event::Confirmed(landed("ours", 3, false))).await;
+        advance(store, &ours, Event::Finalized(landed("ours", 3, true))).await;
+        let undone = reserve(store, &sample(2)).await;
+        let undone = advance(store, &undone, Event::Confirmed(landed("theirs", 4, false))).await;
+        let balances = "select concat_ws(' ', asset, account, posted, pending) from ledger_balances order by 1";
+        let had = db.texts(balances).await;
+        assert_eq!(
+            had,
+            [
+                "0xAsset merchant:0xMerchant 10000 10000",
+                "0xAsset payer:0xPayer -10000 -10000",
+                "native facilitator:gas -9 0",
+                "native signer:0xSigner 9 0",
+            ]
+        );
+        advance(store, &undone, Event::Reversed).await;
+        let pending = "select concat_ws(' ', account, pending) from ledger_balances where pending <> 0";
+        assert_eq!(db.texts(pending).await, Vec::<String>::new());
+        let sums = "select sum(posted)::text from ledger_balances group by network, asset";
+        assert_eq!(db.texts(sums).await, ["0", "0"]);
+    })
+    .await;
+}

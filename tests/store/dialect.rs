@@ -6,7 +6,7 @@ use facilitator::store::Store;
 
 /// What a pooler in transaction mode, or a distributed database that speaks Postgres's dialect, refuses or takes otherwise:
 /// the first table of deploy/DATABASES.md. How no statement begins, and what stands in none.
-const SQL_NEVER_BEGUN: [&str; 18] = [
+const SQL_NEVER_BEGUN: [&str; 16] = [
     "set",
     "reset",
     "listen",
@@ -17,8 +17,6 @@ const SQL_NEVER_BEGUN: [&str; 18] = [
     "copy",
     "declare",
     "prepare",
-    "create trigger",
-    "create function",
     "create procedure",
     "create type",
     "create extension",

@@ -385,28 +385,43 @@ insert into reconciliation_scans select 'eip155:1', now(), gen_random_uuid(), ge
     from generate_series(1, 2);
 
 -- statements_name
-insert into statements select 'eip155:1', 'a', 'b', 1, 0, n, 0, 0, 0, 1, 0, p.key, null, p.key, now() from payments p, generate_series(1, 2) n limit 2;
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, n, 0, 0, 0, 0, 0, p.key, null, p.key, now(), gen_random_uuid(), 0, 0, 0, 0, 0 from payments p, generate_series(1, 2) n limit 2;
+
+-- statements_id
+insert into statements select 'eip155:1', 'a', 'b' || n, 1, 0, 9, 0, 0, 0, 0, 0, p.key, null, p.key, now(), p.id, 0, 0, 0, 0, 0 from (select * from payments limit 1) p, generate_series(1, 2) n;
 
 -- statements_period_once
-insert into statements select 'eip155:1', 'a', 'b', n, 0, 9, 0, 0, 0, 1, 0, p.key, case when n > 1 then p.key end, p.key, now() from (select * from payments limit 1) p, generate_series(1, 2) n;
+insert into statements select 'eip155:1', 'a', 'b', n, 0, 9, 0, 0, 0, 1, 0, p.key, case when n > 1 then p.key end, p.key, now(), gen_random_uuid(), 0, 0, 0, 0, 0 from (select * from payments limit 1) p, generate_series(1, 2) n;
 
 -- statements_sequence_range
-insert into statements select 'eip155:1', 'a', 'b', 2, 0, 9, 0, 0, 0, 1, 0, key, null, key, now() from payments limit 1;
+insert into statements select 'eip155:1', 'a', 'b', 2, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0 from payments limit 1;
 
 -- statements_period_order
-insert into statements select 'eip155:1', 'a', 'b', 1, 9, 9, 0, 0, 0, 1, 0, key, null, key, now() from payments limit 1;
+insert into statements select 'eip155:1', 'a', 'b', 1, 9, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0 from payments limit 1;
 
--- statements_balance
-insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 1, 2, 1, 0, key, null, key, now() from payments limit 1;
+-- statements_closes
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 1, 2, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0 from payments limit 1;
 
--- statements_opening_of_first
-insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 1, 0, 1, 1, 0, key, null, key, now() from payments limit 1;
+-- statements_closes
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 1, 1, 1, 0, key, null, key, now(), id, 1, 1, 1, 1, 0 from payments limit 1;
 
--- statements_lines_range
-insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 2, key, null, key, now() from payments limit 1;
+-- statements_closes
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, -1 from payments limit 1;
+
+-- statements_evidence
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0, 1, 1, '0x1', 1 from payments limit 1;
+
+-- statements_evidence
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0, 0, 1, '0x1', 9 from payments limit 1;
+
+-- statements_evidence
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0, 0 from payments limit 1;
+
+-- statements_lines_count
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 2, key, null, key, now(), id, 0, 0, 0, 0, 0 from payments limit 1;
 
 -- statements_hash_length
-insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, '', null, key, now() from payments limit 1;
+insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, '', null, key, now(), id, 0, 0, 0, 0, 0 from payments limit 1;
 
 -- statement_lines_name
 insert into statement_lines select 'eip155:1', 'a', 'b', 1, 0, id from payments limit 2;
@@ -418,7 +433,7 @@ insert into statement_lines select 'eip155:1', 'a', 'b', 1, n, id from (select i
 insert into statement_lines select 'eip155:1', 'a', 'b', 1, 0, id from payments limit 1;
 
 -- statement_lines_payment
-with closed as (insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now() from payments limit 1)
+with closed as (insert into statements select 'eip155:1', 'a', 'b', 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0 from payments limit 1)
 insert into statement_lines values ('eip155:1', 'a', 'b', 1, 0, '00000000-0000-0000-0000-000000000000');
 
 -- statement_lines_position_range

@@ -1,6 +1,6 @@
 //! The real binary, configured by a file, spoken to over HTTP, and ended in every way a process can end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -109,6 +109,23 @@ impl Facilitator {
         command.args([subcommand, "--config"]).arg(file);
         command.envs(self.config.secrets());
         command
+    }
+
+    /// A shell at this place that runs the script, in which `facilitator` is the program with its configuration, and
+    /// `FACILITATOR` where it listens.
+    pub(crate) fn shell(&self, place: &Path, script: &str) -> Command {
+        let program = self.command("");
+        let file = self.directory.0.join("facilitator.toml");
+        let named = format!(
+            "facilitator() {{ command={}; subcommand=$1; shift; \"$command\" \"$subcommand\" --config '{}' \"$@\"; }}\n",
+            self.version.program.display(),
+            file.display()
+        );
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(named + script).current_dir(place);
+        shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.env("FACILITATOR", self.base());
+        shell
     }
 
     /// Starts serving and waits until requests are taken and every lane is open.

@@ -10,9 +10,9 @@ use axum::http::Request;
 use facilitator::app::books::Books;
 use facilitator::app::feed::Feed;
 use facilitator::app::reports::Reports;
-use facilitator::app::reports::format::Decimals;
 use facilitator::app::{App, SystemClock};
 use facilitator::config::Config;
+use facilitator::export::Decimals;
 use facilitator::http::Parts;
 use facilitator::store::Store;
 use facilitator::task::Tasks;
@@ -41,7 +41,7 @@ impl Inside {
             records,
             rails.clone(),
             Arc::new(SystemClock),
-            config.settle,
+            config.settle.clone(),
             tasks.clone(),
         );
         let reports = Reports {
@@ -55,6 +55,7 @@ impl Inside {
             books: Books::new(reports, rails),
             feed: Feed::new(store.clone()),
             notary: None,
+            style: config.style(),
         };
         Self {
             router: http::router(parts, &config.http),

@@ -37,6 +37,16 @@ pub(crate) fn lens(call: &Call) -> bool {
     call.method == "eth_call" && call.params[0].get("to").is_none_or(Value::is_null)
 }
 
+/// What an account held in a block that is named.
+pub(crate) fn past_balance(call: &Call) -> bool {
+    let is_past = call.params[1].as_str().is_some_and(|block| block.starts_with("0x"));
+    call.method == "eth_call"
+        && is_past
+        && call.params[0]["input"]
+            .as_str()
+            .is_some_and(|it| it.starts_with("0x70a08231"))
+}
+
 /// The question that comes between a payment's reservation and its signing.
 pub(crate) fn fee_quote(call: &Call) -> bool {
     call.method == "eth_maxPriorityFeePerGas"

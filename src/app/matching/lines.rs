@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::is_settled;
 use crate::app::question::{Asked, Keys, NAMES};
-use crate::app::reports::format::Decimals;
 use crate::domain::labels::Label;
 use crate::domain::rejection::Malformed;
+use crate::export::Decimals;
 use crate::store::{Entry, Name};
 
 /// Lines of a file.

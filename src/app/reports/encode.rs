@@ -12,8 +12,8 @@ use parquet::schema::types::Type;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::app::reports::format::{escape, rfc3339};
 use crate::app::reports::table::{Cell, Column, Kind};
+use crate::export::csv::{escape, rfc3339};
 
 /// Rows of a Parquet row group: enough for its columns to compress, few enough to hold in memory.
 const GROUP: usize = 20_000;

@@ -2,7 +2,6 @@
 //! command line, or ordered over HTTP and made in the background by any process, once for each order.
 
 pub mod encode;
-pub mod format;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -14,7 +13,6 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use self::encode::{Encoder, Format};
-use self::format::Decimals;
 use self::table::{Cell, Column};
 use crate::app::question::{EXCEPTIONS, FILTERS, Keys};
 use crate::domain::amount::Amount;
@@ -22,6 +20,7 @@ use crate::domain::id::ExceptionId;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
 use crate::domain::rejection::Malformed;
+use crate::export::Decimals;
 use crate::store::{Cursor, ExceptionFilter, Filter, PAGE_MAX, Piece, Report, ReportOrder, Store, StoreFault};
 use crate::task::guarded;
 

@@ -2,10 +2,10 @@
 //!
 //! Columns are never renamed or moved; additions go at the end.
 
-use crate::app::reports::format::Decimals;
 use crate::domain::labels::{Label, Metadata};
 use crate::domain::rail::ChainPoint;
 use crate::domain::reconciliation;
+use crate::export::Decimals;
 use crate::store::{Action, DateTime, Entry, Exception, Utc};
 
 /// A column: its name, and what its cells are.

@@ -52,8 +52,8 @@ use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting, SignedTx, TxId,
-    Watched,
+    Advertised, ChainPoint, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting,
+    SignedTx, TxId, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
@@ -391,6 +391,12 @@ impl Rail for EvmRail {
     async fn final_until(&self) -> Result<Timestamp, RailFault> {
         self.rpc()
             .reached(|rpc| async move { scan::newest_final(&rpc).await.map(|block| block.time) })
+            .await
+    }
+
+    async fn last_before(&self, time: Timestamp) -> Result<Option<ChainPoint>, RailFault> {
+        self.rpc()
+            .alike(|rpc| async move { scan::last_before(&rpc, time).await })
             .await
     }
 

@@ -13,11 +13,13 @@ use super::evidence::{AUTHORIZATION_USED, Log, Receipt, TRANSFER};
 use super::listing::checksummed;
 use super::node::{Node, quantity};
 use super::search::SPAN_MAX;
+use crate::chain::cut;
 use crate::chain::pool::Pool;
 use crate::chain::rpc::{Call, RpcError};
 use crate::domain::amount::Amount;
 use crate::domain::rail::{ChainPoint, RailFault, TxId};
 use crate::domain::reconciliation::{Account, Direction, Held, Scan, Transfer};
+use crate::domain::time::Timestamp;
 
 const OPERATION: &str = "scan";
 
@@ -31,6 +33,20 @@ const LOGS_MAX: usize = 500;
 pub(super) async fn newest_final(rpc: &Pool) -> Result<ChainPoint, RailFault> {
     let node = Node::look(rpc, BTreeSet::new(), BTreeSet::new()).await?;
     Ok(node.finalized().clone())
+}
+
+/// The last finalized block before this time; none when the chain began later.
+///
+/// # Errors
+/// The node could not be asked, or does not know its blocks of that time any more.
+pub(super) async fn last_before(rpc: &Pool, time: Timestamp) -> Result<Option<ChainPoint>, RailFault> {
+    let newest = newest_final(rpc).await?;
+    let at = |height| async move {
+        let node = Node::look(rpc, BTreeSet::from([height]), BTreeSet::new()).await?;
+        let block = node.header(height).cloned();
+        block.ok_or_else(|| rpc.fault(OPERATION, "the node does not have the block"))
+    };
+    cut::last_before(time, newest, at).await
 }
 
 /// The transfers in the first of these blocks: as many as the node lets one query have.

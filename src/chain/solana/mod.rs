@@ -73,8 +73,8 @@ use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting,
-    SignedTx, TxId, Watched,
+    Advertised, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement,
+    Sighting, SignedTx, TxId, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
@@ -375,6 +375,11 @@ impl Rail for SolanaRail {
     async fn final_until(&self) -> Result<Timestamp, RailFault> {
         let ask = |rpc| async move { scan::final_until(&self.node.through(rpc)).await };
         self.node.rpc().reached(ask).await
+    }
+
+    async fn last_before(&self, time: Timestamp) -> Result<Option<ChainPoint>, RailFault> {
+        let ask = |rpc| async move { scan::last_before(&self.node.through(rpc), time).await };
+        self.node.rpc().alike(ask).await
     }
 
     fn reads(&self, account: &Account) -> bool {

@@ -20,6 +20,7 @@ use super::node::{AsOf, Node};
 use super::programs::{MEMO, associated_token_account};
 use super::transaction::Transaction;
 use super::watch::{block_points, block_time_call, numbered};
+use crate::chain::cut;
 use crate::chain::rpc::Call;
 use crate::domain::amount::Amount;
 use crate::domain::rail::{ChainPoint, RailFault, TxId};
@@ -30,6 +31,9 @@ const OPERATION: &str = "scan";
 
 /// The most signatures of one answer (Solana JSON-RPC, getSignaturesForAddress).
 const PAGE: usize = 1000;
+
+/// The most slots in a row that are taken to be missed by their leaders.
+const MISSED_MAX: u64 = 31;
 
 /// The most of an account's transactions that one step looks at: the oldest of the range.
 const TRANSACTIONS_MAX: usize = 1000;
@@ -95,6 +99,32 @@ pub(super) async fn final_until(node: &Node) -> Result<Timestamp, RailFault> {
     let time: i64 = node.read(OPERATION, answers.into_iter().next())?;
     let time = u64::try_from(time).ok().map(Timestamp);
     time.ok_or_else(|| node.rpc().fault(OPERATION, "the block is from before 1970"))
+}
+
+/// The last finalized block before this time; none when the chain began later.
+///
+/// # Errors
+/// The node could not be asked, or does not know its blocks of that time any more.
+pub(super) async fn last_before(node: &Node, time: Timestamp) -> Result<Option<ChainPoint>, RailFault> {
+    let newest = block_at_or_below(node, finalized(node).await?).await?;
+    cut::last_before(time, newest, |slot| block_at_or_below(node, slot)).await
+}
+
+/// The block of this slot, or the next one below: leaders miss slots.
+async fn block_at_or_below(node: &Node, slot: u64) -> Result<ChainPoint, RailFault> {
+    let slots: BTreeSet<u64> = (slot.saturating_sub(MISSED_MAX)..=slot).collect();
+    let times: Vec<Call> = slots.iter().map(|slot| block_time_call(*slot)).collect();
+    let answers = node.ask(OPERATION, &times).await?;
+    let is_there = |answer| matches!(node.read::<Option<i64>>(OPERATION, Some(answer)), Ok(Some(_)));
+    let found = slots
+        .into_iter()
+        .zip(answers)
+        .filter_map(|(slot, answer)| is_there(answer).then_some(slot));
+    let block = match found.last() {
+        Some(slot) => block_points(node, &BTreeSet::from([slot])).await?.remove(&slot),
+        None => None,
+    };
+    block.ok_or_else(|| node.rpc().fault(OPERATION, "the node does not have the block"))
 }
 
 /// The transfers in the first of these slots: of as many transactions of each account as one step may look at.

@@ -1,0 +1,30 @@
+-- What happened is never changed: the tables that say so refuse it, whoever asks. Adding a row costs nothing more.
+
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception '% is append-only', tg_table_name using errcode = 'restrict_violation';
+end
+$$;
+
+create trigger append_only before update or delete on ledger_entries for each row execute function refuse_change();
+create trigger append_only before update or delete on events for each row execute function refuse_change();
+create trigger append_only before update or delete on evidence for each row execute function refuse_change();
+create trigger append_only before update or delete on observed_transfers for each row execute function refuse_change();
+create trigger append_only before update or delete on reconciliation_actions for each row execute function refuse_change();
+create trigger append_only before update or delete on statements for each row execute function refuse_change();
+create trigger append_only before update or delete on statement_lines for each row execute function refuse_change();
+
+-- What each account has: what was credited to it less what was debited, posted, and what is still pending beside it. Of
+-- each network and asset it sums to zero.
+create view ledger_balances as
+    select side.network, side.asset, side.account, sum(side.posted) as posted, sum(side.pending) as pending
+    from (
+        select network, asset, credit as account, case stage when 'posted' then amount else 0 end as posted,
+            case when stage = 'pending' then amount when pending_id is not null then -amount else 0 end as pending
+        from ledger_entries
+        union all
+        select network, asset, debit, case stage when 'posted' then -amount else 0 end,
+            case when stage = 'pending' then -amount when pending_id is not null then amount else 0 end
+        from ledger_entries
+    ) as side
+    group by side.network, side.asset, side.account;
