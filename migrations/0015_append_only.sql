@@ -7,12 +7,25 @@ end
 $$;
 
 create trigger append_only before update or delete on ledger_entries for each row execute function refuse_change();
-create trigger append_only before update or delete on events for each row execute function refuse_change();
+-- When a row was written is the server's own count, which is put right after the database was moved to another one.
+create trigger append_only before delete or update of seq, payment_id, version, kind, body, seal, created_at on events
+    for each row execute function refuse_change();
 create trigger append_only before update or delete on evidence for each row execute function refuse_change();
 create trigger append_only before update or delete on observed_transfers for each row execute function refuse_change();
 create trigger append_only before update or delete on reconciliation_actions for each row execute function refuse_change();
 create trigger append_only before update or delete on statements for each row execute function refuse_change();
 create trigger append_only before update or delete on statement_lines for each row execute function refuse_change();
+create trigger append_only before delete or update of seq, id, kind, subject, body, created_at on notices
+    for each row execute function refuse_change();
+
+create trigger never_emptied before truncate on ledger_entries execute function refuse_change();
+create trigger never_emptied before truncate on events execute function refuse_change();
+create trigger never_emptied before truncate on evidence execute function refuse_change();
+create trigger never_emptied before truncate on observed_transfers execute function refuse_change();
+create trigger never_emptied before truncate on reconciliation_actions execute function refuse_change();
+create trigger never_emptied before truncate on statements execute function refuse_change();
+create trigger never_emptied before truncate on statement_lines execute function refuse_change();
+create trigger never_emptied before truncate on notices execute function refuse_change();
 
 -- What each account has: what was credited to it less what was debited, posted, and what is still pending beside it. Of
 -- each network and asset it sums to zero.

@@ -1,5 +1,5 @@
 //! Figures of the release binary beside the limits of the machine, in one run: `./dev bench [--quick] [verify]
-//! [settle] [webhooks] [footprint] [evm] [solana]`. One table at the end; progress on the way.
+//! [settle] [webhooks] [footprint] [books] [evm] [solana]`. One table at the end; progress on the way.
 //!
 //! Client, facilitator, node and database share the machine, all on loopback, so absolute figures say little. Every
 //! figure is therefore held against a limit that was measured in between, with the same client; each is the median
@@ -17,6 +17,7 @@
     reason = "a benchmark that meets something unexpected has nothing better to do than to end"
 )]
 
+mod books;
 mod evm;
 mod footprint;
 mod http;
@@ -40,38 +41,52 @@ struct Group {
     what: &'static str,
     chain: Option<&'static str>,
     rows: fn(Pace, &Scratch) -> Vec<Row>,
+    /// Takes so long that it has to be asked for by name.
+    is_long: bool,
 }
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     Group {
         what: "verify",
         chain: Some("evm"),
         rows: |pace, scratch| verify::rows(&evm::SUBJECT, pace, scratch),
+        is_long: false,
     },
     Group {
         what: "verify",
         chain: Some("solana"),
         rows: |pace, scratch| verify::rows(&solana::SUBJECT, pace, scratch),
+        is_long: false,
     },
     Group {
         what: "settle",
         chain: Some("evm"),
         rows: evm::settle::rows,
+        is_long: false,
     },
     Group {
         what: "settle",
         chain: Some("solana"),
         rows: solana::settle::rows,
+        is_long: false,
     },
     Group {
         what: "webhooks",
         chain: Some("evm"),
         rows: evm::webhooks::rows,
+        is_long: false,
     },
     Group {
         what: "footprint",
         chain: None,
         rows: footprint::rows,
+        is_long: false,
+    },
+    Group {
+        what: "books",
+        chain: None,
+        rows: books::rows,
+        is_long: true,
     },
 ];
 
@@ -133,7 +148,9 @@ fn main() -> ExitCode {
                     serve();
                     return ExitCode::SUCCESS;
                 }
-                eprintln!("figures: no {other}; it takes --quick, verify, settle, webhooks, footprint, evm, solana");
+                eprintln!(
+                    "figures: no {other}; it takes --quick, verify, settle, webhooks, footprint, books, evm, solana"
+                );
                 return ExitCode::FAILURE;
             }
         }
@@ -142,7 +159,8 @@ fn main() -> ExitCode {
     let (began, scratch) = (Instant::now(), Scratch::new());
     let mut rows = Vec::new();
     for group in GROUPS {
-        if asked(&kinds, group.what) && group.chain.is_none_or(|it| asked(&chains, it)) {
+        let is_wanted = asked(&kinds, group.what) && !(group.is_long && kinds.is_empty());
+        if is_wanted && group.chain.is_none_or(|it| asked(&chains, it)) {
             rows.extend((group.rows)(pace, &scratch));
         }
     }

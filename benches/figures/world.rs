@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
 use crate::http::{self, Client};
@@ -153,16 +153,41 @@ impl Database {
         self.cluster.clone().database(&self.name).to_url_lossy().to_string()
     }
 
+    /// Runs statements in it.
+    pub(crate) fn execute(&self, statements: &str) {
+        let own = self.cluster.clone().database(&self.name);
+        run(own, async |connection| {
+            connection.execute(AssertSqlSafe(statements)).await.map(drop)
+        })
+        .unwrap();
+    }
+
+    /// The one text that a query of it gives.
+    pub(crate) fn one(&self, query: &str) -> String {
+        let own = self.cluster.clone().database(&self.name);
+        run(own, async |connection| {
+            sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await
+        })
+        .unwrap()
+    }
+
     fn tell(&self, statement: &str) -> Result<(), sqlx::Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut connection = self.cluster.connect().await?;
+        run(self.cluster.clone(), async |connection| {
             connection.execute(AssertSqlSafe(statement)).await.map(drop)
         })
     }
+}
+
+/// Does this with a connection of its own.
+fn run<T>(
+    options: PgConnectOptions,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async { work(&mut options.connect().await?).await })
 }
 
 impl Drop for Database {
@@ -231,16 +256,21 @@ impl Facilitator {
 }
 
 impl Facilitator {
-    /// Runs a subcommand of it, which must succeed.
-    pub(crate) fn run(&self, subcommand: &str, arguments: &[&str]) {
-        let done = Command::new(FACILITATOR)
+    /// A subcommand of it, ready to run.
+    pub(crate) fn subcommand(&self, subcommand: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(FACILITATOR);
+        command
             .args([subcommand, "--config"])
             .arg(&self.config)
             .args(arguments)
             .env("FIGURES_DATABASE_URL", &self.database_url)
-            .envs(self.keys.iter().map(|(name, key)| (name, key)))
-            .output()
-            .unwrap();
+            .envs(self.keys.iter().map(|(name, key)| (name, key)));
+        command
+    }
+
+    /// Runs a subcommand of it, which must succeed.
+    pub(crate) fn run(&self, subcommand: &str, arguments: &[&str]) {
+        let done = self.subcommand(subcommand, arguments).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 }

@@ -3,6 +3,7 @@
 //
 //   node database.mjs create        prints the URL of a new database
 //   node database.mjs drop <url>    removes it
+//   node database.mjs tell <sql>    runs a statement in DATABASE_URL itself
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 
@@ -28,8 +29,10 @@ try {
     console.log(url.href)
   } else if (action === 'drop' && made) {
     await run(`drop database if exists ${new URL(made).pathname.slice(1)} with (force)`)
+  } else if (action === 'tell' && made) {
+    await run(made)
   } else {
-    throw new Error('usage: node database.mjs create | drop <url>')
+    throw new Error('usage: node database.mjs create | drop <url> | tell <sql>')
   }
 } catch (error) {
   console.error(`database.mjs: ${error.message}`)
