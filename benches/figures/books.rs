@@ -12,6 +12,7 @@ use crate::world::{Database, Facilitator, Helper, Running, Scratch};
 use crate::{Pace, progress};
 
 const PAYMENTS: usize = 10_000_000;
+const PAYMENTS_QUICK: usize = 1_000_000;
 
 /// Payments that one statement loads.
 const PART: usize = 250_000;
@@ -65,7 +66,7 @@ const INDEX_DROPS: &str = "select coalesce(string_agg('drop index ' || i.indexna
 
 /// All rows about the books.
 pub(crate) fn rows(pace: Pace, scratch: &Scratch) -> Vec<Row> {
-    let payments = pace.share_of(PAYMENTS);
+    let payments = if pace.is_quick() { PAYMENTS_QUICK } else { PAYMENTS };
     let (stub, database) = (Helper::start(evm::SUBJECT.stub_role), Database::create("books"));
     let start = || Facilitator::start(scratch, &[(evm::SUBJECT.network)(stub.address)], &database);
     // The first start creates the schema.

@@ -113,6 +113,10 @@ impl Pace {
         divisor: 2,
     };
 
+    pub(crate) const fn is_quick(self) -> bool {
+        self.runs == Self::QUICK.runs
+    }
+
     pub(crate) fn share_of(self, payments: usize) -> usize {
         payments / self.divisor
     }
