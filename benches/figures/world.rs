@@ -156,7 +156,7 @@ impl Database {
     /// Runs statements in it.
     pub(crate) fn execute(&self, statements: &str) {
         let own = self.cluster.clone().database(&self.name);
-        run(own, async |connection| {
+        run(&own, async |connection| {
             connection.execute(AssertSqlSafe(statements)).await.map(drop)
         })
         .unwrap();
@@ -165,14 +165,14 @@ impl Database {
     /// The one text that a query of it gives.
     pub(crate) fn one(&self, query: &str) -> String {
         let own = self.cluster.clone().database(&self.name);
-        run(own, async |connection| {
+        run(&own, async |connection| {
             sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await
         })
         .unwrap()
     }
 
     fn tell(&self, statement: &str) -> Result<(), sqlx::Error> {
-        run(self.cluster.clone(), async |connection| {
+        run(&self.cluster, async |connection| {
             connection.execute(AssertSqlSafe(statement)).await.map(drop)
         })
     }
@@ -180,7 +180,7 @@ impl Database {
 
 /// Does this with a connection of its own.
 fn run<T>(
-    options: PgConnectOptions,
+    options: &PgConnectOptions,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> Result<T, sqlx::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
