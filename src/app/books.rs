@@ -110,7 +110,7 @@ impl Books {
         in_time("exception_act", self.store().exception_act(id, action, note, actor)).await
     }
 
-    /// Puts an order for a report on record, or finds the report of an equal one.
+    /// Puts an order for a report on record, or finds the report of an equal one; none when too many wait.
     ///
     /// # Errors
     /// A condition is not what it must be, or the database could not be asked.
@@ -120,7 +120,7 @@ impl Books {
         format: Format,
         question: BTreeMap<String, String>,
         version: u32,
-    ) -> Result<Report, Trouble> {
+    ) -> Result<Option<Report>, Trouble> {
         let order = Order::new(kind, format, question, |text| self.canonical(text))?;
         Ok(in_time("report_order", self.reports.order(&order, version)).await?)
     }

@@ -31,10 +31,11 @@ const TIME: &str = "an RFC 3339 time such as 2026-11-21T00:00:00Z";
 const AMOUNT: &str = "a whole number of atomic units";
 /// The keys of [`Keys::filter`], for complaints.
 pub const FILTERS: &str = "of state, reconciliation, network, asset, payer, payTo, amountFrom, amountTo, createdFrom, \
-                       createdBefore, blockTimeFrom, blockTimeBefore, finalizedFrom, finalizedBefore, limit and \
-                       cursor, each at most once and not empty";
+                       createdBefore, blockTimeFrom, blockTimeBefore, finalizedFrom, finalizedBefore, and for \
+                       pages limit and cursor, each at most once and not empty";
 /// The keys of [`Keys::exceptions`], for complaints.
-pub const EXCEPTIONS: &str = "of state, network, payTo, handled, limit and cursor, each at most once and not empty";
+pub const EXCEPTIONS: &str =
+    "of state, network, payTo, handled, and for pages limit and cursor, each at most once and not empty";
 /// The keys of [`Keys::name`], for complaints.
 pub const NAMES: &str = "one of id, authorizationReference, paymentIdentifier, idempotencyKey, transaction, memo, \
                      merchantReference, orderId, resource and nonce (with network, asset and payer), and limit and \

@@ -84,7 +84,7 @@ pub async fn report(config: Config, args: ReportArgs) -> Result<(), Box<dyn Erro
         return Ok(out.flush()?);
     };
     let mut file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let bar = progress(reports.expected(&order).await?)?;
+    let bar = progress(&reports, &order).await?;
     let (mut digest, mut making) = (Sha256::new(), reports.make(&order)?);
     while let Some(bytes) = making.next().await? {
         digest.update(&bytes);
@@ -100,12 +100,12 @@ pub async fn report(config: Config, args: ReportArgs) -> Result<(), Box<dyn Erro
 }
 
 /// A bar where somebody looks at it.
-fn progress(expected: u64) -> Result<ProgressBar, Box<dyn Error>> {
+async fn progress(reports: &Reports, order: &Order) -> Result<ProgressBar, Box<dyn Error>> {
     if !io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());
     }
     let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} rows, {per_sec}, {eta} left")?;
-    Ok(ProgressBar::new(expected).with_style(style))
+    Ok(ProgressBar::new(reports.expected(order).await?).with_style(style))
 }
 
 impl ReportArgs {

@@ -11,6 +11,9 @@ use crate::export::{Document, Per, Settings};
 /// Decimals that amounts in the books have.
 const PLACES: u8 = 2;
 
+/// Digits of a statement's id in the number of an entry.
+const STATEMENT_DIGITS: usize = 13;
+
 /// A balanced pair: so much from the counterpart into the wallet, or back where it is below zero.
 struct Pair {
     name: String,
@@ -67,9 +70,12 @@ pub(super) fn quickbooks(document: &Document<'_>, places: u8, settings: &Setting
     ]);
     let accounts = &settings.accounts;
     let pairs = pairs(document, places, settings);
+    // An entry's number has 21 characters at most there. What of an id is chance tells statements apart, of other accounts
+    // too, and is the same when one is imported again.
+    let id = document.statement.id.to_string();
+    let statement = id.get(id.len().saturating_sub(STATEMENT_DIGITS)..).unwrap_or_default();
     for (number, it) in pairs.iter().enumerate() {
-        // No longer than what that program takes, and the same when it is imported again.
-        let number = format!("{}-{number}", document.statement.period.ends.0);
+        let number = format!("{statement}-{number}");
         let amount = decimal(it.amount.saturating_abs(), places.min(PLACES));
         let date = it.date.format("%m/%d/%Y").to_string();
         let (wallet, other) = if it.amount > 0 {

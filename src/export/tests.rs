@@ -141,6 +141,19 @@ fn a_journal_has_a_pair_a_day_or_a_pair_a_payment() {
     assert_eq!(rows[3][3..], ["Sales", "Tax Exempt", "-0.02"]);
 }
 
+/// The lines of one number are an entry: two accounts' statements of one day must not run together.
+#[test]
+fn no_two_statements_share_the_number_of_an_entry() {
+    let details = [detail(10_000, None)];
+    let numbers = |text: &str| -> Vec<String> { rows(text).iter().map(|row| row[0].to_owned()).collect() };
+    let [one, other] = [(); 2].map(|()| written(Format::Quickbooks, &details, Settings::default(), 0));
+    assert!(
+        numbers(&one).iter().all(|it| !numbers(&other).contains(it)),
+        "{one}{other}"
+    );
+    assert!(numbers(&one).iter().all(|it| it.len() <= 21), "{one}");
+}
+
 #[test]
 fn the_table_has_all_that_moved_and_disarms_what_payers_write() {
     let details = [detail(10_000, Some("=HYPERLINK(1)")), detail(1, None)];

@@ -65,6 +65,17 @@ impl Denied {
         )
     }
 
+    pub(super) fn too_many_reports() -> Self {
+        Self {
+            retry_after: Some(60),
+            ..Self::fixed(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_reports",
+                "a hundred reports wait to be made; order again once there are fewer",
+            )
+        }
+    }
+
     pub(super) const fn report_not_made() -> Self {
         Self::fixed(
             StatusCode::CONFLICT,

@@ -27,6 +27,9 @@ async fn matched(edge: &Edge, uri: &Uri, headers: &HeaderMap, body: Body) -> Res
     let mut keys = keys(uri, FILTERS)?;
     let within = keys.filter()?;
     keys.end(FILTERS)?;
+    if !within.states.is_empty() {
+        return Err(malformed("state", "nothing: what has not arrived is on no list"));
+    }
     let (kind, bytes) = body::read_file(headers, body, &TYPES).await?;
     let lines = read(kind, &bytes).map_err(|fault| malformed("body", &format!("a file of orders; {fault}")))?;
     let mut differences = Vec::new();

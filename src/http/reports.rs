@@ -54,7 +54,8 @@ async fn ordered(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Report,
     if version == 0 {
         return Err(malformed("version", "a whole number from 1"));
     }
-    Ok(edge.parts.books.order(kind, format, asked.filter, version).await?)
+    let ordered = edge.parts.books.order(kind, format, asked.filter, version).await?;
+    ordered.ok_or_else(Denied::too_many_reports)
 }
 
 #[derive(Deserialize)]

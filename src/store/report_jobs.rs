@@ -11,7 +11,8 @@ use crate::domain::lease::ProcessId;
 
 statements! {
     ORDER = "insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at)
-        values ($1, $2, $3, $4, $5, $6, 'queued', 0, 0, 0, now())
+        select $1, $2, $3, $4, $5, $6, 'queued', 0, 0, 0, now()
+        where (select count(*) from reports where state in ('queued', 'running')) < $7
         on conflict (ordered) do nothing";
     // What failed is made again when it is ordered again.
     RETRY = "update reports set state = 'queued', failure = null, ended_at = null, expected = 0, rows = 0, bytes = 0
@@ -46,6 +47,9 @@ statements! {
             select id from reports where state in ('done', 'failed') and ended_at < now() - $1 * interval '1 second'
             order by ended_at limit 100)";
 }
+
+/// Reports that may wait to be made; about, since some may be ordered in the same moment.
+const WAITING_MAX: i64 = 100;
 
 /// A report to make, as it is ordered.
 #[derive(Debug, Clone)]
@@ -180,11 +184,11 @@ pub struct Piece<'a> {
 }
 
 impl Store {
-    /// Puts an order on record, or finds the report of an equal one; what failed is made again.
+    /// Puts an order on record, or finds the report of an equal one; what failed is made again. None when too many wait.
     ///
     /// # Errors
     /// Faults of the store; ordering again does no harm.
-    pub async fn report_order(&self, order: &ReportOrder) -> Result<Report, StoreFault> {
+    pub async fn report_order(&self, order: &ReportOrder) -> Result<Option<Report>, StoreFault> {
         let operation = "report_order";
         let fault = StoreFault::reading(operation);
         sqlx::query(ORDER)
@@ -194,6 +198,7 @@ impl Store {
             .bind(order.format)
             .bind(&order.question)
             .bind(i64::from(order.version))
+            .bind(WAITING_MAX)
             .execute(&self.pool)
             .await
             .map_err(&fault)?;
@@ -207,8 +212,7 @@ impl Store {
             .fetch_optional(&self.pool)
             .await
             .map_err(&fault)?;
-        let what = "a report that was just ordered";
-        read(operation, row)?.ok_or(StoreFault::Corrupt { operation, what })
+        read(operation, row)
     }
 
     /// The report of this id.

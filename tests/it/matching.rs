@@ -63,6 +63,11 @@ async fn every_difference_between_a_gateways_list_and_the_records_is_told() {
         .await;
     assert_eq!(elsewhere.json()["counts"]["facilitatorOnly"], 0);
 
+    let refused = caller
+        .post_bytes(&format!("{place}?state=failed"), &csv, file.clone().into())
+        .await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+
     let lines = ["order 1", "order 2", "order 3", "order 4", "order 5"]
         .map(|it| json!({"orderId": it, "amountAtomic": 10_000}).to_string());
     let ndjson = [("content-type", "application/x-ndjson".to_owned())];

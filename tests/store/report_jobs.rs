@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use facilitator::domain::lease::ProcessId;
-use facilitator::store::{Piece, Progress, ReportOrder};
+use facilitator::store::{Piece, Progress, Report, ReportOrder, Store};
 
 use crate::support::{execute, on_database};
 
@@ -16,6 +16,10 @@ fn order(number: u8) -> ReportOrder {
         question: "{}".to_owned(),
         version: 1,
     }
+}
+
+async fn ordered(store: &Store, number: u8) -> Report {
+    store.report_order(&order(number)).await.unwrap().unwrap()
 }
 
 const TERM: Duration = Duration::from_mins(1);
@@ -35,11 +39,8 @@ async fn each_report_is_claimed_by_one_of_many_and_ends_as_it_was_made() {
         let store = &db.store;
         let mut ids = BTreeSet::new();
         for number in 0..3 {
-            ids.insert(store.report_order(&order(number)).await.unwrap().id);
-            assert_eq!(
-                store.report_order(&order(number)).await.unwrap().progress,
-                Progress::Queued
-            );
+            ids.insert(ordered(store, number).await.id);
+            assert_eq!(ordered(store, number).await.progress, Progress::Queued);
         }
         assert_eq!(ids.len(), 3);
         let claims = (0..12).map(|_| store.report_claim(ProcessId::mint(), TERM));
@@ -63,7 +64,7 @@ async fn who_lost_a_claim_writes_nothing_more() {
     on_database(async |db| {
         let store = &db.store;
         let (late, next) = (ProcessId::mint(), ProcessId::mint());
-        let id = store.report_order(&order(1)).await.unwrap().id;
+        let id = ordered(store, 1).await.id;
         assert_eq!(store.report_claim(late, TERM).await.unwrap().unwrap().id, id);
         assert!(store.report_piece(id, late, piece(0, b"late"), TERM).await.unwrap());
         let lapse = "update reports set claimed_until = now() - interval '1 second'";
@@ -90,13 +91,31 @@ async fn who_lost_a_claim_writes_nothing_more() {
 async fn what_failed_is_made_again_when_it_is_ordered_again() {
     on_database(async |db| {
         let (store, me) = (&db.store, ProcessId::mint());
-        let id = store.report_order(&order(1)).await.unwrap().id;
+        let id = ordered(store, 1).await.id;
         store.report_claim(me, TERM).await.unwrap().unwrap();
         store.report_fail(id, me, "disk full").await.unwrap();
         let failed = store.report_get(id).await.unwrap().unwrap();
         assert!(matches!(failed.progress, Progress::Failed { failure } if failure == "disk full"));
-        let again = store.report_order(&order(1)).await.unwrap();
+        let again = ordered(store, 1).await;
         assert_eq!((again.id, again.progress), (id, Progress::Queued));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_so_many_reports_wait_and_those_that_do_are_still_found() {
+    on_database(async |db| {
+        let store = &db.store;
+        for number in 0..100 {
+            ordered(store, number).await;
+        }
+        assert!(store.report_order(&order(100)).await.unwrap().is_none());
+        assert_eq!(ordered(store, 7).await.progress, Progress::Queued);
+        let me = ProcessId::mint();
+        let first = store.report_claim(me, TERM).await.unwrap().unwrap();
+        assert!(store.report_order(&order(100)).await.unwrap().is_none());
+        assert!(store.report_done(first.id, me, 0, "[]", [0; 32]).await.unwrap());
+        assert!(store.report_order(&order(100)).await.unwrap().is_some());
     })
     .await;
 }

@@ -246,11 +246,11 @@ impl Reports {
         })
     }
 
-    /// Puts an order on record, to be made once by whichever process comes first.
+    /// Puts an order on record, to be made once by whichever process comes first; none when too many wait.
     ///
     /// # Errors
     /// The database could not be asked.
-    pub async fn order(&self, order: &Order, version: u32) -> Result<Report, StoreFault> {
+    pub async fn order(&self, order: &Order, version: u32) -> Result<Option<Report>, StoreFault> {
         self.store.report_order(&order.on_record(version)).await
     }
 
@@ -292,8 +292,11 @@ impl Reports {
                 Ok(())
             }
             Err(ReportFault::Lost) => Ok(()),
+            // What cannot be read now cannot be read the next time.
+            Err(fault @ (ReportFault::Writing(_) | ReportFault::Store(StoreFault::Corrupt { .. }))) => {
+                self.store.report_fail(report.id, me, &fault.to_string()).await
+            }
             Err(ReportFault::Store(fault)) => Err(fault),
-            Err(ReportFault::Writing(error)) => self.store.report_fail(report.id, me, &error.to_string()).await,
         }
     }
 
