@@ -35,7 +35,7 @@ const LOAD: &str = "
     insert into payments (id, key, scheme, network, payer, pay_to, asset, amount, nonce, valid_after, valid_before, body, digest,
             envelope, resource_url, since_height, must_go_alone, created_at, merchant_reference, order_id)
         select id, key, 'exact', 'eip155:8453', '0x' || lpad(to_hex(n * 7919 % 100000), 40, '0'),
-            '0x' || lpad(to_hex(n % 100), 40, 'f'), '0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913', 10000 + n % 90000,
+            'merchant-' || n % 100, '0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913', 10000 + n % 90000,
             '0x' || encode(key, 'hex'), 0, 2000000000, key, key, 'x402/2', 'https://shop.example/reports/' || n % 1000, n, false,
             at, 'INV-' || n, 'order ' || n
         from part;
@@ -125,9 +125,11 @@ fn questions(database: &Database, payments: usize) -> Vec<Question> {
         (
             "list of a merchant, last page",
             Box::new(move |number| {
-                let merchant = format!("{:f>40x}", number % 100);
                 let late = cursor(payments.saturating_sub(100 * (PAGE + 1)));
-                format!("/v1/settlements?limit={PAGE}&payTo=0x{merchant}&cursor={late}")
+                format!(
+                    "/v1/settlements?limit={PAGE}&payTo=merchant-{}&cursor={late}",
+                    number % 100
+                )
             }),
         ),
         (
