@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Value;
 
+use crate::app::desk::Coin;
 use crate::domain::signing;
 use crate::{app, chain, export, http, store, telemetry};
 
@@ -19,6 +20,8 @@ pub struct Config {
     /// The public listener.
     #[serde(default)]
     pub http: http::Settings,
+    /// The operator's listener. Without it, there is none.
+    pub operator: Option<http::operator::Settings>,
     /// The metrics listener.
     #[serde(default)]
     pub metrics: telemetry::MetricsSettings,
@@ -111,6 +114,22 @@ impl Config {
         export::Decimals::new(self.network.iter().flat_map(of_network).collect())
     }
 
+    /// The configured assets, as the operator calls them.
+    #[must_use]
+    pub fn coins(&self) -> Vec<Coin> {
+        let of_network = |network: &chain::Settings| {
+            let id = network.id().clone();
+            let named = network.symbols().into_iter().zip(network.assets());
+            named.map(move |((asset, symbol), (_, decimals))| Coin {
+                network: id.clone(),
+                asset,
+                symbol,
+                decimals,
+            })
+        };
+        self.network.iter().flat_map(of_network).collect()
+    }
+
     /// How statements are written.
     #[must_use]
     pub fn style(&self) -> export::Style {
@@ -131,6 +150,12 @@ impl Config {
             return Err(ConfigError::Key {
                 key: "settle.wait_seconds".into(),
                 what: "expected 1 to 25".into(),
+            });
+        }
+        if let Some((key, what)) = config.operator.as_ref().and_then(http::operator::Settings::flaw) {
+            return Err(ConfigError::Key {
+                key: format!("operator.{key}"),
+                what: what.into(),
             });
         }
         Ok(config)

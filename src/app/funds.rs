@@ -1,6 +1,8 @@
 //! Looks after the signers' money: what each has left is read again and again, and a lane that has too little takes on no
 //! more payments before it begins to fail.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,6 +13,7 @@ use crate::domain::amount::Amount;
 use crate::domain::budget::settlements_left;
 use crate::domain::event::{NETWORK_RESTORED, NETWORK_WITHDRAWN, SIGNER_FUNDED, SIGNER_LOW};
 use crate::domain::rail::LaneId;
+use crate::domain::time::Timestamp;
 use crate::task::guarded;
 
 /// The pause between two readings, while something is under way or a signer waits to be funded.
@@ -21,6 +24,24 @@ const IDLE_EVERY: u64 = 6;
 
 /// After how many pauses windows are forgotten that have ended: an hour.
 const FORGET_EVERY: u64 = 360;
+
+/// What the signers held when they were last asked, and when that was.
+#[derive(Debug, Default)]
+pub struct Held(Mutex<HashMap<LaneId, (Amount, Timestamp)>>);
+
+impl Held {
+    fn note(&self, lane: &LaneId, balance: Amount, at: Timestamp) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(lane.clone(), (balance, at));
+    }
+
+    /// The signer's; none before it was read.
+    #[must_use]
+    pub fn of(&self, lane: &LaneId) -> Option<(Amount, Timestamp)> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(lane).copied()
+    }
+}
 
 /// Reads the balances until told to stop. Between two readings, and while the chain cannot be asked, the last one stands.
 pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
@@ -63,6 +84,7 @@ pub async fn look(app: &App, track: &Track) {
 }
 
 async fn note(app: &App, track: &Track, lane: &LaneId, balance: Amount) {
+    track.held.note(lane, balance, app.clock.now());
     let purse = track.rail.purse();
     let left = settlements_left(balance, purse.settlement_max);
     let labels = [("network", lane.network.to_string()), ("signer", lane.signer.clone())];

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod board;
 pub mod books;
 pub mod deliver;
+pub mod desk;
 pub mod drive;
 pub mod feed;
 pub mod funds;
@@ -33,6 +34,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::Board;
+use crate::app::funds::Held;
 use crate::app::pulse::Pulse;
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
@@ -85,6 +87,8 @@ pub struct Track {
     pub board: Arc<Board>,
     /// Whether its chain goes on.
     pub pulse: Arc<Pulse>,
+    /// What its signers hold.
+    pub held: Arc<Held>,
 }
 
 /// Why the records could not be held against a chain. What was found until then stands.
@@ -142,6 +146,7 @@ impl App {
                     Track {
                         board: Arc::new(Board::new()),
                         pulse: Arc::default(),
+                        held: Arc::default(),
                         rail,
                     },
                 )

@@ -26,7 +26,29 @@ struct Beat {
     last_seen: Instant,
 }
 
+/// What was last seen of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// The newest block.
+    pub height: u64,
+    /// For how long it was seen to be that.
+    pub paused_for: Duration,
+    /// How long ago that was seen.
+    pub ago: Duration,
+}
+
 impl Pulse {
+    /// What was last seen of the chain; none before it was seen.
+    #[must_use]
+    pub fn glance(&self) -> Option<Glance> {
+        let beat = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(Glance {
+            height: beat.height,
+            paused_for: beat.last_seen.duration_since(beat.first_seen),
+            ago: beat.last_seen.elapsed(),
+        })
+    }
+
     /// The newest block is this high now. Any other than before is a new one: after a reorganization it may be lower.
     fn note(&self, height: u64) {
         let now = Instant::now();
@@ -45,8 +67,7 @@ impl Pulse {
 
     /// How long the chain was seen without a new block. While it cannot be asked, that does not grow.
     fn paused_for(&self) -> Duration {
-        let beat = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        beat.map_or(Duration::ZERO, |beat| beat.last_seen.duration_since(beat.first_seen))
+        self.glance().map_or(Duration::ZERO, |it| it.paused_for)
     }
 }
 

@@ -12,7 +12,7 @@ use metrics::SharedString;
 use serde_json::value::RawValue;
 
 use super::rpc::{Rpc, RpcError};
-use crate::domain::rail::RailFault;
+use crate::domain::rail::{RailFault, Standing};
 
 /// After how many faults in a row an endpoint is passed over.
 const FAULTS_MAX: u32 = 3;
@@ -140,6 +140,19 @@ impl Endpoint {
     /// Whether its last request was answered.
     pub(super) fn is_answering(&self) -> bool {
         self.health().faults == 0
+    }
+
+    /// How it stands.
+    pub(super) fn standing(&self) -> Standing {
+        let is_fit = self.is_fit();
+        let health = self.health();
+        Standing {
+            is_fit,
+            is_foreign: health.is_foreign,
+            faults: health.faults,
+            head: health.head,
+            latency: health.latency,
+        }
     }
 
     /// Until when it is passed over, if it is.

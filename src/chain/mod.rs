@@ -69,6 +69,15 @@ impl Settings {
             Self::Solana(settings) => settings.assets(),
         }
     }
+
+    /// What the operator calls each of them: its address in canonical text, and its symbol.
+    #[must_use]
+    pub fn symbols(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Evm(settings) => settings.symbols(),
+            Self::Solana(settings) => settings.symbols(),
+        }
+    }
 }
 
 /// An account or asset in its family's canonical text, however it was written; none when no family knows such a text.

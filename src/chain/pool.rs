@@ -22,7 +22,7 @@ use super::quorum::{self, Seen};
 use super::rpc::{Call, Rpc, RpcError, TIMEOUT_DEFAULT};
 use super::urls::Urls;
 use crate::domain::network::NetworkId;
-use crate::domain::rail::{RailFault, Sighting, Watched};
+use crate::domain::rail::{RailFault, Sighting, Standing, Watched};
 use crate::task::Tasks;
 
 /// At how many endpoints a read is tried: each may take a whole timeout.
@@ -182,6 +182,11 @@ impl Pool {
         let endpoints = self.shared.endpoints.iter().enumerate();
         let answering = endpoints.filter(|(_, it)| it.is_answering());
         answering.map(|(place, _)| self.view(place)).collect()
+    }
+
+    /// How each endpoint stands.
+    pub(super) fn standings(&self) -> Vec<Standing> {
+        self.shared.endpoints.iter().map(|it| it.standing()).collect()
     }
 
     fn view(&self, place: usize) -> Self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::books::Books;
+use crate::app::desk::Desk;
 use crate::app::feed::Feed;
 use crate::app::reports::Reports;
 use crate::app::statements::Closing;
@@ -42,6 +43,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
     let style = config.style();
+    let coins = config.coins();
     announce(&rails);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
@@ -79,6 +81,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         stop_requested().await;
         leaving.leave();
     };
+    let desk = Desk::new(Arc::clone(&app), store.clone(), coins);
     let parts = http::Parts {
         app,
         books,
@@ -86,7 +89,8 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         notary,
         style,
     };
-    let served = http::serve(&config.http, &config.metrics, parts, metrics, stop).await;
+    let operator = config.operator.as_ref().map(|settings| (settings, desk));
+    let served = http::serve(&config.http, &config.metrics, operator, parts, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
     if !tasks.drain(DRAIN).await {
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");

@@ -175,9 +175,27 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked, or contradicts itself; nothing is known.
     async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault>;
 
+    /// How each endpoint that this rail asks stands, in the order of the configuration.
+    fn endpoints(&self) -> Vec<Standing>;
+
     /// Resolves when the chain has told, without being asked, that something delivered may have landed. Only a hint
     /// to look; never resolves where the chain tells nothing.
     async fn hint(&self);
+}
+
+/// How an endpoint stands, as far as its answers tell. Never where it is: the address may hold a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// It is asked; one that is not has failed again and again, asked to be left alone or is of another chain.
+    pub is_fit: bool,
+    /// It is of another chain.
+    pub is_foreign: bool,
+    /// How many requests in a row brought no answer.
+    pub faults: u32,
+    /// The newest block that it was seen to have; looked at only where there are several endpoints.
+    pub head: Option<u64>,
+    /// How long its last answer took.
+    pub latency: Duration,
 }
 
 /// What clients and merchants are told of a rail.

@@ -49,6 +49,14 @@ impl Denied {
         Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
     }
 
+    pub(super) const fn from_elsewhere() -> Self {
+        Self::fixed(
+            StatusCode::FORBIDDEN,
+            "from_elsewhere",
+            "the operator's page answers under its own address, localhost and the names in operator.hosts, and only to itself",
+        )
+    }
+
     pub(super) const fn no_such_payment() -> Self {
         Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such payment on record")
     }

@@ -18,7 +18,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::http::error::Denied;
-use crate::http::{Endpoint, ROUTES, Route};
+use crate::http::{Endpoint, ROUTES, Route, operator};
 use crate::wire::NETWORK_UNKNOWN;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,7 +44,7 @@ async fn wrong_method(request: Request) -> Response {
 async fn frame(State(seats): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = route_of(&request);
-    let path = route.map_or("unmatched", |route| route.path);
+    let path = route.map_or_else(|| of_operator(&request), |route| route.path);
     let id = request_id(request.headers());
     let span = tracing::info_span!(
         "request",
@@ -61,7 +61,10 @@ async fn frame(State(seats): State<Arc<Semaphore>>, request: Request, next: Next
     let mut response = answer.await;
 
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What may be kept says so itself.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     headers.insert(REQUEST_ID, id);
     note(&span, endpoint, path, &response, began);
     response
@@ -106,6 +109,13 @@ fn note(span: &Span, endpoint: Option<Endpoint>, path: &'static str, response: &
 fn route_of(request: &Request) -> Option<&'static Route> {
     let path = request.extensions().get::<MatchedPath>()?;
     ROUTES.iter().find(|route| route.path == path.as_str())
+}
+
+/// The path that only the operator's listener serves, for logs and metrics.
+fn of_operator(request: &Request) -> &'static str {
+    let path = request.extensions().get::<MatchedPath>();
+    path.and_then(|it| operator::path_of(it.as_str()))
+        .unwrap_or("unmatched")
 }
 
 /// The caller's name for the request where it is fit to be logged and repeated, else one of ours.

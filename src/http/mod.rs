@@ -14,6 +14,7 @@ pub mod fuzz;
 mod health;
 mod labels;
 mod matching;
+pub mod operator;
 mod patience;
 mod payments;
 mod receipts;
@@ -70,7 +71,7 @@ pub struct Route {
     endpoint: Endpoint,
 }
 
-/// Every route there is.
+/// Every route of the public listener.
 pub const ROUTES: [Route; 24] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),

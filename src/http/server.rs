@@ -23,8 +23,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::app::desk::Desk;
 use crate::http::patience::{Patient, Progress};
-use crate::http::{Parts, Settings};
+use crate::http::{Parts, Settings, operator};
 use crate::telemetry::MetricsSettings;
 
 /// How long a connection may idle between two requests: longer than the load balancers in front of it keep
@@ -51,7 +52,7 @@ const METRICS_PERIOD: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen at {address} ({key})")]
 pub struct ListenError {
-    /// The setting: `http.listen` or `metrics.listen`.
+    /// The setting: `http.listen`, `metrics.listen` or `operator.listen`.
     pub key: &'static str,
     /// Its value.
     pub address: SocketAddr,
@@ -59,7 +60,7 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// Serves the application and, at an address of its own, its metrics, until `stop`; then takes no new connection,
+/// Serves the application and, at addresses of their own, its metrics and, where there is one, the operator's page, until `stop`; then takes no new connection,
 /// lets the requests under way end for up to 26 s, and returns. HTTP/1 only. Call it after the metrics recorder is
 /// installed.
 ///
@@ -68,25 +69,45 @@ pub struct ListenError {
 pub async fn serve(
     settings: &Settings,
     metrics: &MetricsSettings,
+    operator: Option<(&operator::Settings, Desk)>,
     parts: Parts,
     recorded: PrometheusHandle,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let public = listen("http.listen", settings.listen).await?;
     let private = listen("metrics.listen", metrics.listen).await?;
+    let page = match operator {
+        Some((settings, desk)) => Some(page(settings, desk, parts.clone()).await?),
+        None => None,
+    };
     tracing::info!(http = %settings.listen, metrics = %metrics.listen, "listening");
     let routes = super::router(parts, settings);
     let public = accept_all(public, routes, settings.connections_max, stop);
     let shown = recorded.clone();
     let metrics = Router::new().route("/metrics", get(async move || shown.render()));
     let private = accept_all(private, metrics, METRICS_CONNECTIONS_MAX, std::future::pending());
-    // Metrics stay readable until the last request is answered.
+    let page = async {
+        match page {
+            Some((listener, routes)) => {
+                accept_all(listener, routes, operator::CONNECTIONS_MAX, std::future::pending()).await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    // Metrics and the operator's page stay readable until the last request is answered.
     tokio::select! {
         () = public => {}
+        () = page => {}
         () = private => {}
         () = tidy(&recorded) => {}
     }
     Ok(())
+}
+
+async fn page(settings: &operator::Settings, desk: Desk, parts: Parts) -> Result<(TcpListener, Router), ListenError> {
+    let listener = listen("operator.listen", settings.listen).await?;
+    tracing::info!(operator = %settings.listen, "listening for the operator: whoever reaches it sees everything");
+    Ok((listener, operator::router(parts, desk, settings)))
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {

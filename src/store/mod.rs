@@ -32,10 +32,12 @@ mod audit;
 mod budgets;
 mod closing;
 mod deliveries;
+mod desk;
 mod endpoints;
 mod events;
 mod fault;
 mod feed;
+mod gauges;
 mod labels;
 mod lanes;
 mod leases;
@@ -57,9 +59,11 @@ mod watching;
 pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
 pub use closing::Due;
 pub use deliveries::{Claim, Delivery, Patience};
+pub use desk::{Carried, EvidenceRow, Glimpse, LedgerRow, Shown, Standpoint, Story, Telling};
 pub use endpoints::Endpoint;
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use feed::{FEED_PAGE_MAX, Happening, NotAPlace, Place};
+pub use gauges::{BURN_OVER, Burn, COUNTED_MAX, Grouping, OPEN_COUNTED_MAX, Open, Reach, Volume};
 pub use lanes::{IntendFault, Intent};
 pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
@@ -284,9 +288,11 @@ impl Store {
             budgets::STATEMENTS,
             closing::STATEMENTS,
             deliveries::STATEMENTS,
+            desk::STATEMENTS,
             endpoints::STATEMENTS,
             events::STATEMENTS,
             feed::STATEMENTS,
+            gauges::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,
             ledger::STATEMENTS,

@@ -15,7 +15,7 @@ use facilitator::domain::event::KINDS;
 use facilitator::domain::rail::{ChainPoint, TxId};
 use facilitator::domain::settlement::{CannotLand, State};
 use facilitator::domain::time::Timestamp;
-use facilitator::http::ROUTES;
+use facilitator::http::{ROUTES, operator};
 use serde_json::{Value, json};
 
 use crate::schema::{faults, resolve};
@@ -77,7 +77,8 @@ fn the_file_has_the_routes_of_the_router() {
     let served = ROUTES
         .iter()
         .map(|route| (route.method.to_owned(), route.path.to_owned()));
-    assert_eq!(written, served.collect());
+    let by_operator = operator::PATHS.iter().map(|path| ("GET".to_owned(), (*path).to_owned()));
+    assert_eq!(written, served.chain(by_operator).collect());
 }
 
 #[test]

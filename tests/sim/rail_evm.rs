@@ -11,7 +11,7 @@ use facilitator::domain::budget::{Budget, Limits, Purse};
 use facilitator::domain::network::{NetworkId, RailId};
 use facilitator::domain::rail::{
     Advertised, ChainPoint, DataFee, Delivery, Facts, LaneId, Mined, Observation, Outbid, Pace, Quote, Rail, RailFault,
-    Replacement, Sighting, SignedTx, TxId, Watched,
+    Replacement, Sighting, SignedTx, Standing, TxId, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::rejection::{Malformed, Refused};
@@ -191,6 +191,10 @@ impl Rail for SimRail {
 
     async fn head(&self) -> Result<u64, RailFault> {
         self.ask("head", |blocks, _| blocks.last().unwrap().point.height).await
+    }
+
+    fn endpoints(&self) -> Vec<Standing> {
+        Vec::new()
     }
 
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {

@@ -15,7 +15,7 @@ use facilitator::domain::flaw::Flaw;
 use facilitator::domain::network::{NetworkId, RailId};
 use facilitator::domain::rail::{
     Advertised, AuthorizationState, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault,
-    Replacement, Sighting, SignedTx, Simulation, TxId, Watched,
+    Replacement, Sighting, SignedTx, Simulation, Standing, TxId, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::rejection::{Malformed, Refused};
@@ -310,6 +310,10 @@ impl Rail for SimRail {
 
     async fn head(&self) -> Result<u64, RailFault> {
         self.ask("head", |view| view.newest().point.height).await
+    }
+
+    fn endpoints(&self) -> Vec<Standing> {
+        Vec::new()
     }
 
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {

@@ -13,6 +13,8 @@ pub(crate) const SIGNING: &str = "5ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4e75ec4
 pub(crate) struct Config {
     pub(crate) port: u16,
     pub(crate) metrics_port: u16,
+    /// Where the operator's page is, if it is anywhere.
+    pub(crate) operator_port: Option<u16>,
     pub(crate) database_url: String,
     pub(crate) wait_seconds: u64,
     pub(crate) log_filter: &'static str,
@@ -92,6 +94,7 @@ impl Config {
         Self {
             port: free_port(),
             metrics_port: free_port(),
+            operator_port: None,
             database_url,
             wait_seconds: 20,
             log_filter: "info",
@@ -134,10 +137,14 @@ impl Config {
             url = {{ env = "DATABASE" }}
             connections_max = 8
             {webhooks}
+            {operator}
             [settle]
             wait_seconds = {wait_seconds}
             {networks}
             "#,
+            operator = self
+                .operator_port
+                .map_or_else(String::new, |it| format!("[operator]\nlisten = \"127.0.0.1:{it}\"")),
             webhooks = self.tells_private.map_or_else(String::new, |it| format!(
                 "[signing]\nsecret = {{ env = \"SIGNING\" }}\n[webhooks]\nallow_private = {it}"
             )),

@@ -53,7 +53,7 @@ use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
     Advertised, ChainPoint, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting,
-    SignedTx, TxId, Watched,
+    SignedTx, Standing, TxId, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
@@ -300,6 +300,10 @@ impl Rail for EvmRail {
 
     async fn head(&self) -> Result<u64, RailFault> {
         self.rpc().head().await
+    }
+
+    fn endpoints(&self) -> Vec<Standing> {
+        self.rpc().standings()
     }
 
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {

@@ -154,6 +154,15 @@ impl Settings {
             .collect()
     }
 
+    /// What reports call each asset, beside its address in canonical text.
+    #[must_use]
+    pub fn symbols(&self) -> Vec<(String, String)> {
+        let assets = self.assets.iter();
+        assets
+            .map(|asset| (checksummed(&asset.address), asset.symbol.clone()))
+            .collect()
+    }
+
     /// The pause between two looks at the chain, in milliseconds.
     pub(super) fn poll_ms(&self) -> u64 {
         self.poll_ms

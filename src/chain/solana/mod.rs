@@ -74,7 +74,7 @@ use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
     Advertised, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement,
-    Sighting, SignedTx, TxId, Watched,
+    Sighting, SignedTx, Standing, TxId, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::rejection::{Malformed, Refused};
@@ -289,6 +289,10 @@ impl Rail for SolanaRail {
 
     async fn head(&self) -> Result<u64, RailFault> {
         self.node.rpc().head().await
+    }
+
+    fn endpoints(&self) -> Vec<Standing> {
+        self.node.rpc().standings()
     }
 
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {

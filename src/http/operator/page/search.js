@@ -1,0 +1,68 @@
+// A payment by any reference: every kind of name that the text could be is looked up at once.
+
+import { query, read } from "./api.js";
+import { clear, h, loading, nothing, table } from "./dom.js";
+import { columns } from "./payments.js";
+
+/** Hexadecimal names are kept in lower case. */
+const lower = (text) => /^0x[0-9a-f]{64}$/i.test(text) ? text.toLowerCase() : text;
+
+const KINDS = [
+  ["payment id", "id", (it) => /^pay_/.test(it)],
+  ["authorization reference", "authorizationReference", (it) => /^[0-9a-f]{64}$/.test(it)],
+  ["transaction", "transaction", () => true, lower],
+  ["merchant reference", "merchantReference", () => true],
+  ["order", "orderId", () => true],
+  ["idempotency key", "idempotencyKey", () => true],
+  ["payment identifier", "paymentIdentifier", () => true],
+  ["memo", "memo", () => true],
+  ["resource", "resource", () => true],
+];
+
+const OWN = [["nonce", "nonce", lower], ["payer or recipient", "account", (it) => it]];
+
+export default function search({ main, parameters }) {
+  const wanted = (parameters.q ?? "").trim();
+  document.getElementById("q").value = wanted;
+  const place = h("div", { role: "status" });
+  main.append(h("div", { class: "head" }, h("h1", null, "Search"), h("span", { class: "clip" }, wanted)), place);
+  const lookUp = async (signal) => {
+    const asked = [
+      ...KINDS.filter(([, , fits]) => fits(wanted)).map(([label, key, , write = (it) => it]) =>
+        [label, `/payments/lookup${query({ [key]: write(wanted), limit: 50 })}`]),
+      ...OWN.map(([label, key, write]) => [label, `/v1/operator/payments${query({ [key]: write(wanted), limit: 50 })}`]),
+    ];
+    const answers = await Promise.all(asked.map(async ([label, path]) => {
+      try {
+        const found = await read(path, signal);
+        return [label, found.settlements ?? found.payments];
+      } catch (error) {
+        // It is no name of this kind.
+        if (error.status === 400) return [label, []];
+        throw error;
+      }
+    }));
+    const found = new Map();
+    for (const [label, payments] of answers) {
+      for (const it of payments) {
+        const known = found.get(it.id);
+        found.set(it.id, { ...it, by: known ? `${known.by}, ${label}` : label });
+      }
+    }
+    return [...found.values()];
+  };
+  const view = loading(place, lookUp, (content, found) => {
+    if (found.length === 1) { location.replace(`#/payments/${found[0].id}`); return; }
+    if (!found.length) {
+      clear(content, nothing("No payment has this name. Searched: id, transaction, nonce, authorization reference, merchant reference, order, "
+        + "idempotency key, payment identifier, memo, resource, payer and recipient. Names are compared whole."));
+      return;
+    }
+    const by = { label: "Found by", cell: (it) => it.by };
+    const list = table({ caption: "Payments found", columns: [...columns.slice(0, 3), by, ...columns.slice(3)], items: found, row: (it) => `#/payments/${it.id}`, key: (it) => it.id });
+    clear(content, h("p", { class: "small" }, `${found.length} payments`), list.node);
+    list.node.querySelector("a")?.focus();
+  });
+  view.refresh();
+  return { stop: view.stop };
+}
