@@ -36,6 +36,8 @@ pub enum Kind {
     LedgerPayment,
     /// The ledger's movements for the payment's costs are not its share of what our transactions cost.
     LedgerGas,
+    /// A success whose day is closed without it: the database's clock is far behind the chain's.
+    NotOnStatement,
     /// A success that the chain does not show.
     NotOnChain,
     /// A success that the chain shows somewhere else than the record.
@@ -66,6 +68,7 @@ impl Kind {
             Self::EvidenceMissing => "evidence_missing",
             Self::LedgerPayment => "ledger_payment",
             Self::LedgerGas => "ledger_gas",
+            Self::NotOnStatement => "not_on_statement",
             Self::NotOnChain => "not_on_chain",
             Self::ElsewhereOnChain => "elsewhere_on_chain",
             Self::FailedButPaid => "failed_but_paid",
@@ -185,6 +188,9 @@ impl Audit<'_> {
             events(record, &around, &mut say);
             evidence(record, &around, &mut say);
             ledger(record, &around, &mut say);
+            if around.unstated.contains(&record.id) {
+                say(Kind::NotOnStatement, "its day is closed without it".to_owned());
+            }
         }
         for rail in self.served() {
             let network = &rail.id().network;

@@ -16,8 +16,11 @@ use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
-use crate::domain::rail::Rail;
-use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
+use crate::domain::rail::{Observation, Rail, Watched};
+use crate::domain::reconciliation::{
+    Account, Claim, Direction, Held, Scan, State, Transfer, Verdict, imbalance, stray,
+};
+use crate::domain::settlement::Landed;
 use crate::domain::time::Clock;
 use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store};
 use crate::task::{Tasks, guarded};
@@ -330,8 +333,64 @@ impl Reconciliation<'_> {
                 at: landed.map(|it| (it.tx.clone(), it.block.height)),
             }
         };
-        let judged: Vec<Judged> = records.iter().map(judge).collect();
+        let mut judged: Vec<Judged> = records.iter().map(judge).collect();
+        for (record, judged) in records.iter().zip(&mut judged) {
+            let is_missing = judged.verdict.state == State::MissingOnChain;
+            if let Some(landed) = record.settlement.landed().filter(|_| is_missing) {
+                let claim = claim(record, twins.get(&record.id).copied(), None);
+                judged.verdict = self.ask_again(record, claim, landed, judged.verdict.clone()).await?;
+            }
+        }
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
+    }
+
+    /// What the chain says when it is asked for this payment alone. A node that leaves transfers out of a list must not make
+    /// a loss of them, nor one that cannot be asked.
+    async fn ask_again(
+        &self,
+        record: &Record,
+        claim: Claim<'_>,
+        landed: &Landed,
+        missing: Verdict,
+    ) -> Result<Verdict, AskFault> {
+        let account = Account {
+            asset: record.authorization.asset.clone(),
+            holder: record.authorization.pay_to.clone(),
+        };
+        let height = landed.block.height;
+        let doubt = |why: &str| Verdict {
+            state: State::Pending,
+            reason: format!("{}, but {why}", missing.reason),
+        };
+        let Ok(scan) = self.rail.scan(&[account], height..=height).await else {
+            return Ok(doubt("the block cannot be asked for again"));
+        };
+        if scan.transfers.iter().any(|it| claim.owns(it)) {
+            self.store.transfers_observe(self.network(), &scan.transfers).await?;
+            return Ok(claim.judge(&scan.transfers));
+        }
+        let is_anothers = |it: &Transfer| it.tx == landed.tx && it.index == landed.log_index;
+        if scan.transfers.iter().any(is_anothers) {
+            return Ok(missing);
+        }
+        let watched = Watched {
+            payment: record.id,
+            authorization: &record.authorization,
+            txs: std::slice::from_ref(&landed.tx),
+            // Where it is said to have landed is what is in question.
+            landed: None,
+            since_height: record.since_height,
+            seek: false,
+        };
+        let Ok(sighting) = self.rail.observe(&[watched], &[]).await else {
+            return Ok(doubt("it cannot be asked for alone"));
+        };
+        Ok(match sighting.payments.get(&record.id) {
+            Some(Observation::Landed(seen)) if seen.tx == landed.tx && seen.log_index == landed.log_index => {
+                doubt("asked for alone it is there")
+            }
+            _ => missing,
+        })
     }
 
     async fn tell(&self, finalized: u64, read: Option<u64>) -> Result<(), AskFault> {

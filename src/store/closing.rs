@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 
 /// How far the database's clock may be off the chain's, in seconds: what became final by the one may seem to have done so
 /// this much before its block by the other.
-const SKEW_MAX: i64 = 3_600;
+pub(super) const SKEW_MAX: i64 = 3_600;
 
 /// Rows that one statement writes.
 const CHUNK: usize = 5_000;
