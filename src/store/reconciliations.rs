@@ -35,13 +35,18 @@ statements! {
     PENDING = "select payment_id from reconciliations
         where network = $1 and state = 'pending' and payment_id > $2 order by payment_id limit $3";
     WITH_NONCE = records!("where p.network = $1 and p.nonce = any($2::text[]) order by p.id");
-    // The same order named by the same payer, or the same transfer claimed: by a payment that was there before.
+    // Payments that claim the same transfer or are for the same order, and were there before: each kind along its own index, and
+    // of an order only the first, since nothing bounds how many name it. Evidence stays after a reorganization, so that the
+    // settlement has the last word.
     TWINS = "select p.id, (select min(o.id::text)
             from (
-                select e.payment_id as id from evidence e
-                where e.tx = s.landed_tx and e.log_index = s.landed_log_index and e.claim = 'landed'
-                union all select n.id from payments n where n.order_id = p.order_id
-                union all select n.id from payments n where n.memo = p.memo and p.memo ~ '^[0-9a-f]{64}$'
+                select e.payment_id as id from evidence e join settlements l on l.payment_id = e.payment_id
+                where e.tx = s.landed_tx and e.log_index = s.landed_log_index
+                    and l.landed_tx = s.landed_tx and l.landed_log_index = s.landed_log_index
+                union all (select n.id from payments n where n.order_id = p.order_id
+                    order by n.created_at, n.id limit 20)
+                union all (select n.id from payments n where n.memo = p.memo and p.memo ~ '^[0-9a-f]{64}$'
+                    order by n.created_at, n.id limit 20)
             ) as named
             join payments o on o.id = named.id
             join settlements t on t.payment_id = o.id
