@@ -160,14 +160,9 @@ async fn every_metric_that_is_shown_is_described() {
 #[tokio::test]
 async fn the_health_command_says_whether_the_process_is_ready() {
     let mut world = World::usual().await;
-    let place = Place::new("health");
-    let ask = async |world: &World| {
-        let mut shell = world.facilitator.shell(&place.0, "facilitator health");
-        Process::spawn("the health command", &mut shell).ended().await
-    };
-    let (status, said) = ask(&world).await;
+    let (status, said) = world.facilitator.run("health", &[]).await;
     assert!(status.success() && said.contains(r#""status":"ready""#), "{said}");
-    world.facilitator.stop().await;
-    let (status, said) = ask(&world).await;
+    world.facilitator.kill();
+    let (status, said) = world.facilitator.run("health", &[]).await;
     assert_eq!(status.code(), Some(1), "{said}");
 }
