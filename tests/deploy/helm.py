@@ -1,7 +1,8 @@
 """Helm itself, by its Go library, and the schemas of Kubernetes.
 
 helm.py CHART VALUES...: lints the chart as `helm lint --strict` does, renders it with the files of values, holds each
-manifest against the schemas, and prints the manifests as a JSON array. Ends with 1 and the reasons on standard error.
+manifest against the schemas, and prints the manifests as a JSON array. Of two files, the later one's keys at the top
+replace the earlier one's. Ends with 1 and the reasons on standard error.
 """
 
 import importlib.util
