@@ -1,4 +1,4 @@
-//! Whether the chain goes on, and what waits for it. One that stands still settles nothing, so nothing new is begun on it; what is under way waits.
+//! Whether the chain goes on. One that stands still settles nothing, so nothing new is begun on it; what is under way waits.
 //!
 //! Judged by how long, on this process's clock, the chain was seen with one and the same newest block: what the blocks say
 //! of the time is the chain's affair, and may be hours off.
@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Track};
-use crate::domain::time::Timestamp;
+use crate::app::Track;
 use crate::task::guarded;
 
 /// How often the chain is looked at within the time after which it counts as standing still.
@@ -59,13 +58,12 @@ impl Track {
     }
 }
 
-/// Looks at the chain's newest block again and again until told to stop, and shows what has not been settled.
-pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
+/// Looks at the chain's newest block again and again until told to stop.
+pub async fn run(track: &Track, stop: &CancellationToken) {
     let stalled_after = track.rail.pace().stalled_after;
     let every = stalled_after.checked_div(LOOKS).unwrap_or(stalled_after);
     loop {
         guarded(look(track)).await;
-        show(track, app.clock.now());
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -98,17 +96,6 @@ async fn look(track: &Track) {
         (true, true) | (false, false) => {}
     }
     metrics::gauge!("facilitator_chain_stalled", "network" => network).set(u32::from(is_stalled));
-}
-
-/// Shows what is neither settled nor over, whether or not the chain can be asked.
-fn show(track: &Track, now: Timestamp) {
-    let found = track.board.unsettled(now);
-    let count = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
-    let oldest = u32::try_from(found.oldest).unwrap_or(u32::MAX);
-    let labels = [("network", track.rail.id().network.to_string())];
-    metrics::gauge!("facilitator_settlements_unsettled", &labels).set(count(found.count));
-    metrics::gauge!("facilitator_settlements_unsettled_oldest_seconds", &labels).set(oldest);
-    metrics::gauge!("facilitator_settlements_unsettled_overdue", &labels).set(count(found.overdue));
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::process::Command;
 use facilitator::telemetry::METRICS;
 use serde_json::Value;
 
+use crate::support::anvil::Mining;
 use crate::support::http::Client;
 use crate::support::payer::Payment;
 use crate::support::process::{Process, free_port};
-use crate::support::world::World;
+use crate::support::world::{Setup, World};
 use crate::support::{eventually, offered};
 
 /// A directory that is gone with this value.
@@ -165,4 +166,32 @@ async fn the_health_command_says_whether_the_process_is_ready() {
     world.facilitator.kill();
     let (status, said) = world.facilitator.run("health", &[]).await;
     assert_eq!(status.code(), Some(1), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_not_settled_is_shown_until_it_is() {
+    let world = World::start(Setup {
+        mining: Mining::OnDemand,
+        wait_seconds: 1,
+        ..Setup::default()
+    })
+    .await;
+    let unsettled = async |count: &str| {
+        let metric = "facilitator_settlements_unsettled";
+        let is_shown = async || (world.facilitator.series(metric, count).await == 1).then_some(());
+        eventually(&format!("{count} unsettled"), is_shown).await;
+    };
+    let payment = Payment::by(1);
+    world.facilitator.settle(&payment.body()).await.pending();
+    unsettled("1").await;
+    world.node.mine(1).await;
+    world.reaches(&payment, "confirmed").await;
+    unsettled("0").await;
+    assert_eq!(
+        world
+            .facilitator
+            .series("facilitator_settlements_unsettled_overdue", "0")
+            .await,
+        1
+    );
 }
