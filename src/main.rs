@@ -44,6 +44,12 @@ enum Command {
         #[command(flatten)]
         audit: command::audit::AuditArgs,
     },
+    /// Ask the facilitator that runs on this machine with this configuration whether it is ready; exits with 1 when it is
+    /// not.
+    Health {
+        #[command(flatten)]
+        config: ConfigPath,
+    },
     /// List the signers' lanes as CSV, or let a closed one be signed in again.
     Lanes {
         #[command(flatten)]
@@ -119,6 +125,7 @@ fn main() -> ExitCode {
         Command::Serve { .. }
         | Command::Migrate { .. }
         | Command::Check { .. }
+        | Command::Health { .. }
         | Command::Lanes { .. }
         | Command::Report { .. }
         | Command::Statement { .. }
@@ -141,6 +148,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Migrate { config } => runtime.block_on(command::serve::migrate(Config::load(&config.config)?))?,
         Command::Check { config } => runtime.block_on(command::serve::check(Config::load(&config.config)?))?,
+        Command::Health { config } => {
+            let is_ready = runtime.block_on(command::health::health(Config::load(&config.config)?))?;
+            return Ok(ExitCode::from(u8::from(!is_ready)));
+        }
         Command::Audit { config, audit } => {
             let found = runtime.block_on(command::audit::audit(Config::load(&config.config)?, audit))?;
             return Ok(ExitCode::from(u8::from(found > 0)));

@@ -37,6 +37,7 @@ mod lost;
 mod matching;
 mod mutate;
 mod networks;
+mod observed;
 mod pooler;
 mod receipts;
 mod reconcile;
