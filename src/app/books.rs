@@ -151,7 +151,9 @@ impl Books {
         &self.reports.store
     }
 
-    fn canonical(&self, account: &str) -> Option<String> {
+    /// The account in its rail's canonical text; none when no rail knows such a text.
+    #[must_use]
+    pub fn canonical(&self, account: &str) -> Option<String> {
         self.rails.iter().find_map(|rail| rail.canonical_account(account))
     }
 

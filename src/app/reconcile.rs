@@ -4,6 +4,8 @@
 //! Only finalized blocks are read, each account's in order; how far is on record only once everything that follows from
 //! them is, so that a step that was cut short is taken again, and two processes that take the same one do no harm.
 
+mod refunds;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
+use crate::domain::refund::Purpose;
 use crate::domain::time::Clock;
 use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store};
 use crate::task::{Tasks, guarded};
@@ -94,6 +97,7 @@ impl Reconciliation<'_> {
         let pending = self.store.reconciliations_pending(self.network(), *after, PAGE).await?;
         *after = pending.last().copied();
         self.review(&self.store.payments_get(&pending).await?).await?;
+        self.refunds().await?;
         self.tell(finalized, read).await?;
         Ok(has_more || read.is_some_and(|until| until < finalized))
     }
@@ -160,7 +164,8 @@ impl Reconciliation<'_> {
             progress(compared, finalized);
             Ok(())
         })
-        .await
+        .await?;
+        self.refunds().await
     }
 
     /// Every payment of the network, page by page.
@@ -225,7 +230,12 @@ impl Reconciliation<'_> {
         }
         self.store.transfers_observe(self.network(), &scan.transfers).await?;
         self.weigh(&accounts, from, &scan).await?;
-        self.meet(&scan.transfers).await?;
+        let wallets: HashSet<&Account> = followed
+            .iter()
+            .filter(|it| it.is_wallet)
+            .map(|it| &it.account)
+            .collect();
+        self.meet(&scan.transfers, &wallets).await?;
         if are_next {
             self.store
                 .accounts_scanned(self.network(), &accounts, from, &scan)
@@ -254,8 +264,9 @@ impl Reconciliation<'_> {
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
     }
 
-    /// Finds the records that the transfers belong to, and compares those again.
-    async fn meet(&self, transfers: &[Transfer]) -> Result<(), AskFault> {
+    /// Finds the records that the transfers belong to, and compares those again. What comes into a wallet that refunds are
+    /// paid from needs no record.
+    async fn meet(&self, transfers: &[Transfer], wallets: &HashSet<&Account>) -> Result<(), AskFault> {
         let credits: Vec<&Transfer> = transfers
             .iter()
             .filter(|it| it.direction == Direction::Credit)
@@ -287,7 +298,8 @@ impl Reconciliation<'_> {
             verdict: stray(transfer, |account| ours.contains(account)),
             at: Some((transfer.tx.clone(), transfer.block.height)),
         };
-        let strays: Vec<Judged> = strays.into_iter().map(judge).collect();
+        let strays = strays.into_iter().filter(|it| !wallets.contains(&it.account));
+        let strays: Vec<Judged> = strays.map(judge).collect();
         self.store.reconciliations_judge(self.network(), &strays).await?;
         self.review(&records).await
     }
@@ -318,7 +330,11 @@ impl Reconciliation<'_> {
         let judge = |record: &Record| {
             let paid = &record.authorization;
             let transfers = with_nonce.get(&paid.nonce).map(Vec::as_slice).unwrap_or_default();
-            let scanned = scanned.get(&(paid.asset.as_str(), paid.pay_to.as_str())).copied();
+            let watched = match side_of(record) {
+                Direction::Credit => &paid.pay_to,
+                Direction::Debit => &paid.payer,
+            };
+            let scanned = scanned.get(&(paid.asset.as_str(), watched.as_str())).copied();
             let landed = record.settlement.landed();
             Judged {
                 subject: record.id.to_string(),
@@ -356,6 +372,15 @@ fn claim<'a>(record: &'a Record, twin: Option<PaymentId>, scanned: Option<&'a Ra
         settlement: &record.settlement,
         was_promised: record.granted_at.is_some(),
         twin,
+        side: side_of(record),
         scanned,
+    }
+}
+
+/// Whose account is watched for the payment: the recipient's, or the wallet's that pays a refund.
+fn side_of(record: &Record) -> Direction {
+    match Purpose::of(&record.references) {
+        None => Direction::Credit,
+        Some(_) => Direction::Debit,
     }
 }

@@ -25,11 +25,12 @@ const SKEW_MAX: i64 = 3_600;
 const CHUNK: usize = 5_000;
 
 /// `open!("...")`: what is final, landed before `$3` and is on no statement: of `payments p` and `settlements s`. Those
-/// that became final before `$2` are on one.
+/// that became final before `$2` are on one. What pays a refund is no sale: it is among the debits of where it left.
 macro_rules! open {
     () => {
         "s.state = 'final' and s.final_at >= to_timestamp($2) and p.network = $1 and s.landed_time < $3
-            and not exists (select 1 from statement_lines l where l.payment_id = s.payment_id)"
+            and not exists (select 1 from statement_lines l where l.payment_id = s.payment_id)
+            and not exists (select 1 from refund_attempts a where a.key = p.key)"
     };
 }
 
