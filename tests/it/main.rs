@@ -42,6 +42,7 @@ mod receipts;
 mod reconcile;
 mod records;
 mod references;
+mod refunds;
 mod replay;
 mod replicas;
 mod reports;
