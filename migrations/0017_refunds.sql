@@ -99,5 +99,15 @@ create trigger never_emptied before truncate on refunds execute function refuse_
 -- unless it is also a recipient of payments.
 alter table watched_accounts add column is_wallet boolean not null default false;
 
+-- A refund that was paid within the period is a line of the statement of the account that paid it, beside the payments. What
+-- is found to be one after the statement was closed stays among its debits.
+alter table statements add column refunds numeric(39, 0) not null default 0;
+alter table statements add constraint statements_refunds_range check (refunds between 0 and debits);
+alter table statement_lines alter column payment_id drop not null;
+alter table statement_lines add column refund_id uuid constraint statement_lines_refund references refunds
+    constraint statement_lines_refund_once unique;
+alter table statement_lines add constraint statement_lines_of_one check (num_nonnulls(payment_id, refund_id) = 1);
+create index refunds_by_time on refunds (network, paid_time) where paid_time is not null;
+
 -- Debits by whom they went to: what a refund may be paid by.
 create index observed_transfers_debits on observed_transfers (network, holder, counterparty, amount) where direction = 'debit';

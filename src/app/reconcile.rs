@@ -97,7 +97,8 @@ impl Reconciliation<'_> {
         let pending = self.store.reconciliations_pending(self.network(), *after, PAGE).await?;
         *after = pending.last().copied();
         self.review(&self.store.payments_get(&pending).await?).await?;
-        self.refunds().await?;
+        self.repaid().await?;
+        self.claims().await?;
         self.tell(finalized, read).await?;
         Ok(has_more || read.is_some_and(|until| until < finalized))
     }
@@ -165,7 +166,8 @@ impl Reconciliation<'_> {
             Ok(())
         })
         .await?;
-        self.refunds().await
+        self.repaid().await?;
+        self.claims().await
     }
 
     /// Every payment of the network, page by page.
@@ -236,6 +238,10 @@ impl Reconciliation<'_> {
             .map(|it| &it.account)
             .collect();
         self.meet(&scan.transfers, &wallets).await?;
+        // Before they count as read: no statement is closed without the refunds that are among its debits.
+        if scan.transfers.iter().any(|it| it.direction == Direction::Debit) {
+            self.repaid().await?;
+        }
         if are_next {
             self.store
                 .accounts_scanned(self.network(), &accounts, from, &scan)

@@ -191,10 +191,10 @@ fn what_pays_a_refund_is_judged_by_the_debit_that_it_left() {
     for (change, state) in [
         (
             (|it| it.counterparty = Some("thief".to_owned())) as fn(&mut Transfer),
-            PartyMismatch,
+            State::PartyMismatch,
         ),
-        (|it| it.account.holder = "other".to_owned(), PartyMismatch),
-        (|it| it.amount = Amount::from_units(1), AmountMismatch),
+        (|it| it.account.holder = "other".to_owned(), State::PartyMismatch),
+        (|it| it.amount = Amount::from_units(1), State::AmountMismatch),
     ] {
         let changed = wallets(change);
         let states = judged(|claim| {

@@ -8,7 +8,7 @@ use crate::crash::Stop;
 use crate::events::notices;
 use crate::reconcile::reconcile;
 use crate::schema::faults;
-use crate::statements::{day_passes, is_closed};
+use crate::statements::day_passes;
 use crate::support::books::{books_agree, records_agree};
 use crate::support::contracts::{Token, addresses, third_party};
 use crate::support::database::Obstacle;
@@ -530,4 +530,60 @@ async fn the_command_records_lists_and_takes_back() {
     assert_eq!(run(&["show", "--id", &id]).await.1[1][2], "cancelled");
     let beyond = ["create", "--payment", &payment, "--amount", "10001", "--key", "l"];
     assert_eq!(run(&beyond).await.0, Some(1));
+}
+
+#[tokio::test]
+async fn the_days_statement_has_the_refund_as_a_line_that_can_be_shown_alone() {
+    let (mut world, payment) = paid_world(with_wallet()).await;
+    let own = recorded(
+        &world,
+        &payment,
+        "own",
+        &json!({"amount": "2500", "merchantReference": "CN-9"}),
+    )
+    .await;
+    sends(&world, Payment::by(1).from, 2_500).await;
+    let ours = recorded(&world, &payment, "ours", &executed("1000")).await;
+    for refund in [&own, &ours] {
+        reaches(&world, refund, "paid").await;
+    }
+    world.facilitator.terminate();
+    world.facilitator.ended().await;
+    day_passes(&world).await;
+    reconcile(&world, &[]).await;
+    let (status, said) = world.facilitator.run("statement", &["close"]).await;
+    assert!(status.success(), "{said}");
+    world.facilitator.start().await;
+    let page = world.facilitator.get("/v1/statements").await.json();
+    let statements = page["statements"].as_array().unwrap();
+    let of = |holder: Address| {
+        let found = statements.iter().find(|it| it["payTo"] == holder.to_string());
+        held(found.unwrap().clone(), "Statement")
+    };
+    assert_eq!(statements.len(), 2, "the merchant's and the wallet's: {page}");
+    let sums =
+        |it: &Value| ["credits", "debits", "refunds", "unexplained"].map(|key| it[key].as_str().unwrap().to_owned());
+    assert_eq!(sums(&of(addresses().pay_to)), ["10000", "2500", "2500", "0"]);
+    assert_eq!(sums(&of(wallet())), ["0", "1000", "1000", "0"]);
+    let id = of(addresses().pay_to)["id"].as_str().unwrap().to_owned();
+    let proof = world
+        .facilitator
+        .get(&format!("/v1/statements/{id}/lines/{}", own["id"].as_str().unwrap()))
+        .await;
+    let proof = held(proof.json(), "StatementProof");
+    assert_eq!(
+        (&proof["line"]["refund"], &proof["line"]["payment"]),
+        (&own["id"], &json!(payment))
+    );
+    assert_eq!(proof["line"]["reference"], "CN-9");
+    let (status, said) = world
+        .facilitator
+        .run("statement", &["export", "--id", &id, "--format", "xero"])
+        .await;
+    assert!(status.success() && said.contains("Refunds"), "{said}");
+    let (status, said) = world
+        .facilitator
+        .run("statement", &["export", "--id", &id, "--format", "camt053"])
+        .await;
+    assert!(status.success() && said.contains("<Cdtr>"), "{said}");
 }

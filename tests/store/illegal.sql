@@ -674,3 +674,20 @@ with r as (insert into refunds (id, payment_id, idempotency_key, digest, network
     select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n returning id, digest)
 insert into refund_attempts (refund_id, attempt, key, nonce, proof, extra, good_until, created_at)
     select r.id, 1, r.digest, '', '{}', '{}', 1, now() from r, generate_series(1, 1) n;
+
+-- statements_refunds_range
+insert into statements select network, asset, pay_to, 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0,
+    null, null, null, null, 1 from payments limit 1;
+
+-- statement_lines_of_one
+insert into statement_lines select 'eip155:1', 'a', 'b', 1, 0, null from payments limit 1;
+
+-- statement_lines_refund
+with t as (insert into statements select network, asset, pay_to, 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0,
+    0, 0 from payments limit 1 returning network, asset, pay_to)
+insert into statement_lines select network, asset, pay_to, 1, 0, null, gen_random_uuid() from t;
+
+-- statement_lines_refund_once
+with r as (insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k', p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p returning id)
+insert into statement_lines select 'eip155:1', 'a', 'b', 1, n, null, id from r, generate_series(1, 2) n;

@@ -2,12 +2,16 @@
 
 use facilitator::domain::amount::Amount;
 use facilitator::domain::authorization::PaymentKey;
+use facilitator::domain::calendar::Calendar;
 use facilitator::domain::id::RefundId;
 use facilitator::domain::labels::Label;
+use facilitator::domain::merkle::root;
 use facilitator::domain::reconciliation::{Account, Direction, Transfer};
 use facilitator::domain::refund::{Asked, Note, PaidBy, Presented, Stage, claimed, matched};
 use facilitator::domain::request::Proof;
 use facilitator::domain::settlement::Event;
+use facilitator::domain::statement::Bounds;
+use facilitator::domain::time::Timestamp;
 use facilitator::store::{
     Attempt, Cancelled, NewAttempt, NewRefund, PaidWith, Record, Recorded, Refund, RefundFilter, Store,
 };
@@ -345,6 +349,107 @@ async fn what_was_asked_is_never_rewritten() {
         execute(&mut raw, "update refunds set problem = 'none'".into())
             .await
             .unwrap();
+    })
+    .await;
+}
+
+/// Of block times up to 6,399 of the first day.
+#[tokio::test]
+async fn a_refund_is_on_the_statement_of_its_transfers_day_and_one_found_later_stays_a_debit() {
+    on_database(async |db| {
+        let store = &db.store;
+        let payment = paid(store, 1).await;
+        store.accounts_watch(&[payment.id], 3).await.unwrap();
+        let refund = own(store, &payment, "a", 7).await;
+        let credit = Transfer {
+            direction: Direction::Credit,
+            tx: tx("paid"),
+            index: 3,
+            ..debit("paid", 3, 10_000)
+        };
+        let seen = [credit, debit("b", 5, 7), debit("c", 6, 9)];
+        store.transfers_observe(&network(), &seen).await.unwrap();
+        assert_eq!(look(store).await, [refund.id]);
+        let day = Calendar::UTC.day_of(Timestamp(1_700_000_000)).unwrap();
+        let due = store.statements_due(&network(), day).await.unwrap();
+        let held = due.into_iter().map(|it| (it.account, Bounds::default())).collect();
+        let closed = store.statements_close(&network(), day, &held).await.unwrap();
+        let [statement] = closed.as_slice() else {
+            panic!("{closed:?}");
+        };
+        let units = |amount: Amount| amount.units();
+        assert_eq!(
+            (units(statement.debits), units(statement.refunds), statement.lines),
+            (16, 7, 2)
+        );
+        let lines = store.statement_lines(statement.id, 0, 10).await.unwrap();
+        assert_eq!(lines[1].line.name(), refund.id.to_string());
+        assert_eq!(
+            (lines[1].line.payment, lines[1].reference.as_deref()),
+            (payment.id, Some("R-7"))
+        );
+        let leaves: Vec<_> = lines.iter().map(|it| it.line.leaf()).collect();
+        assert_eq!(statement.merkle_root, root(&leaves));
+        let read = store.statement_get(statement.id).await.unwrap().unwrap();
+        assert_eq!((read.statement.hash(), &read.statement), (read.hash, statement));
+
+        let late = own(store, &payment, "late", 9).await;
+        assert_eq!(look(store).await, [late.id]);
+        assert_eq!(
+            store.statement_lines(statement.id, 0, 10).await.unwrap(),
+            lines,
+            "it stays as it was closed"
+        );
+        let next = Calendar::UTC.day_of(day.ends).unwrap();
+        store
+            .transfers_observe(&network(), &[debit("d", 7_000, 1)])
+            .await
+            .unwrap();
+        let due = store.statements_due(&network(), next).await.unwrap();
+        let held = due.into_iter().map(|it| (it.account, Bounds::default())).collect();
+        let closed = store.statements_close(&network(), next, &held).await.unwrap();
+        assert_eq!((closed[0].refunds, closed[0].lines), (Amount::ZERO, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_pays_a_refund_is_no_sale_and_no_day_closes_before_it_is_known_to_be_one() {
+    on_database(async |db| {
+        let store = &db.store;
+        let payment = paid(store, 1).await;
+        let refund = recorded(store, &new(&payment, "a", 7, PaidBy::Us)).await;
+        let paying = crate::support::Sample {
+            payer: "0xMerchant".into(),
+            pay_to: "0xPayer".into(),
+            amount: 7,
+            ..sample(101)
+        };
+        assert!(store.refund_begin(&attempt(&refund, 1)).await.unwrap());
+        let record = reserve(store, &paying).await;
+        let day = Calendar::UTC.day_of(Timestamp(1_700_000_000)).unwrap();
+        assert!(!store.statements_unsettled(&network(), day.ends).await.unwrap());
+        let record = advance(store, &record, Event::Confirmed(landed("back", 5, false))).await;
+        advance(store, &record, Event::Finalized(landed("back", 5, true))).await;
+        assert!(
+            store.statements_unsettled(&network(), day.ends).await.unwrap(),
+            "nobody knows yet"
+        );
+        store
+            .refunds_pay(&[(refund.id, (&debit("back", 5, 7)).into())])
+            .await
+            .unwrap();
+        assert!(!store.statements_unsettled(&network(), day.ends).await.unwrap());
+        store.accounts_watch(&[payment.id, record.id], 9).await.unwrap();
+        let mut watched = store.accounts_watched(&network()).await.unwrap();
+        assert_eq!(watched.len(), 1, "the payer is not watched");
+        assert_eq!(
+            watched.pop().map(|it| (it.account.holder, it.is_wallet)),
+            Some(("0xMerchant".into(), false))
+        );
+        let due = store.statements_due(&network(), day).await.unwrap();
+        assert_eq!(due.len(), 1);
+        assert_eq!(due[0].account.pay_to, "0xMerchant");
     })
     .await;
 }

@@ -33,7 +33,7 @@ const PAYMENTS: &str = "select s.state, p.asset, p.payer, p.pay_to, p.amount::te
     from payments p join settlements s on s.payment_id = p.id where p.network = $1";
 
 /// Rules that the database can be asked for alone; each names the rows that break it.
-const RULES: [(&str, &str); 6] = [
+const RULES: [(&str, &str); 7] = [
     (
         "every payment has a settlement",
         "select p.id::text from payments p left join settlements s on s.payment_id = p.id where s.payment_id is null",

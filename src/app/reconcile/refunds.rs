@@ -8,8 +8,8 @@ use crate::domain::refund::matched;
 use crate::store::{Judged, PaidWith};
 
 impl Reconciliation<'_> {
-    /// Finds the transfers that pay refunds, claims first, and tells of claims that the chain does not bear out.
-    pub(super) async fn refunds(&self) -> Result<(), AskFault> {
+    /// Finds the transfers that pay refunds, claims first, and tells of claims that their transactions do not bear out.
+    pub(super) async fn repaid(&self) -> Result<(), AskFault> {
         for are_claimed in [true, false] {
             let mut after = None;
             loop {
@@ -28,12 +28,12 @@ impl Reconciliation<'_> {
                 }
             }
         }
-        self.claims().await
+        Ok(())
     }
 
     /// Claims that name a transaction which is nowhere to be seen, once all blocks are read in which it could have been when
     /// it was claimed.
-    async fn claims(&self) -> Result<(), AskFault> {
+    pub(super) async fn claims(&self) -> Result<(), AskFault> {
         if self.store.refund_claims_unplaced(self.network()).await? {
             let head = self.rail.head().await?;
             self.store.refund_claims_place(self.network(), head).await?;
