@@ -6,14 +6,14 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::notices::{self, Notice};
-use super::refunds::{PaidWith, Refund, RefundRow, read_refunds, refunds};
+use super::refunds::{Refund, RefundRow, read_refunds, refunds};
 use super::rows::{OutOfPlace, amount, signed, unsigned};
 use super::watching::TransferRow;
 use super::{Store, StoreFault, commit};
 use crate::domain::event::REFUND_PAID;
 use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::network::NetworkId;
-use crate::domain::rail::TxId;
+use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::reconciliation::Transfer;
 use crate::domain::refund::Awaited;
 
@@ -69,6 +69,27 @@ statements! {
 
 /// Rows that one statement reads.
 const PAGE: usize = 1_000;
+
+/// A transfer in a finalized block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaidWith {
+    /// The transaction.
+    pub tx: TxId,
+    /// The transfer's place, as [`crate::domain::settlement::Landed::log_index`] counts.
+    pub log_index: u64,
+    /// The block.
+    pub block: ChainPoint,
+}
+
+impl From<&Transfer> for PaidWith {
+    fn from(transfer: &Transfer) -> Self {
+        Self {
+            tx: transfer.tx.clone(),
+            log_index: transfer.index,
+            block: transfer.block.clone(),
+        }
+    }
+}
 
 #[derive(sqlx::FromRow)]
 struct PairRow {

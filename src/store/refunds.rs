@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::notices::{self, Notice};
-use super::refund_matching::cleared;
+use super::refund_matching::{PaidWith, cleared};
 use super::rows::{OutOfPlace, amount, network as network_of, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::amount::Amount;
@@ -15,7 +15,6 @@ use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::labels::Label;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
-use crate::domain::reconciliation::Transfer;
 use crate::domain::refund::{Asked, Note, PaidBy, Stage};
 use crate::domain::time::Timestamp;
 
@@ -97,27 +96,6 @@ pub struct Refund {
     pub created_at: DateTime<Utc>,
     /// When it was paid, cancelled or failed.
     pub ended_at: Option<DateTime<Utc>>,
-}
-
-/// A transfer in a finalized block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PaidWith {
-    /// The transaction.
-    pub tx: TxId,
-    /// The transfer's place, as [`crate::domain::settlement::Landed::log_index`] counts.
-    pub log_index: u64,
-    /// The block.
-    pub block: ChainPoint,
-}
-
-impl From<&Transfer> for PaidWith {
-    fn from(transfer: &Transfer) -> Self {
-        Self {
-            tx: transfer.tx.clone(),
-            log_index: transfer.index,
-            block: transfer.block.clone(),
-        }
-    }
 }
 
 impl Refund {

@@ -43,6 +43,7 @@ mod reconcile;
 mod records;
 mod references;
 mod refunds;
+mod repaying;
 mod replay;
 mod replicas;
 mod reports;
