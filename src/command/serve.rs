@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
 use crate::outbound::Outbound;
-use crate::store::Store;
+use crate::store::{Store, StoreFault};
 use crate::task::Tasks;
 use crate::{chain, http, telemetry};
 
@@ -29,17 +29,7 @@ const DRAIN: Duration = Duration::from_secs(6);
 pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> {
     telemetry::start_logging(&config.log)?;
     let metrics = telemetry::start_metrics()?;
-    let store = Store::connect(&config.database).await?;
-    if migrate {
-        store.migrate().await?;
-    }
-    store.schema_check().await?;
-    if store.feed_is_ahead().await? {
-        tracing::error!(
-            "the records were moved here from another server: the feed stands still, see deploy/DATABASES.md"
-        );
-    }
-
+    let store = records(&config, migrate).await?;
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
     let style = config.style();
@@ -99,6 +89,21 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     store.close().await;
     tracing::info!("stopped");
     Ok(served?)
+}
+
+/// The records, with a schema that is this program's.
+async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
+    let store = Store::connect(&config.database).await?;
+    if migrate {
+        store.migrate().await?;
+    }
+    store.schema_check().await?;
+    if store.feed_is_ahead().await? {
+        tracing::error!(
+            "the records were moved here from another server: the feed stands still, see deploy/DATABASES.md"
+        );
+    }
+    Ok(store)
 }
 
 /// Brings the schema up to date.

@@ -1,3 +1,5 @@
+//! Which transfer pays which refund, what can be refunded, and what names an attempt.
+
 use super::*;
 use crate::domain::rail::ChainPoint;
 use crate::domain::reconciliation::Account;

@@ -14,7 +14,6 @@ use crate::support::database::Obstacle;
 use crate::support::eventually;
 use crate::support::payer::Payment;
 use crate::support::proxy::{Fault, lens, send};
-use crate::support::world::World;
 
 /// The wallet that refunds the merchant's payments: an account that holds tokens.
 fn wallet() -> Address {

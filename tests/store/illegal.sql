@@ -594,8 +594,8 @@ insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pa
     select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, -1, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n;
 
 -- refunds_state_known
-insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
-    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'lost' from (select * from payments limit 1) p, generate_series(1, 1) n;
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, ended_at)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'lost', now() from (select * from payments limit 1) p, generate_series(1, 1) n;
 
 -- refunds_execution_of_state
 insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
