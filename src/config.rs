@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Value;
 
+use crate::domain::refund::Wallets;
 use crate::domain::signing;
 use crate::{app, chain, export, http, store, telemetry};
 
@@ -109,6 +110,14 @@ impl Config {
             assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
         };
         export::Decimals::new(self.network.iter().flat_map(of_network).collect())
+    }
+
+    /// The wallets that refunds are paid from.
+    ///
+    /// # Errors
+    /// The first table that is not what it must be.
+    pub fn wallets(&self) -> Result<Wallets, chain::Unservable> {
+        Ok(Wallets::new(chain::refund_wallets(&self.network)?))
     }
 
     /// How statements are written.

@@ -83,6 +83,13 @@ enum Command {
         #[command(subcommand)]
         what: command::reference::ReferenceCommand,
     },
+    /// Record money that goes back to who paid, list refunds, or take one back.
+    Refund {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(subcommand)]
+        what: command::refund::RefundCommand,
+    },
     /// Print recorded payments, or what reconciliation found, as CSV, JSON, NDJSON or Parquet.
     Report {
         #[command(flatten)]
@@ -127,6 +134,7 @@ fn main() -> ExitCode {
         | Command::Check { .. }
         | Command::Health { .. }
         | Command::Lanes { .. }
+        | Command::Refund { .. }
         | Command::Report { .. }
         | Command::Statement { .. }
         | Command::Webhook { .. } => ExitCode::FAILURE,
@@ -174,6 +182,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Reference { what } => {
             let is_same = command::reference::reference(what)?;
             return Ok(ExitCode::from(u8::from(!is_same)));
+        }
+        Command::Refund { config, what } => {
+            runtime.block_on(command::refund::refund(Config::load(&config.config)?, what))?;
         }
         Command::Report { config, report } => {
             runtime.block_on(command::report::report(Config::load(&config.config)?, report))?;

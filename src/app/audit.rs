@@ -12,6 +12,7 @@ use crate::app::AskFault;
 use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
+use crate::domain::posting::sides;
 use crate::domain::rail::{LaneId, Observation, Rail, Sighting, TxId, Watched};
 use crate::domain::settlement::{Settlement, State};
 use crate::store::{Cursor, FOREIGN, Filter, Movement, Record, SealSeen, SlotSeen, Store, Surroundings};
@@ -324,12 +325,9 @@ fn ledger(record: &Record, around: &Surroundings, say: &mut impl FnMut(Kind, Str
         usize::from(state == State::Final),
     );
     let paid = &record.authorization;
-    let is_right = |it: &&Movement| {
-        it.debit == format!("payer:{}", paid.payer)
-            && it.credit == format!("merchant:{}", paid.pay_to)
-            && it.asset == paid.asset
-            && it.amount == paid.amount
-    };
+    let [debit, credit] = sides(paid, &record.references);
+    let is_right =
+        |it: &&Movement| it.debit == debit && it.credit == credit && it.asset == paid.asset && it.amount == paid.amount;
     if (open, count("posted")) != expected || !money.iter().all(is_right) {
         let detail = format!(
             "{} with {open} open and {} posted movements of its money",

@@ -10,6 +10,7 @@ use serde::Serialize;
 pub use self::lines::{FileFault, Kind, Line, read};
 use crate::app::books::Books;
 use crate::domain::id::PaymentId;
+use crate::domain::refund::Purpose;
 use crate::domain::settlement::State;
 use crate::export::Decimals;
 use crate::store::{Cursor, Entry, Filter, PAGE_MAX, StoreFault};
@@ -110,12 +111,10 @@ pub async fn match_all(
             ..within.clone()
         };
         let page = books.payments(within, after.as_ref(), PAGE_MAX).await?;
-        for payment in page
-            .entries
-            .iter()
-            .map(|it| it.record.id)
-            .filter(|it| !taken.contains(it))
-        {
+        // No gateway lists what pays a refund among its orders.
+        let sold = page.entries.iter().map(|it| &it.record);
+        let sold = sold.filter(|it| Purpose::of(&it.references).is_none());
+        for payment in sold.map(|it| it.id).filter(|it| !taken.contains(it)) {
             counts.add(Outcome::FacilitatorOnly);
             tell(Finding {
                 outcome: Outcome::FacilitatorOnly,

@@ -16,6 +16,8 @@ pub mod outbid;
 pub mod pulse;
 pub mod question;
 pub mod reconcile;
+pub mod refunds;
+pub mod repay;
 pub mod reports;
 pub mod settle;
 pub mod share;

@@ -36,6 +36,8 @@ pub const FILTERS: &str = "of state, reconciliation, network, asset, payer, payT
 /// The keys of [`Keys::exceptions`], for complaints.
 pub const EXCEPTIONS: &str =
     "of state, network, payTo, handled, and for pages limit and cursor, each at most once and not empty";
+/// The keys that ask for refunds, for complaints.
+pub const REFUNDS: &str = "of state, network, payTo, and for pages limit and cursor, each at most once and not empty";
 /// The keys of [`Keys::name`], for complaints.
 pub const NAMES: &str = "one of id, authorizationReference, paymentIdentifier, idempotencyKey, transaction, memo, \
                      merchantReference, orderId, resource and nonce (with network, asset and payer), and limit and \

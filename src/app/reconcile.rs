@@ -4,6 +4,9 @@
 //! Only finalized blocks are read, each account's in order; how far is on record only once everything that follows from
 //! them is, so that a step that was cut short is taken again, and two processes that take the same one do no harm.
 
+mod doubt;
+mod refunds;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -16,11 +19,9 @@ use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
-use crate::domain::rail::{Observation, Rail, Watched};
-use crate::domain::reconciliation::{
-    Account, Claim, Direction, Held, Scan, State, Transfer, Verdict, imbalance, stray,
-};
-use crate::domain::settlement::Landed;
+use crate::domain::rail::Rail;
+use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
+use crate::domain::refund::Purpose;
 use crate::domain::time::Clock;
 use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store};
 use crate::task::{Tasks, guarded};
@@ -97,6 +98,8 @@ impl Reconciliation<'_> {
         let pending = self.store.reconciliations_pending(self.network(), *after, PAGE).await?;
         *after = pending.last().copied();
         self.review(&self.store.payments_get(&pending).await?).await?;
+        self.repaid().await?;
+        self.claims().await?;
         self.tell(finalized, read).await?;
         Ok(has_more || read.is_some_and(|until| until < finalized))
     }
@@ -163,7 +166,9 @@ impl Reconciliation<'_> {
             progress(compared, finalized);
             Ok(())
         })
-        .await
+        .await?;
+        self.repaid().await?;
+        self.claims().await
     }
 
     /// Every payment of the network, page by page.
@@ -228,7 +233,16 @@ impl Reconciliation<'_> {
         }
         self.store.transfers_observe(self.network(), &scan.transfers).await?;
         self.weigh(&accounts, from, &scan).await?;
-        self.meet(&scan.transfers).await?;
+        let wallets: HashSet<&Account> = followed
+            .iter()
+            .filter(|it| it.is_wallet)
+            .map(|it| &it.account)
+            .collect();
+        self.meet(&scan.transfers, &wallets).await?;
+        // Before they count as read: no statement is closed without the refunds that are among its debits.
+        if scan.transfers.iter().any(|it| it.direction == Direction::Debit) {
+            self.repaid().await?;
+        }
         if are_next {
             self.store
                 .accounts_scanned(self.network(), &accounts, from, &scan)
@@ -257,8 +271,9 @@ impl Reconciliation<'_> {
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
     }
 
-    /// Finds the records that the transfers belong to, and compares those again.
-    async fn meet(&self, transfers: &[Transfer]) -> Result<(), AskFault> {
+    /// Finds the records that the transfers belong to, and compares those again. What comes into a wallet that refunds are
+    /// paid from needs no record.
+    async fn meet(&self, transfers: &[Transfer], wallets: &HashSet<&Account>) -> Result<(), AskFault> {
         let credits: Vec<&Transfer> = transfers
             .iter()
             .filter(|it| it.direction == Direction::Credit)
@@ -290,7 +305,8 @@ impl Reconciliation<'_> {
             verdict: stray(transfer, |account| ours.contains(account)),
             at: Some((transfer.tx.clone(), transfer.block.height)),
         };
-        let strays: Vec<Judged> = strays.into_iter().map(judge).collect();
+        let strays = strays.into_iter().filter(|it| !wallets.contains(&it.account));
+        let strays: Vec<Judged> = strays.map(judge).collect();
         self.store.reconciliations_judge(self.network(), &strays).await?;
         self.review(&records).await
     }
@@ -321,7 +337,8 @@ impl Reconciliation<'_> {
         let judge = |record: &Record| {
             let paid = &record.authorization;
             let transfers = with_nonce.get(&paid.nonce).map(Vec::as_slice).unwrap_or_default();
-            let scanned = scanned.get(&(paid.asset.as_str(), paid.pay_to.as_str())).copied();
+            let watched = watched(record);
+            let scanned = scanned.get(&(watched.asset.as_str(), watched.holder.as_str())).copied();
             let landed = record.settlement.landed();
             Judged {
                 subject: record.id.to_string(),
@@ -342,55 +359,6 @@ impl Reconciliation<'_> {
             }
         }
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
-    }
-
-    /// What the chain says when it is asked for this payment alone. A node that leaves transfers out of a list must not make
-    /// a loss of them, nor one that cannot be asked.
-    async fn ask_again(
-        &self,
-        record: &Record,
-        claim: Claim<'_>,
-        landed: &Landed,
-        missing: Verdict,
-    ) -> Result<Verdict, AskFault> {
-        let account = Account {
-            asset: record.authorization.asset.clone(),
-            holder: record.authorization.pay_to.clone(),
-        };
-        let height = landed.block.height;
-        let doubt = |why: &str| Verdict {
-            state: State::Pending,
-            reason: format!("{}, but {why}", missing.reason),
-        };
-        let Ok(scan) = self.rail.scan(&[account], height..=height).await else {
-            return Ok(doubt("the block cannot be asked for again"));
-        };
-        if scan.transfers.iter().any(|it| claim.owns(it)) {
-            self.store.transfers_observe(self.network(), &scan.transfers).await?;
-            return Ok(claim.judge(&scan.transfers));
-        }
-        let is_anothers = |it: &Transfer| it.tx == landed.tx && it.index == landed.log_index;
-        if scan.transfers.iter().any(is_anothers) {
-            return Ok(missing);
-        }
-        let watched = Watched {
-            payment: record.id,
-            authorization: &record.authorization,
-            txs: std::slice::from_ref(&landed.tx),
-            // Where it is said to have landed is what is in question.
-            landed: None,
-            since_height: record.since_height,
-            seek: false,
-        };
-        let Ok(sighting) = self.rail.observe(&[watched], &[]).await else {
-            return Ok(doubt("it cannot be asked for alone"));
-        };
-        Ok(match sighting.payments.get(&record.id) {
-            Some(Observation::Landed(seen)) if seen.tx == landed.tx && seen.log_index == landed.log_index => {
-                doubt("asked for alone it is there")
-            }
-            _ => missing,
-        })
     }
 
     async fn tell(&self, finalized: u64, read: Option<u64>) -> Result<(), AskFault> {
@@ -415,6 +383,28 @@ fn claim<'a>(record: &'a Record, twin: Option<PaymentId>, scanned: Option<&'a Ra
         settlement: &record.settlement,
         was_promised: record.granted_at.is_some(),
         twin,
+        side: side_of(record),
         scanned,
+    }
+}
+
+/// The side of its transfer that is watched: the recipient's, or the wallet's that pays a refund.
+fn side_of(record: &Record) -> Direction {
+    match Purpose::of(&record.references) {
+        None => Direction::Credit,
+        Some(_) => Direction::Debit,
+    }
+}
+
+/// The account that is watched for the payment.
+fn watched(record: &Record) -> Account {
+    let paid = &record.authorization;
+    let holder = match side_of(record) {
+        Direction::Credit => &paid.pay_to,
+        Direction::Debit => &paid.payer,
+    };
+    Account {
+        asset: paid.asset.clone(),
+        holder: holder.clone(),
     }
 }

@@ -8,6 +8,7 @@ pub mod matching;
 pub mod receipt;
 pub mod reconcile;
 pub mod reference;
+pub mod refund;
 pub mod report;
 pub mod serve;
 pub mod statement;

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crate::app::books::Books;
 use crate::app::feed::Feed;
+use crate::app::refunds::Refunds;
 use crate::app::reports::Reports;
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
-use crate::app::{App, SystemClock, reconcile};
+use crate::app::{App, SystemClock, reconcile, repay};
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
 use crate::outbound::Outbound;
-use crate::store::Store;
+use crate::store::{Store, StoreFault};
 use crate::task::Tasks;
 use crate::{chain, http, telemetry};
 
@@ -28,20 +29,11 @@ const DRAIN: Duration = Duration::from_secs(6);
 pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> {
     telemetry::start_logging(&config.log)?;
     let metrics = telemetry::start_metrics()?;
-    let store = Store::connect(&config.database).await?;
-    if migrate {
-        store.migrate().await?;
-    }
-    store.schema_check().await?;
-    if store.feed_is_ahead().await? {
-        tracing::error!(
-            "the records were moved here from another server: the feed stands still, see deploy/DATABASES.md"
-        );
-    }
-
+    let store = records(&config, migrate).await?;
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
     let style = config.style();
+    let wallets = config.wallets()?;
     announce(&rails);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
@@ -63,6 +55,8 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     };
     let notary = config.signing.as_ref().map(|it| Arc::new(Notary::of(&it.secret)));
     let books = Books::new(reports.clone(), rails.clone());
+    repay::start(&app, &store, &tasks);
+    let refunds = Refunds::new(store.clone(), wallets);
     reconcile::start(&store, rails, &tasks);
     if let Some(signing) = config.signing {
         let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
@@ -82,6 +76,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let parts = http::Parts {
         app,
         books,
+        refunds,
         feed,
         notary,
         style,
@@ -94,6 +89,21 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     store.close().await;
     tracing::info!("stopped");
     Ok(served?)
+}
+
+/// The records, with a schema that is this program's.
+async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
+    let store = Store::connect(&config.database).await?;
+    if migrate {
+        store.migrate().await?;
+    }
+    store.schema_check().await?;
+    if store.feed_is_ahead().await? {
+        tracing::error!(
+            "the records were moved here from another server: the feed stands still, see deploy/DATABASES.md"
+        );
+    }
+    Ok(store)
 }
 
 /// Brings the schema up to date.
@@ -112,6 +122,7 @@ pub async fn migrate(config: Config) -> Result<(), Box<dyn Error>> {
 /// # Errors
 /// The first thing that would keep `serve` from starting.
 pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
+    config.wallets()?;
     println!("configuration: ok, {} network(s)", config.network.len());
     let store = Store::connect(&config.database).await?;
     store.ping().await?;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::domain::id::{NoticeId, PaymentId};
 
 /// Every kind of event there is.
-pub const KINDS: [&str; 19] = [
+pub const KINDS: [&str; 23] = [
     "payment.reserved",
     "payment.signed",
     "payment.set_back",
@@ -21,6 +21,10 @@ pub const KINDS: [&str; 19] = [
     "payment.failed",
     "payment.withdrawn",
     "payment.reopened",
+    REFUND_CREATED,
+    REFUND_PAID,
+    REFUND_CANCELLED,
+    REFUND_FAILED,
     STATEMENT_CLOSED,
     EXCEPTION_OPENED,
     EXCEPTION_HANDLED,
@@ -32,6 +36,14 @@ pub const KINDS: [&str; 19] = [
     WEBHOOK_TEST,
 ];
 
+/// A refund was recorded.
+pub const REFUND_CREATED: &str = "refund.created";
+/// A transfer in a finalized block pays it.
+pub const REFUND_PAID: &str = "refund.paid";
+/// The merchant took it back.
+pub const REFUND_CANCELLED: &str = "refund.cancelled";
+/// It is proven that we did not pay it and will not.
+pub const REFUND_FAILED: &str = "refund.failed";
 /// A day of an account was closed.
 pub const STATEMENT_CLOSED: &str = "statement.closed";
 /// A record, a transfer or a balance needs somebody to look at it.

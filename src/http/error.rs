@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::app::Trouble;
+use crate::domain::refund::Refusal;
 use crate::domain::rejection::Malformed;
 use crate::http::Endpoint;
 use crate::store::StoreFault;
@@ -51,6 +52,10 @@ impl Denied {
 
     pub(super) const fn no_such_payment() -> Self {
         Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such payment on record")
+    }
+
+    pub(super) const fn no_such_refund() -> Self {
+        Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such refund")
     }
 
     pub(super) const fn no_such_exception() -> Self {
@@ -219,6 +224,11 @@ impl Denied {
                 | Endpoint::Settlement
                 | Endpoint::History
                 | Endpoint::Receipt
+                | Endpoint::RefundRecord
+                | Endpoint::PaymentRefunds
+                | Endpoint::Refunds
+                | Endpoint::Refund
+                | Endpoint::RefundCancel
                 | Endpoint::Keys
                 | Endpoint::Events
                 | Endpoint::Exceptions
@@ -312,6 +322,12 @@ impl From<StoreFault> for Denied {
                 Self::bug()
             }
         }
+    }
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::fixed(StatusCode::CONFLICT, refusal.as_str(), refusal.words())
     }
 }
 

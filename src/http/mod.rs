@@ -18,6 +18,7 @@ mod patience;
 mod payments;
 mod receipts;
 mod records;
+mod refunds;
 mod reports;
 mod server;
 mod statements;
@@ -35,6 +36,7 @@ pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
 use crate::app::feed::Feed;
+use crate::app::refunds::Refunds;
 use crate::domain::receipt::Notary;
 use crate::export::Style;
 
@@ -71,7 +73,7 @@ pub struct Route {
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 24] = [
+pub const ROUTES: [Route; 29] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -81,6 +83,11 @@ pub const ROUTES: [Route; 24] = [
     Route::get("/v1/settlements/{id}", Endpoint::Settlement),
     Route::get("/v1/settlements/{id}/events", Endpoint::History),
     Route::get("/v1/settlements/{id}/receipt", Endpoint::Receipt),
+    Route::post("/v1/settlements/{id}/refunds", Endpoint::RefundRecord),
+    Route::get("/v1/settlements/{id}/refunds", Endpoint::PaymentRefunds),
+    Route::get("/v1/refunds", Endpoint::Refunds),
+    Route::get("/v1/refunds/{id}", Endpoint::Refund),
+    Route::post("/v1/refunds/{id}/cancel", Endpoint::RefundCancel),
     Route::get("/.well-known/jwks.json", Endpoint::Keys),
     Route::get("/v1/events", Endpoint::Events),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
@@ -110,6 +117,11 @@ enum Endpoint {
     Settlement,
     History,
     Receipt,
+    RefundRecord,
+    PaymentRefunds,
+    Refunds,
+    Refund,
+    RefundCancel,
     Keys,
     Events,
     Exceptions,
@@ -156,6 +168,11 @@ impl Endpoint {
             Self::Payment | Self::Settlement => get(records::get),
             Self::History => get(events::history),
             Self::Receipt => get(receipts::get),
+            Self::RefundRecord => post(refunds::record),
+            Self::PaymentRefunds => get(refunds::of_payment),
+            Self::Refunds => get(refunds::list),
+            Self::Refund => get(refunds::one),
+            Self::RefundCancel => post(refunds::cancel),
             Self::Keys => get(receipts::keys),
             Self::Events => get(events::answer),
             Self::Exceptions => get(exceptions::list),
@@ -187,6 +204,8 @@ pub struct Parts {
     pub app: Arc<App>,
     /// The records.
     pub books: Books,
+    /// Money that goes back.
+    pub refunds: Refunds,
     /// What happens.
     pub feed: Feed,
     /// Signs receipts; none where nothing is signed.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::SemaphorePermit;
 
 use crate::app::question::{Keys, NETWORK};
-use crate::domain::id::{PaymentId, StatementId};
+use crate::domain::id::{PaymentId, RefundId, StatementId};
 use crate::domain::time::Timestamp;
 use crate::export::json::{LineView, StatementView};
 use crate::export::{Document, Format};
@@ -135,13 +135,17 @@ async fn proven(edge: &Edge, names: Result<Path<(String, String)>, PathRejection
         Ok(Path((id, payment))) => (Ok(id), payment),
         Err(rejection) => (Err(rejection), String::new()),
     };
-    let payment: PaymentId = payment.parse().map_err(|_| malformed("payment", PaymentId::SHAPE))?;
+    let is_name = payment.parse::<PaymentId>().is_ok() || payment.parse::<RefundId>().is_ok();
+    if !is_name {
+        let expected = format!("{}; or {}", PaymentId::SHAPE, RefundId::SHAPE);
+        return Err(malformed("payment", &expected));
+    }
     let closed = found(edge, &id).await?;
     let _turn = turn(edge, &closed).await?;
     let proof = edge
         .parts
         .books
-        .statement_proof(closed.statement.id, payment)
+        .statement_proof(closed.statement.id, &payment)
         .await?
         .ok_or_else(Denied::not_on_statement)?;
     let position = u64::try_from(proof.position).unwrap_or(u64::MAX);

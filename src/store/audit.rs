@@ -30,6 +30,7 @@ statements! {
             from payments p join settlements s on s.payment_id = p.id
             where p.id = any($1::uuid[]) and s.state = 'final'
                 and not exists (select 1 from statement_lines l where l.payment_id = p.id)
+                and not exists (select 1 from refund_attempts a where a.key = p.key)
         ) as o where o.landed_time < o.closed and o.final_at < to_timestamp(o.closed - $2)";
     SLOTS = "select o.nonce, o.consumed_by, t.tx, t.block_hash, t.cost::text as cost
         from slots o left join chain_transactions t

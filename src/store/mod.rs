@@ -44,6 +44,9 @@ mod notices;
 mod payments;
 mod reconciliations;
 mod records;
+mod refund_attempts;
+mod refund_matching;
+mod refunds;
 mod replacements;
 mod report_jobs;
 mod reports;
@@ -65,6 +68,9 @@ pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
 pub use reconciliations::{Action, Exception, ExceptionFilter, Judged};
 pub use records::{Records, Sign, in_time};
+pub use refund_attempts::{Attempt, NewAttempt};
+pub use refund_matching::PaidWith;
+pub use refunds::{Cancelled, NewRefund, Recorded, Refund, RefundFilter};
 pub use replacements::Replaced;
 pub use report_jobs::{Piece, Progress, Report, ReportOrder};
 pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
@@ -111,7 +117,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 15] = [
+const MIGRATIONS: [(i64, &str, &str); 16] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -135,6 +141,7 @@ const MIGRATIONS: [(i64, &str, &str); 15] = [
     (14, "closing", include_str!("../../migrations/0014_closing.sql")),
     (15, "append_only", include_str!("../../migrations/0015_append_only.sql")),
     (16, "reports", include_str!("../../migrations/0016_reports.sql")),
+    (17, "refunds", include_str!("../../migrations/0017_refunds.sql")),
 ];
 
 statements! {
@@ -293,6 +300,9 @@ impl Store {
             notices::STATEMENTS,
             payments::STATEMENTS,
             reconciliations::STATEMENTS,
+            refund_attempts::STATEMENTS,
+            refund_matching::STATEMENTS,
+            refunds::STATEMENTS,
             replacements::STATEMENTS,
             report_jobs::STATEMENTS,
             reports::STATEMENTS,

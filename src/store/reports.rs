@@ -47,7 +47,9 @@ macro_rules! page {
             record_columns!(),
             ", (select r.state from reconciliations r where r.payment_id = p.id order by r.subject limit 1) as reconciliation,
                 (select sum(case when l.debit = 'facilitator:gas' then l.amount else -l.amount end)::text
-                    from ledger_entries l where l.payment_id = p.id and l.purpose = 'gas') as gas
+                    from ledger_entries l where l.payment_id = p.id and l.purpose = 'gas') as gas,
+                (select t.paid::text from refund_totals t where t.payment_id = p.id) as refunded,
+                (select (t.recorded - t.paid)::text from refund_totals t where t.payment_id = p.id) as refund_pending
             from payments p join settlements s on s.payment_id = p.id
             where ",
             $lead,
@@ -201,6 +203,10 @@ pub struct Entry {
     pub reconciliation: Option<reconciliation::State>,
     /// What settling it has cost its signer so far, in the chain's smallest unit; none before it is known.
     pub gas: Option<Amount>,
+    /// How much of it has gone back, as the finalized chain shows.
+    pub refunded: Amount,
+    /// How much more is to go back.
+    pub refund_pending: Amount,
 }
 
 #[derive(sqlx::FromRow)]
@@ -209,15 +215,20 @@ struct EntryRow {
     record: RecordRow,
     reconciliation: Option<String>,
     gas: Option<String>,
+    refunded: Option<String>,
+    refund_pending: Option<String>,
 }
 
 impl EntryRow {
     fn read(self) -> Result<Entry, OutOfPlace> {
+        let sum = |column, text: Option<String>| text.map_or(Ok(Amount::ZERO), |text| amount(column, &text));
         let state = |text: String| reconciliation::State::named(&text).ok_or(OutOfPlace("reconciliation"));
         Ok(Entry {
             record: self.record.read()?,
             reconciliation: self.reconciliation.map(state).transpose()?,
             gas: self.gas.map(|text| amount("gas", &text)).transpose()?,
+            refunded: sum("refunded", self.refunded)?,
+            refund_pending: sum("refund_pending", self.refund_pending)?,
         })
     }
 }

@@ -65,6 +65,7 @@ fn line_of(line: &Value) -> Line {
     let time = chrono::DateTime::parse_from_rfc3339(text(block, "time")).unwrap();
     Line {
         payment: text(line, "payment").parse().unwrap(),
+        refund: line["refund"].as_str().map(|it| it.parse().unwrap()),
         amount: text(line, "amount").parse().unwrap(),
         tx: TxId(text(line, "transaction").to_owned()),
         log_index: line["logIndex"].as_u64().unwrap(),
@@ -217,6 +218,7 @@ async fn a_bank_statement_is_one_by_the_schema_of_iso_20022_whatever_was_paid() 
     let detail = |(number, reference): (u64, Option<&str>)| Detail {
         line: Line {
             payment: PaymentId::mint(),
+            refund: None,
             amount: Amount::from_units(u128::from(number) * 1_234_567),
             tx: TxId("5".repeat(88)),
             log_index: number,
@@ -275,6 +277,12 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
     let (mut world, _) = paid_world_at_rest().await;
     let pay_to = addresses().pay_to;
     pays(&world, addresses().accounts[3].address, pay_to, 7).await;
+    world.node.fund(pay_to).await;
+    world
+        .node
+        .call("anvil_impersonateAccount", serde_json::json!([pay_to]))
+        .await;
+    pays(&world, pay_to, addresses().accounts[1].address, 2_500).await;
     day_passes(&world).await;
     world.facilitator.start().await;
     let place = std::env::temp_dir().join(format!("closing-{}", std::process::id()));
@@ -295,6 +303,11 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
         (text(&statement, "otherCredits"), text(&statement, "unexplained")),
         ("7", "0")
     );
+    assert_eq!(
+        (text(&statement, "debits"), text(&statement, "refunds")),
+        ("2500", "2500")
+    );
+    assert!(written("refund.csv").contains(",awaiting,"));
     let units = |key: &str| text(&statement, key).parse::<i128>().unwrap();
     assert_eq!(
         written("moved.txt").trim(),
@@ -305,7 +318,7 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
     for journal in ["quickbooks.csv", "xero.csv"] {
         let lines = written(journal);
         assert!(
-            lines.contains("Stablecoin wallet") && lines.contains("Sales"),
+            lines.contains("Stablecoin wallet") && lines.contains("Sales") && lines.contains("Refunds"),
             "{lines}"
         );
     }

@@ -43,6 +43,8 @@ mod receipts;
 mod reconcile;
 mod records;
 mod references;
+mod refunds;
+mod repaying;
 mod replay;
 mod replicas;
 mod reports;

@@ -5,6 +5,7 @@
 use crate::domain::labels::{Label, Metadata};
 use crate::domain::rail::ChainPoint;
 use crate::domain::reconciliation;
+use crate::domain::refund::Purpose;
 use crate::export::Decimals;
 use crate::store::{Action, DateTime, Entry, Exception, Utc};
 
@@ -57,7 +58,7 @@ const fn time(name: &'static str) -> Column {
 }
 
 /// Columns of payments.
-pub const SETTLEMENTS: [Column; 26] = [
+pub const SETTLEMENTS: [Column; 29] = [
     text("id"),
     time("created_at"),
     text("state"),
@@ -84,6 +85,9 @@ pub const SETTLEMENTS: [Column; 26] = [
     text("metadata"),
     text("reconciliation"),
     text("gas_cost_atomic"),
+    text("refunded_atomic"),
+    text("refunded"),
+    text("refund_of"),
 ];
 
 /// Columns of the reconciliation's exceptions.
@@ -142,6 +146,9 @@ pub fn settlement(entry: &Entry, decimals: &Decimals) -> Vec<Cell> {
         labels.metadata.as_ref().map_or(Cell::Empty, metadata),
         maybe(entry.reconciliation.map(reconciliation::State::as_str)),
         entry.gas.map_or(Cell::Empty, |it| Cell::Text(it.to_string())),
+        Cell::Text(entry.refunded.to_string()),
+        of(&decimals.write(&record.network, &paid.asset, entry.refunded)),
+        Purpose::of(&record.references).map_or(Cell::Empty, |it| Cell::Text(it.payment.to_string())),
     ]
 }
 
