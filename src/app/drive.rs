@@ -229,7 +229,9 @@ async fn let_out(track: &Track, lane: &LaneId, intents: &[Intent]) {
         .map(|it| deliver::first(track, lane, &it.tx.id, &it.tx.raw, it.payments.len()));
     join_all(deliveries).await;
     let sent = metrics::histogram!("facilitator_settlement_sent_seconds", "network" => lane.network.to_string());
-    waited.into_iter().for_each(|it| sent.record(it));
+    for it in waited {
+        sent.record(it);
+    }
 }
 
 /// Closes a lane whose records have forgotten what was signed in it: that may still be mined, so nothing else may take its
