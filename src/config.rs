@@ -100,12 +100,13 @@ impl Config {
         Self::from_table(table)
     }
 
-    /// How many decimals the configured assets have.
+    /// How many decimals the configured assets and the networks' own coins have.
     #[must_use]
     pub fn decimals(&self) -> export::Decimals {
         let of_network = |network: &chain::Settings| {
             let id = network.id().clone();
-            let assets = network.assets().into_iter();
+            let coin = (export::COIN.to_owned(), network.coin_decimals());
+            let assets = network.assets().into_iter().chain([coin]);
             assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
         };
         export::Decimals::new(self.network.iter().flat_map(of_network).collect())

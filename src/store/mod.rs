@@ -28,6 +28,7 @@ macro_rules! statements {
     };
 }
 
+mod activity;
 mod audit;
 mod budgets;
 mod closing;
@@ -36,6 +37,7 @@ mod endpoints;
 mod events;
 mod fault;
 mod feed;
+mod fees;
 mod labels;
 mod lanes;
 mod leases;
@@ -45,6 +47,7 @@ mod payments;
 mod reconciliations;
 mod records;
 mod replacements;
+mod report_deliveries;
 mod report_jobs;
 mod reports;
 mod rows;
@@ -54,19 +57,22 @@ mod statements;
 mod transactions;
 mod watching;
 
+pub use activity::{Activity, ActivityFilter, Belonging};
 pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
 pub use closing::Due;
 pub use deliveries::{Claim, Delivery, Patience};
 pub use endpoints::Endpoint;
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use feed::{FEED_PAGE_MAX, Happening, NotAPlace, Place};
+pub use fees::{Fee, FeeFilter, Share};
 pub use lanes::{IntendFault, Intent};
 pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
 pub use reconciliations::{Action, Exception, ExceptionFilter, Judged};
 pub use records::{Records, Sign, in_time};
 pub use replacements::Replaced;
-pub use report_jobs::{Piece, Progress, Report, ReportOrder};
+pub use report_deliveries::{Delivering, Failed, Pauses};
+pub use report_jobs::{Piece, Progress, Report, ReportOrder, Whole};
 pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
 pub use session::SessionFlaw;
@@ -111,7 +117,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 15] = [
+const MIGRATIONS: [(i64, &str, &str); 16] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -135,6 +141,7 @@ const MIGRATIONS: [(i64, &str, &str); 15] = [
     (14, "closing", include_str!("../../migrations/0014_closing.sql")),
     (15, "append_only", include_str!("../../migrations/0015_append_only.sql")),
     (16, "reports", include_str!("../../migrations/0016_reports.sql")),
+    (19, "deliveries", include_str!("../../migrations/0019_deliveries.sql")),
 ];
 
 statements! {
@@ -280,6 +287,7 @@ impl Store {
     pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         [
             STATEMENTS,
+            activity::STATEMENTS,
             audit::STATEMENTS,
             budgets::STATEMENTS,
             closing::STATEMENTS,
@@ -287,6 +295,7 @@ impl Store {
             endpoints::STATEMENTS,
             events::STATEMENTS,
             feed::STATEMENTS,
+            fees::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,
             ledger::STATEMENTS,
@@ -294,6 +303,7 @@ impl Store {
             payments::STATEMENTS,
             reconciliations::STATEMENTS,
             replacements::STATEMENTS,
+            report_deliveries::STATEMENTS,
             report_jobs::STATEMENTS,
             reports::STATEMENTS,
             session::STATEMENTS,

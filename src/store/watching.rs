@@ -76,7 +76,7 @@ struct FollowedRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct TransferRow {
+pub(super) struct TransferRow {
     tx: String,
     log_index: i64,
     direction: String,
@@ -275,7 +275,7 @@ impl FollowedRow {
 }
 
 impl TransferRow {
-    fn read(self) -> Result<Transfer, OutOfPlace> {
+    pub(super) fn read(self) -> Result<Transfer, OutOfPlace> {
         let directions = [Direction::Credit, Direction::Debit];
         let direction = directions.into_iter().find(|it| it.as_str() == self.direction);
         Ok(Transfer {

@@ -61,7 +61,7 @@ use self::listing::Listing;
 use self::node::Node;
 use self::probe::Cluster;
 use self::reader::Reader;
-pub use self::settings::{AssetSettings, Commitment, Settings, TokenProgram};
+pub use self::settings::{AssetSettings, Commitment, DECIMALS as COIN_DECIMALS, Settings, TokenProgram};
 use self::subscription::Subscriptions;
 use super::Unservable;
 use super::coalesce::Coalescer;
