@@ -1,10 +1,12 @@
-//! The one door out to addresses that others name: HTTP to whoever is public, and to nobody else.
+//! The one door out to addresses that others name: HTTP to whoever is public, and to nobody else. Beside it, the operator's own
+//! stores ([`bucket`]).
 //!
 //! A name may lead anywhere, and elsewhere the next time. So names are resolved here, every address that they lead to is
 //! checked, and the connection is made to those that were checked. No proxy, no redirect, no credentials in the address;
 //! an answer is read up to a bound and thrown away.
 
 mod address;
+pub mod bucket;
 
 use std::error::Error;
 use std::fmt;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::app::books::Books;
 use crate::app::feed::Feed;
 use crate::app::reports::Reports;
+use crate::app::reports::delivery::Deliveries;
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile};
@@ -41,7 +42,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
 
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
-    let style = config.style();
+    let (style, schedules) = (config.style(), config.schedules()?);
     announce(&rails);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
@@ -67,6 +68,15 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     if let Some(signing) = config.signing {
         let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
         Dispatcher::new(store.clone(), post).start(&tasks);
+    }
+    if !schedules.is_empty() {
+        let deliveries = Deliveries {
+            reports: reports.clone(),
+            closing: closing.clone(),
+            schedules,
+        };
+        let stopped = tasks.stop_signal();
+        tasks.spawn("deliveries", async move { deliveries.run(&stopped).await });
     }
     let stopped = tasks.stop_signal();
     tasks.spawn("statements", async move { closing.run(&stopped).await });
@@ -126,6 +136,11 @@ pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
         println!("{}: ok, signers {}", rail.id(), signers.join(", "));
     }
     tasks.drain(Duration::from_secs(1)).await;
+    for schedule in config.schedules()? {
+        let probed = schedule.place.probe().await;
+        probed.map_err(|astray| format!("reports, schedule {}: {astray}", schedule.name))?;
+        println!("report schedule {}: ok", schedule.name);
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Reports: rows of the records in a file, with a count, control totals and a digest. Made at once for whoever asks on the
 //! command line, or ordered over HTTP and made in the background by any process, once for each order.
 
+pub mod delivery;
 pub mod encode;
 mod kinds;
 pub mod table;
@@ -100,12 +101,12 @@ impl Order {
 
     /// As it goes on record: what differs in nothing is one report. What a schedule orders is never one that somebody had
     /// ordered before, when the period may not have been over.
-    fn on_record(&self, version: u32, schedule: Option<&str>) -> ReportOrder {
+    fn on_record(&self, version: u32, scheduled: Option<(&str, &str)>) -> ReportOrder {
         let (kind, format) = (self.kind.as_str(), self.format.as_str());
         let question = serde_json::json!(self.question).to_string();
-        let whole = match schedule {
+        let whole = match scheduled {
             None => serde_json::json!([kind, format, version, question]),
-            Some(schedule) => serde_json::json!([kind, format, version, question, schedule]),
+            Some((_, delivery)) => serde_json::json!([kind, format, version, question, delivery]),
         };
         ReportOrder {
             ordered: Sha256::digest(whole.to_string()).into(),
@@ -113,7 +114,7 @@ impl Order {
             format,
             question,
             version,
-            schedule: schedule.map(str::to_owned),
+            schedule: scheduled.map(|(schedule, _)| schedule.to_owned()),
         }
     }
 }
@@ -175,12 +176,18 @@ impl Reports {
         self.store.report_order(&order.on_record(version, None)).await
     }
 
-    /// The same for a schedule.
+    /// The same for a schedule. `delivery` sets it apart from any other.
     ///
     /// # Errors
     /// The database could not be asked.
-    pub async fn order_scheduled(&self, order: &Order, schedule: &str) -> Result<Option<Report>, StoreFault> {
-        self.store.report_order(&order.on_record(1, Some(schedule))).await
+    pub async fn order_scheduled(
+        &self,
+        order: &Order,
+        schedule: &str,
+        delivery: &str,
+    ) -> Result<Option<Report>, StoreFault> {
+        let scheduled = order.on_record(1, Some((schedule, delivery)));
+        self.store.report_order(&scheduled).await
     }
 
     /// Makes what is ordered and forgets what is old, until told to stop. What was not finished is made anew.

@@ -11,6 +11,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::Reports;
 use super::table::{Cell, Column};
@@ -124,6 +126,13 @@ impl Kind {
     /// Reads its conditions.
     pub(super) fn ask(self, keys: &mut Keys) -> Result<Asked, Malformed> {
         (self.0.ask)(keys)
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::named(&name).ok_or_else(|| D::Error::custom(format!("expected one of {}", Self::names())))
     }
 }
 
