@@ -62,7 +62,10 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         store: store.clone(),
         decimals: style.decimals.clone(),
     };
-    let notary = config.signing.as_ref().map(|it| Arc::new(Notary::of(&it.secret)));
+    let notary = config
+        .signing
+        .as_ref()
+        .map(|it| Arc::new(Notary::of(&it.secret).after(&it.retired_receipt_keys)));
     let books = Books::new(reports.clone(), rails.clone());
     reconcile::start(&store, rails, &tasks);
     if let Some(signing) = config.signing {

@@ -204,7 +204,15 @@ mod tests {
 
     #[test]
     fn what_is_over_is_named_once_and_only_so_much_of_it() {
-        let time = |text: &str| Timestamp(DateTime::parse_from_rfc3339(text).unwrap().timestamp().try_into().unwrap());
+        let time = |text: &str| {
+            Timestamp(
+                DateTime::parse_from_rfc3339(text)
+                    .unwrap()
+                    .timestamp()
+                    .try_into()
+                    .unwrap(),
+            )
+        };
         let berlin: Calendar = "Europe/Berlin".parse().unwrap();
         let names = |cadence, after: Option<&str>, most| -> Vec<String> {
             let over = berlin.periods_over(cadence, after.map(time), time("2026-11-25T23:30:00Z"), most);
@@ -224,7 +232,12 @@ mod tests {
             names(Cadence::Monthly, Some("2026-08-31T22:00:00Z"), 9),
             ["2026-09", "2026-10"]
         );
-        let at = |hour| berlin.at(time("2026-03-29T00:30:00Z"), NaiveTime::from_hms_opt(hour, 30, 0).unwrap());
+        let at = |hour| {
+            berlin.at(
+                time("2026-03-29T00:30:00Z"),
+                NaiveTime::from_hms_opt(hour, 30, 0).unwrap(),
+            )
+        };
         assert_eq!(at(6), Some(time("2026-03-29T04:30:00Z")));
         assert_eq!(at(2), Some(time("2026-03-29T01:00:00Z")), "clocks skip it");
     }

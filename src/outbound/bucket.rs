@@ -131,8 +131,9 @@ impl Bucket {
         } else {
             UrlStyle::VirtualHost
         };
-        let place = rusty_s3::Bucket::new(endpoint, style, settings.bucket.clone(), settings.region.clone())
-            .map_err(|_| "endpoint, bucket: expected http:// or https:// and a bucket's name; path_style with an IP address")?;
+        let place = rusty_s3::Bucket::new(endpoint, style, settings.bucket.clone(), settings.region.clone()).map_err(
+            |_| "endpoint, bucket: expected http:// or https:// and a bucket's name; path_style with an IP address",
+        )?;
         let http = Client::builder()
             .http1_only()
             .no_proxy()
@@ -195,7 +196,10 @@ impl Bucket {
     /// [`Unput`], also when there is none.
     pub async fn size(&self, name: &str) -> Result<u64, Unput> {
         let object = self.object(name);
-        let url = self.place.head_object(Some(&self.credentials), &object).sign(SIGNED_FOR);
+        let url = self
+            .place
+            .head_object(Some(&self.credentials), &object)
+            .sign(SIGNED_FOR);
         let response = self.ask(Method::HEAD, url, None).await?;
         let length = response.headers().get(CONTENT_LENGTH);
         let length = length.and_then(|it| it.to_str().ok()?.parse().ok());
@@ -256,7 +260,10 @@ impl Upload<'_> {
         let action = bucket.complete_multipart_upload(credentials, &self.object, &self.id, etags);
         let url = action.sign(SIGNED_FOR);
         let body = action.body().into_bytes();
-        let response = self.bucket.ask(Method::POST, url, Some(("application/xml", body))).await?;
+        let response = self
+            .bucket
+            .ask(Method::POST, url, Some(("application/xml", body)))
+            .await?;
         // A store that needs long for it says so with status 200 and an error in the body.
         let text = read(response).await?;
         match CompleteMultipartUploadResponse::parse(&text) {
@@ -295,7 +302,9 @@ async fn read(mut response: Response) -> Result<String, Unput> {
 
 /// The code of S3's error document: letters and digits only, whatever the store says.
 fn code(text: &str) -> String {
-    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    let code = text
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split_once("</Code>"));
     let code = code.map_or("", |(code, _)| code);
     code.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
 }
@@ -331,7 +340,9 @@ mod tests {
         let changes: [(&str, fn(&mut Settings)); 7] = [
             ("endpoint", |it| it.endpoint = "store.example".into()),
             ("endpoint", |it| it.endpoint = "ftp://store.example".into()),
-            ("endpoint", |it| it.endpoint = "https://user:canary@store.example".into()),
+            ("endpoint", |it| {
+                it.endpoint = "https://user:canary@store.example".into()
+            }),
             ("endpoint", |it| it.endpoint = "http://127.0.0.1:9000".into()),
             ("region", |it| it.region.clear()),
             ("bucket", |it| it.bucket.clear()),

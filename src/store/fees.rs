@@ -123,12 +123,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`], or [`StoreFault::Corrupt`] where a column is not what it must be.
-    pub async fn fees_list(
-        &self,
-        filter: &FeeFilter,
-        after: Option<&Fee>,
-        limit: u16,
-    ) -> Result<Vec<Fee>, StoreFault> {
+    pub async fn fees_list(&self, filter: &FeeFilter, after: Option<&Fee>, limit: u16) -> Result<Vec<Fee>, StoreFault> {
         let operation = "fees_list";
         let number = |name, value| signed(name, value).map_err(OutOfPlace::during(operation));
         let time = |at: Option<Timestamp>, other| at.map_or(Ok(other), |it| number("block_time", it.0));

@@ -548,3 +548,33 @@ insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at, en
 -- webhook_deliveries_attempts_range
 insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at, attempts)
     values (gen_random_uuid(), 0, 1, now(), now(), -1);
+
+-- reports_schedule_named
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at, schedule)
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, now(), '' from (select * from payments limit 1) p;
+
+-- reports_edition_range
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at, edition)
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, now(), 0 from (select * from payments limit 1) p;
+
+-- report_deliveries_once
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at)
+    select 's', 0, 1, now(), now() from generate_series(1, 2);
+
+-- report_deliveries_schedule_named
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at) values ('', 0, 1, now(), now());
+
+-- report_deliveries_period_order
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at) values ('s', 1, 1, now(), now());
+
+-- report_deliveries_state_known
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, state, ended_at)
+    values ('s', 0, 1, now(), now(), 'lost', now());
+
+-- report_deliveries_ended_of_state
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, state)
+    values ('s', 0, 1, now(), now(), 'delivered');
+
+-- report_deliveries_counts_range
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, claims)
+    values ('s', 0, 1, now(), now(), -1);

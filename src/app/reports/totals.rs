@@ -79,7 +79,11 @@ impl Totals {
             of: group.of.iter().map(|(name, which)| (*name, which.as_str())).collect(),
             rows: sum.rows,
             amount: sum.amount.to_string(),
-            besides: sum.besides.iter().map(|(name, units)| (*name, units.to_string())).collect(),
+            besides: sum
+                .besides
+                .iter()
+                .map(|(name, units)| (*name, units.to_string()))
+                .collect(),
         });
         serde_json::to_string(&totals.collect::<Vec<_>>()).unwrap_or_default()
     }

@@ -126,7 +126,13 @@ impl Deliveries {
 
     async fn measure(&self) -> Result<(), StoreFault> {
         for schedule in &self.schedules {
-            let lag = self.reports.store.delivery_lag(&schedule.name).await?.unwrap_or(0).max(0);
+            let lag = self
+                .reports
+                .store
+                .delivery_lag(&schedule.name)
+                .await?
+                .unwrap_or(0)
+                .max(0);
             let lag = u32::try_from(lag).unwrap_or(u32::MAX);
             metrics::gauge!("facilitator_report_delivery_lag_seconds", "schedule" => schedule.name.clone()).set(lag);
         }
@@ -159,15 +165,33 @@ impl Deliveries {
                     Failed::Lost => {}
                     Failed::Again => {
                         count(schedule, "failed");
-                        tracing::info!(schedule = it.schedule, period, failures, outcome, "report not delivered");
+                        tracing::info!(
+                            schedule = it.schedule,
+                            period,
+                            failures,
+                            outcome,
+                            "report not delivered"
+                        );
                     }
                     Failed::Told => {
                         count(schedule, "failed");
-                        tracing::warn!(schedule = it.schedule, period, failures, outcome, "report not delivered for long");
+                        tracing::warn!(
+                            schedule = it.schedule,
+                            period,
+                            failures,
+                            outcome,
+                            "report not delivered for long"
+                        );
                     }
                     Failed::GivenUp => {
                         count(schedule, "given_up");
-                        tracing::error!(schedule = it.schedule, period, failures, outcome, "report delivery given up");
+                        tracing::error!(
+                            schedule = it.schedule,
+                            period,
+                            failures,
+                            outcome,
+                            "report delivery given up"
+                        );
                     }
                 }
                 Ok(())
@@ -200,7 +224,11 @@ impl Deliveries {
         if schedule.due != Due::Closed {
             return Ok(true);
         }
-        for rail in self.closing.networks().filter(|rail| schedule.is_of(&rail.id().network)) {
+        for rail in self
+            .closing
+            .networks()
+            .filter(|rail| schedule.is_of(&rail.id().network))
+        {
             if !self.closing.is_closed(rail, it.period.ends).await? {
                 return Ok(false);
             }
@@ -261,7 +289,11 @@ impl Deliveries {
             made_at: report.ended_at.map(rfc3339),
         };
         let manifest = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
-        let Some(mut sending) = schedule.place.send(&manifest_name, "application/json", it.claim).await? else {
+        let Some(mut sending) = schedule
+            .place
+            .send(&manifest_name, "application/json", it.claim)
+            .await?
+        else {
             return Ok(Step::Lost);
         };
         sending.write(manifest).await?;

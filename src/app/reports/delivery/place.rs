@@ -1,7 +1,7 @@
 //! Where reports go: a file or an object, of which nobody sees a part.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
@@ -117,17 +117,20 @@ impl Sending<'_> {
     /// Ends it: from now on it is there, whole, whatever happens to this machine.
     pub(super) async fn end(self) -> Result<(), Astray> {
         match self {
-            Self::File { part, whole, mut file } => {
-                file.flush().await?;
-                file.sync_all().await?;
-                fs::rename(&part, &whole).await?;
-                // A name is kept by its folder.
-                if let Some(folder) = whole.parent() {
-                    File::open(folder).await?.sync_all().await?;
+            Self::File { part, whole, file } => {
+                let named = name_durably(file, &part, &whole).await;
+                if named.is_err() {
+                    drop(fs::remove_file(&part).await);
                 }
-                Ok(())
+                named
             }
-            Self::Object(object) => object.end().await,
+            Self::Object(mut object) => {
+                let ended = object.end().await;
+                if let (Err(_), Some(upload)) = (&ended, &object.upload) {
+                    drop(upload.abandon().await);
+                }
+                ended
+            }
         }
     }
 
@@ -143,7 +146,19 @@ impl Sending<'_> {
     }
 }
 
-impl<'a> Object<'a> {
+/// Gives what was written its name.
+async fn name_durably(mut file: File, part: &Path, whole: &Path) -> Result<(), Astray> {
+    file.flush().await?;
+    file.sync_all().await?;
+    fs::rename(part, whole).await?;
+    // A name is kept by its folder.
+    if let Some(folder) = whole.parent() {
+        File::open(folder).await?.sync_all().await?;
+    }
+    Ok(())
+}
+
+impl Object<'_> {
     async fn write(&mut self, bytes: Vec<u8>) -> Result<(), Astray> {
         self.waiting.extend(bytes);
         while self.waiting.len() > PART {
@@ -165,7 +180,7 @@ impl<'a> Object<'a> {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<(), Astray> {
+    async fn end(&mut self) -> Result<(), Astray> {
         let rest = std::mem::take(&mut self.waiting);
         if self.upload.is_some() {
             if !rest.is_empty() {

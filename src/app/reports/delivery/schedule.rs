@@ -232,7 +232,10 @@ mod tests {
         let order = |it: &Schedule| format!("{:?}", it.order(period, |_| None).unwrap());
         assert!(order(&read[0]).contains("2025-11-23T00:00:00Z"), "{}", order(&read[0]));
         assert!(!order(&read[1]).contains("2025-11-23"), "what is open is open now");
-        let due: Vec<u64> = read.iter().map(|it| it.due_at(period, Calendar::UTC).0 - period.ends.0).collect();
+        let due: Vec<u64> = read
+            .iter()
+            .map(|it| it.due_at(period, Calendar::UTC).0 - period.ends.0)
+            .collect();
         assert_eq!(due, [0, 6 * 3_600 + 1_800]);
     }
 
@@ -245,12 +248,18 @@ mod tests {
             ("unknown variant", &|it| it[0]["period"] = json!("hourly")),
             ("expected closed", &|it| it[0]["due"] = json!("noon")),
             ("unknown variant", &|it| it[0]["to"] = json!({"ftp": "x"})),
-            ("schedule[0].name: expected 1 to 64", &|it| it[0]["name"] = json!("../x")),
-            ("schedule[1].name: expected each name once", &|it| it[1]["name"] = json!("a")),
+            ("schedule[0].name: expected 1 to 64", &|it| {
+                it[0]["name"] = json!("../x")
+            }),
+            ("schedule[1].name: expected each name once", &|it| {
+                it[1]["name"] = json!("a")
+            }),
             ("schedule[0].filter: expected no blockTimeFrom", &|it| {
                 it[0]["filter"] = json!({"blockTimeFrom": "2026-01-01T00:00:00Z"});
             }),
-            ("schedule[1].filter: payer", &|it| it[1]["filter"] = json!({"payer": "x"})),
+            ("schedule[1].filter: payer", &|it| {
+                it[1]["filter"] = json!({"payer": "x"})
+            }),
             ("schedule[0].to.s3: endpoint", &|it| {
                 it[0]["to"] = json!({"s3": {"endpoint": "x", "region": "r", "bucket": "b", "access_key_id": "k",
                     "secret_access_key": "s"}});

@@ -85,7 +85,11 @@ impl Rows for Pages {
             .await?;
         for it in &found {
             let moved = &it.transfer;
-            let sum = totals.of(&it.network, &moved.account.asset, ("direction", moved.direction.as_str()));
+            let sum = totals.of(
+                &it.network,
+                &moved.account.asset,
+                ("direction", moved.direction.as_str()),
+            );
             sum.add(moved.amount);
         }
         let rows = found.iter().map(|it| row(it, &reports.decimals)).collect();
@@ -102,7 +106,12 @@ fn row(it: &Activity, decimals: &Decimals) -> Vec<Cell> {
             id,
             merchant_reference,
             order_id,
-        } => ("payment", Some(id.to_string()), merchant_reference.as_ref(), order_id.as_ref()),
+        } => (
+            "payment",
+            Some(id.to_string()),
+            merchant_reference.as_ref(),
+            order_id.as_ref(),
+        ),
         Belonging::Stray(exception) => ("stray", exception.map(|id| id.to_string()), None, None),
     };
     vec![
