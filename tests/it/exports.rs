@@ -349,5 +349,15 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
         );
     }
     assert!(written("camt053.xml").contains("<Cd>CLBD</Cd>"));
+    assert_eq!(written("bank.xml"), written("camt053.xml"));
+    for (report, lines) in [
+        ("activity.csv", 4),
+        ("fees.csv", 3),
+        ("days.csv", 2),
+        ("open.ndjson", 0),
+    ] {
+        assert_eq!(written(report).lines().count(), lines, "{report}");
+    }
+    assert!(written("totals.txt").starts_with("0 rows, sha256 "));
     std::fs::remove_dir_all(&place).unwrap();
 }

@@ -75,7 +75,7 @@ async fn who_was_replaced_neither_ends_a_delivery_nor_puts_it_off() {
         let late = take(store).await.unwrap();
         let report = ReportId::mint();
         assert!(store.delivery_ordered(&late, report).await.unwrap());
-        now_due(db).await;
+        now_due(&db).await;
         let next = take(store).await.unwrap();
         assert_eq!((next.claim, next.report), (late.claim + 1, Some(report)));
         assert!(!store.delivery_put_off(&late, TERM).await.unwrap());
@@ -86,7 +86,7 @@ async fn who_was_replaced_neither_ends_a_delivery_nor_puts_it_off() {
         );
         assert!(store.delivery_made(&next, "file").await.unwrap());
         assert!(!store.delivery_made(&next, "file").await.unwrap(), "once");
-        now_due(db).await;
+        now_due(&db).await;
         assert!(take(store).await.is_none());
         assert_eq!(store.delivery_lag("daily").await.unwrap(), None);
     })
@@ -99,7 +99,7 @@ async fn what_fails_is_tried_again_told_after_long_and_given_up_at_last() {
         let store = &db.store;
         owe(store, &[1]).await;
         let miss = async || {
-            now_due(db).await;
+            now_due(&db).await;
             let it = take(store).await.unwrap();
             store.delivery_missed(&it, "disk full", PAUSES).await.unwrap()
         };
@@ -114,7 +114,7 @@ async fn what_fails_is_tried_again_told_after_long_and_given_up_at_last() {
         assert_eq!((miss().await, told().await), (Failed::Again, 1), "once");
         age(25).await;
         assert_eq!((miss().await, told().await), (Failed::GivenUp, 2));
-        now_due(db).await;
+        now_due(&db).await;
         assert!(take(store).await.is_none());
         let last = "notices where body ->> 'givenUp' = 'true' and body ->> 'failures' = '4'
             and body ->> 'reason' = 'disk full'";
