@@ -34,4 +34,4 @@ create table report_deliveries (
     constraint report_deliveries_ended_of_state check ((state = 'pending') = (ended_at is null)),
     constraint report_deliveries_counts_range check (claims >= 0 and failures >= 0)
 );
-create index report_deliveries_due on report_deliveries (due_at) where state = 'pending';
+create index report_deliveries_due on report_deliveries (schedule, due_at) where state = 'pending';

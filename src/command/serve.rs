@@ -8,6 +8,7 @@ use crate::app::books::Books;
 use crate::app::feed::Feed;
 use crate::app::reports::Reports;
 use crate::app::reports::delivery::Deliveries;
+use crate::app::reports::delivery::schedule::Schedule;
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile};
@@ -72,20 +73,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
         Dispatcher::new(store.clone(), post).start(&tasks);
     }
-    if !schedules.is_empty() {
-        let deliveries = Deliveries {
-            reports: reports.clone(),
-            closing: closing.clone(),
-            schedules,
-        };
-        let stopped = tasks.stop_signal();
-        tasks.spawn("deliveries", async move { deliveries.run(&stopped).await });
-    }
-    let stopped = tasks.stop_signal();
-    tasks.spawn("statements", async move { closing.run(&stopped).await });
-
-    let stopped = tasks.stop_signal();
-    tasks.spawn("reports", async move { reports.run(&stopped).await });
+    keep_books(&tasks, closing, reports, schedules);
 
     let leaving = Arc::clone(&app);
     let stop = async move {
@@ -107,6 +95,23 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     store.close().await;
     tracing::info!("stopped");
     Ok(served?)
+}
+
+/// Closes days, makes reports and delivers them, in the background.
+fn keep_books(tasks: &Tasks, closing: Closing, reports: Reports, schedules: Vec<Schedule>) {
+    for schedule in schedules {
+        let deliveries = Deliveries {
+            reports: reports.clone(),
+            closing: closing.clone(),
+            schedule,
+        };
+        let stopped = tasks.stop_signal();
+        tasks.spawn("deliveries", async move { deliveries.run(&stopped).await });
+    }
+    let stopped = tasks.stop_signal();
+    tasks.spawn("statements", async move { closing.run(&stopped).await });
+    let stopped = tasks.stop_signal();
+    tasks.spawn("reports", async move { reports.run(&stopped).await });
 }
 
 /// Brings the schema up to date.

@@ -22,8 +22,8 @@ statements! {
     // Of two that want the same one, the second finds it put off when its turn comes.
     CLAIM = "update report_deliveries set claims = claims + 1, due_at = now() + $2 * interval '1 millisecond'
         where (schedule, starts_at, ends_at) = (select schedule, starts_at, ends_at from report_deliveries
-                where state = 'pending' and due_at <= now() and schedule = any($1::text[])
-                order by due_at, schedule, starts_at limit 1)
+                where state = 'pending' and due_at <= now() and schedule = $1
+                order by due_at, starts_at limit 1)
             and state = 'pending' and due_at <= now()
         returning schedule, starts_at, ends_at, claims, failures, report_id";
     ORDERED = "update report_deliveries set report_id = $5
@@ -186,14 +186,14 @@ impl Store {
         Ok(())
     }
 
-    /// The delivery of one of these schedules that has been due for longest, claimed for `term`.
+    /// The schedule's delivery that has been due for longest, claimed for `term`.
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn delivery_take(&self, schedules: &[&str], term: Duration) -> Result<Option<Delivering>, StoreFault> {
+    pub async fn delivery_take(&self, schedule: &str, term: Duration) -> Result<Option<Delivering>, StoreFault> {
         let operation = "delivery_take";
         let row: Option<DeliveringRow> = sqlx::query_as(CLAIM)
-            .bind(schedules)
+            .bind(schedule)
             .bind(millis(term))
             .fetch_optional(&self.pool)
             .await

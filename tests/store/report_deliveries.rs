@@ -30,7 +30,7 @@ async fn owe(store: &Store, days: &[u64]) {
 }
 
 async fn take(store: &Store) -> Option<Delivering> {
-    store.delivery_take(&["daily"], TERM).await.unwrap()
+    store.delivery_take("daily", TERM).await.unwrap()
 }
 
 async fn now_due(db: &Database) {
@@ -46,8 +46,8 @@ async fn each_period_is_owed_and_claimed_once() {
         owe(store, &[1, 2, 3]).await;
         owe(store, &[3, 4]).await;
         assert_eq!(store.delivery_last("daily").await.unwrap(), Some(day(4).ends));
-        assert!(store.delivery_take(&["other"], TERM).await.unwrap().is_none());
-        let claims = (0..12).map(|_| store.delivery_take(&["daily"], TERM));
+        assert!(store.delivery_take("other", TERM).await.unwrap().is_none());
+        let claims = (0..12).map(|_| store.delivery_take("daily", TERM));
         let claimed = futures_util::future::join_all(claims).await;
         let mut days: Vec<Period> = claimed
             .into_iter()

@@ -1,10 +1,10 @@
 //! Delivers reports by themselves: for each schedule the report of every period that is over, once, to where it says.
 //!
-//! Any number of processes do this at once. What is owed, and who delivers it, is on record; the report is made as any other
-//! that is ordered, once, so that what is sent again is the same bytes under the same name. The file comes first and its
-//! manifest last: whoever sees the manifest has the whole file. What fails is tried again after anything up to 20 s, 40 s and
-//! so on up to 4 h, for 7 days; after an hour, and when it is given up, that is an event. Periods that went by while nothing
-//! ran are made up for, back to the newest [`OWED_MAX`].
+//! Any number of processes do this at once, for each schedule apart, so that a place that hangs holds up nothing else. What is
+//! owed, and who delivers it, is on record; the report is made as any other that is ordered, once, so that what is sent again is
+//! the same bytes under the same name. The file comes first and its manifest last: whoever sees the manifest has the whole
+//! file. What fails is tried again after anything up to 20 s, 40 s and so on up to 4 h, for 7 days; after an hour, and when it
+//! is given up, that is an event. Periods that went by while nothing ran are made up for, back to the newest [`OWED_MAX`].
 
 pub mod place;
 pub mod schedule;
@@ -54,7 +54,7 @@ pub struct Deliveries {
     /// What knows whether a day is closed, and when days begin.
     pub closing: Closing,
     /// What is delivered.
-    pub schedules: Vec<Schedule>,
+    pub schedule: Schedule,
 }
 
 /// How an attempt ended.
@@ -93,8 +93,7 @@ impl Deliveries {
             }
             let work = async {
                 self.owe().await?;
-                let names: Vec<&str> = self.schedules.iter().map(|it| it.name.as_str()).collect();
-                while let Some(it) = self.reports.store.delivery_take(&names, TERM).await? {
+                while let Some(it) = self.reports.store.delivery_take(&self.schedule.name, TERM).await? {
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => return Ok(()),
@@ -112,41 +111,30 @@ impl Deliveries {
     /// Puts on record what is owed by now.
     async fn owe(&self) -> Result<(), StoreFault> {
         let (now, calendar) = (SystemClock.now(), self.closing.calendar);
-        for schedule in &self.schedules {
-            let last = self.reports.store.delivery_last(&schedule.name).await?;
-            let over = calendar.periods_over(schedule.cadence, last, now, OWED_MAX);
-            let due = over.into_iter().map(|it| (it, schedule.due_at(it, calendar)));
-            let due: Vec<_> = due.collect();
-            if !due.is_empty() {
-                self.reports.store.deliveries_owe(&schedule.name, &due).await?;
-            }
+        let (store, schedule) = (&self.reports.store, &self.schedule);
+        let last = store.delivery_last(&schedule.name).await?;
+        let over = calendar.periods_over(schedule.cadence, last, now, OWED_MAX);
+        let due = over.into_iter().map(|it| (it, schedule.due_at(it, calendar)));
+        let due: Vec<_> = due.collect();
+        if due.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        store.deliveries_owe(&schedule.name, &due).await
     }
 
     async fn measure(&self) -> Result<(), StoreFault> {
-        for schedule in &self.schedules {
-            let lag = self
-                .reports
-                .store
-                .delivery_lag(&schedule.name)
-                .await?
-                .unwrap_or(0)
-                .max(0);
-            let lag = u32::try_from(lag).unwrap_or(u32::MAX);
-            metrics::gauge!("facilitator_report_delivery_lag_seconds", "schedule" => schedule.name.clone()).set(lag);
-        }
+        let name = &self.schedule.name;
+        let lag = self.reports.store.delivery_lag(name).await?.unwrap_or(0).max(0);
+        let lag = u32::try_from(lag).unwrap_or(u32::MAX);
+        metrics::gauge!("facilitator_report_delivery_lag_seconds", "schedule" => name.clone()).set(lag);
         Ok(())
     }
 
     async fn deliver(&self, it: &Delivering) -> Result<(), StoreFault> {
-        let store = &self.reports.store;
-        let Some(schedule) = self.schedules.iter().find(|schedule| schedule.name == it.schedule) else {
-            return Ok(());
-        };
+        let (store, schedule) = (&self.reports.store, &self.schedule);
         let period = self.closing.calendar.name_of(schedule.cadence, it.period.starts);
         let period = period.unwrap_or_default();
-        match self.attempt(schedule, it, &period).await {
+        match self.attempt(it, &period).await {
             Ok(Step::Lost) => Ok(()),
             Ok(Step::Wait(pause)) => store.delivery_put_off(it, pause).await.map(drop),
             Ok(Step::Delivered(name)) => {
@@ -199,35 +187,35 @@ impl Deliveries {
         }
     }
 
-    async fn attempt(&self, schedule: &Schedule, it: &Delivering, period: &str) -> Result<Step, Miss> {
+    async fn attempt(&self, it: &Delivering, period: &str) -> Result<Step, Miss> {
         let known = match it.report {
             Some(id) => self.reports.store.report_get(id).await?,
-            None if !self.is_over(schedule, it).await? => return Ok(Step::Wait(CLOSING)),
+            None if !self.is_over(it).await? => return Ok(Step::Wait(CLOSING)),
             None => None,
         };
         let Some(report) = known else {
-            return self.order(schedule, it).await;
+            return self.order(it).await;
         };
         match &report.progress {
             Progress::Queued | Progress::Running => Ok(Step::Wait(MAKING)),
             Progress::Failed { failure } => {
                 let failure = failure.clone();
-                self.order(schedule, it).await?;
+                self.order(it).await?;
                 Err(Miss::Unmade(failure))
             }
-            Progress::Done { sha256, totals } => self.ship(schedule, it, period, &report, sha256, totals).await,
+            Progress::Done { sha256, totals } => self.ship(it, period, &report, sha256, totals).await,
         }
     }
 
     /// Whether all is known that the period's report is of.
-    async fn is_over(&self, schedule: &Schedule, it: &Delivering) -> Result<bool, Miss> {
-        if schedule.due != Due::Closed {
+    async fn is_over(&self, it: &Delivering) -> Result<bool, Miss> {
+        if self.schedule.due != Due::Closed {
             return Ok(true);
         }
         for rail in self
             .closing
             .networks()
-            .filter(|rail| schedule.is_of(&rail.id().network))
+            .filter(|rail| self.schedule.is_of(&rail.id().network))
         {
             if !self.closing.is_closed(rail, it.period.ends).await? {
                 return Ok(false);
@@ -237,12 +225,12 @@ impl Deliveries {
     }
 
     /// Has the report made; what failed is made anew.
-    async fn order(&self, schedule: &Schedule, it: &Delivering) -> Result<Step, Miss> {
+    async fn order(&self, it: &Delivering) -> Result<Step, Miss> {
         let canonical = |text: &str| {
             let rails = &self.closing.rails;
             rails.iter().find_map(|rail| rail.canonical_account(text))
         };
-        let order = schedule.order(it.period, canonical).map_err(Miss::Unmade)?;
+        let order = self.schedule.order(it.period, canonical).map_err(Miss::Unmade)?;
         let tag = format!("{}/{}/{}", it.schedule, it.period.starts.0, it.period.ends.0);
         let Some(report) = self.reports.order_scheduled(&order, &it.schedule, &tag).await? else {
             return Ok(Step::Wait(CLOSING));
@@ -253,7 +241,6 @@ impl Deliveries {
 
     async fn ship(
         &self,
-        schedule: &Schedule,
         it: &Delivering,
         period: &str,
         report: &Report,
@@ -264,7 +251,7 @@ impl Deliveries {
         let stem = format!("{}-{period}-{}-v{edition}", it.schedule, report.kind);
         let (name, manifest_name) = (format!("{stem}.{}", report.format), format!("{stem}.manifest.json"));
         let media_type = Format::named(&report.format).map_or("application/octet-stream", Format::media_type);
-        let Some(sending) = schedule.place.send(&name, media_type, it.claim).await? else {
+        let Some(sending) = self.schedule.place.send(&name, media_type, it.claim).await? else {
             // That it is made has been told already.
             return Ok(Step::Delivered(format!("report.ready of {}", report.id)));
         };
@@ -289,7 +276,8 @@ impl Deliveries {
             made_at: report.ended_at.map(rfc3339),
         };
         let manifest = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
-        let Some(mut sending) = schedule
+        let Some(mut sending) = self
+            .schedule
             .place
             .send(&manifest_name, "application/json", it.claim)
             .await?
