@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Value;
 
+use crate::app::reports::delivery::schedule::{self as delivery, Schedule};
 use crate::domain::refund::Wallets;
 use crate::domain::signing;
 use crate::{app, chain, export, http, store, telemetry};
@@ -34,6 +35,9 @@ pub struct Config {
     /// Daily statements.
     #[serde(default)]
     pub statements: export::Settings,
+    /// Reports that are delivered by themselves.
+    #[serde(default)]
+    pub reports: delivery::Settings,
     /// What the facilitator signs for itself with. Without it, it signs nothing.
     pub signing: Option<signing::Settings>,
     /// Where webhooks may go.
@@ -101,12 +105,13 @@ impl Config {
         Self::from_table(table)
     }
 
-    /// How many decimals the configured assets have.
+    /// How many decimals the configured assets and the networks' own coins have.
     #[must_use]
     pub fn decimals(&self) -> export::Decimals {
         let of_network = |network: &chain::Settings| {
             let id = network.id().clone();
-            let assets = network.assets().into_iter();
+            let coin = (export::COIN.to_owned(), network.coin_decimals());
+            let assets = network.assets().into_iter().chain([coin]);
             assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
         };
         export::Decimals::new(self.network.iter().flat_map(of_network).collect())
@@ -129,6 +134,18 @@ impl Config {
         }
     }
 
+    /// The reports that are delivered by themselves.
+    ///
+    /// # Errors
+    /// Names the key, and what was expected there.
+    pub fn schedules(&self) -> Result<Vec<Schedule>, ConfigError> {
+        let schedules = self.reports.schedules(chain::canonical_account, self.signing.is_some());
+        schedules.map_err(|it| ConfigError::Key {
+            key: format!("reports.{}", it.key),
+            what: it.what,
+        })
+    }
+
     fn from_table(mut table: toml::Table) -> Result<Self, ConfigError> {
         for (key, value) in &mut table {
             resolve(value, key)?;
@@ -142,6 +159,7 @@ impl Config {
                 what: "expected 1 to 25".into(),
             });
         }
+        config.schedules()?;
         Ok(config)
     }
 }

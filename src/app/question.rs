@@ -97,6 +97,12 @@ impl Keys {
         }
     }
 
+    /// A key that nothing has asked for; none when all were.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        self.0.keys().next().map(String::as_str)
+    }
+
     /// The key's value, which nothing asks for any more.
     pub fn take(&mut self, key: &str) -> Option<String> {
         self.0.remove(key)
@@ -170,8 +176,11 @@ impl Keys {
         Ok(several.unwrap_or_default())
     }
 
-    /// A block's time is in whole seconds; a bound within a second is the next one.
-    fn block_time(&mut self, key: &str) -> Result<Option<Timestamp>, Malformed> {
+    /// A bound on blocks' times, which are in whole seconds; one within a second is the next one.
+    ///
+    /// # Errors
+    /// It is no time.
+    pub fn block_time(&mut self, key: &str) -> Result<Option<Timestamp>, Malformed> {
         let seconds = |time: DateTime<Utc>| {
             let whole = u64::try_from(time.timestamp()).unwrap_or(0);
             Timestamp(whole.saturating_add(u64::from(time.timestamp_subsec_nanos() > 0)))

@@ -13,6 +13,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, Rail, RailFault};
 use crate::domain::reconciliation::{self, Held};
 use crate::domain::statement::{Account, Balance, Bounds, Period, Statement};
+use crate::domain::time::Timestamp;
 use crate::store::{Due, Store, StoreFault};
 use crate::task::guarded;
 
@@ -93,6 +94,25 @@ impl Closing {
             }
         }
         Ok(closed)
+    }
+
+    /// Whether every day of the rail's network that ends by this time is closed, or had nothing to close: so that nothing of
+    /// the chain before it comes late.
+    ///
+    /// # Errors
+    /// [`AskFault`].
+    pub async fn is_closed(&self, rail: &dyn Rail, ends: Timestamp) -> Result<bool, AskFault> {
+        let network = &rail.id().network;
+        if rail.final_until().await? < ends || self.store.statements_unsettled(network, ends).await? {
+            return Ok(false);
+        }
+        if let Some(cut) = rail.last_before(ends).await?
+            && !self.is_read(rail, &[], cut.height).await?
+        {
+            return Ok(false);
+        }
+        let open = self.next_day(network).await?;
+        Ok(open.is_none_or(|day| day.starts >= ends))
     }
 
     /// Whether the reconciliation has read the blocks up to this one, of every account that it follows and of those that a

@@ -63,6 +63,15 @@ impl Settings {
         }
     }
 
+    /// Decimals of the chain's own coin, in which settling is paid for.
+    #[must_use]
+    pub const fn coin_decimals(&self) -> u8 {
+        match self {
+            Self::Evm(_) => evm::COIN_DECIMALS,
+            Self::Solana(_) => solana::COIN_DECIMALS,
+        }
+    }
+
     /// The assets accepted there: each one's address in canonical text, and its decimals.
     #[must_use]
     pub fn assets(&self) -> Vec<(String, u8)> {

@@ -8,6 +8,8 @@ use crate::app::books::Books;
 use crate::app::feed::Feed;
 use crate::app::refunds::Refunds;
 use crate::app::reports::Reports;
+use crate::app::reports::delivery::Deliveries;
+use crate::app::reports::delivery::schedule::Schedule;
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile, repay};
@@ -32,7 +34,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let store = records(&config, migrate).await?;
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
-    let style = config.style();
+    let (style, schedules) = (config.style(), config.schedules()?);
     let wallets = config.wallets()?;
     announce(&rails);
     let app = Arc::new(App::new(
@@ -53,7 +55,10 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         store: store.clone(),
         decimals: style.decimals.clone(),
     };
-    let notary = config.signing.as_ref().map(|it| Arc::new(Notary::of(&it.secret)));
+    let notary = config
+        .signing
+        .as_ref()
+        .map(|it| Arc::new(Notary::of(&it.secret).after(&it.retired_receipt_keys)));
     let books = Books::new(reports.clone(), rails.clone());
     repay::start(&app, &store, &tasks);
     let refunds = Refunds::new(store.clone(), wallets);
@@ -62,11 +67,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
         Dispatcher::new(store.clone(), post).start(&tasks);
     }
-    let stopped = tasks.stop_signal();
-    tasks.spawn("statements", async move { closing.run(&stopped).await });
-
-    let stopped = tasks.stop_signal();
-    tasks.spawn("reports", async move { reports.run(&stopped).await });
+    keep_books(&tasks, closing, reports, schedules);
 
     let leaving = Arc::clone(&app);
     let stop = async move {
@@ -106,6 +107,23 @@ async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
     Ok(store)
 }
 
+/// Closes days, makes reports and delivers them, in the background.
+fn keep_books(tasks: &Tasks, closing: Closing, reports: Reports, schedules: Vec<Schedule>) {
+    for schedule in schedules {
+        let deliveries = Deliveries {
+            reports: reports.clone(),
+            closing: closing.clone(),
+            schedule,
+        };
+        let stopped = tasks.stop_signal();
+        tasks.spawn("deliveries", async move { deliveries.run(&stopped).await });
+    }
+    let stopped = tasks.stop_signal();
+    tasks.spawn("statements", async move { closing.run(&stopped).await });
+    let stopped = tasks.stop_signal();
+    tasks.spawn("reports", async move { reports.run(&stopped).await });
+}
+
 /// Brings the schema up to date.
 ///
 /// # Errors
@@ -137,6 +155,11 @@ pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
         println!("{}: ok, signers {}", rail.id(), signers.join(", "));
     }
     tasks.drain(Duration::from_secs(1)).await;
+    for schedule in config.schedules()? {
+        let probed = schedule.place.probe().await;
+        probed.map_err(|astray| format!("reports, schedule {}: {astray}", schedule.name))?;
+        println!("report schedule {}: ok", schedule.name);
+    }
     Ok(())
 }
 

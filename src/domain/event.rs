@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::domain::id::{NoticeId, PaymentId};
 
 /// Every kind of event there is.
-pub const KINDS: [&str; 23] = [
+pub const KINDS: [&str; 26] = [
     "payment.reserved",
     "payment.signed",
     "payment.set_back",
@@ -32,6 +32,9 @@ pub const KINDS: [&str; 23] = [
     SIGNER_FUNDED,
     NETWORK_WITHDRAWN,
     NETWORK_RESTORED,
+    REPORT_READY,
+    REPORT_FAILED,
+    REPORT_DELIVERY_FAILED,
     WEBHOOK_DISABLED,
     WEBHOOK_TEST,
 ];
@@ -58,6 +61,12 @@ pub const SIGNER_FUNDED: &str = "signer.funded";
 pub const NETWORK_WITHDRAWN: &str = "network.withdrawn";
 /// One does again.
 pub const NETWORK_RESTORED: &str = "network.restored";
+/// A report that was ordered is made.
+pub const REPORT_READY: &str = "report.ready";
+/// A report that was ordered cannot be made.
+pub const REPORT_FAILED: &str = "report.failed";
+/// A scheduled report has not reached where it goes for long, or is given up.
+pub const REPORT_DELIVERY_FAILED: &str = "report.delivery_failed";
 /// An endpoint of ours gets no events any more.
 pub const WEBHOOK_DISABLED: &str = "webhook.disabled";
 /// An operator tries an endpoint; sent to it alone and on no record.

@@ -133,6 +133,15 @@ impl Denied {
         )
     }
 
+    pub(super) const fn not_acceptable() -> Self {
+        Self::fixed(
+            StatusCode::NOT_ACCEPTABLE,
+            "not_acceptable",
+            "a statement is had as application/json, text/csv or application/xml, or with ?format= as one of json, csv, \
+             quickbooks, xero and camt053",
+        )
+    }
+
     pub(super) const fn wrong_method() -> Self {
         Self::fixed(
             StatusCode::METHOD_NOT_ALLOWED,

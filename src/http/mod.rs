@@ -4,6 +4,7 @@
 //! because a handler's future is dropped when its client goes away. Every answer is JSON, errors included, but for exported
 //! statements; and an error of `/verify` or `/settle` has the shape of their answers, since official clients read nothing else.
 
+mod accept;
 mod body;
 mod error;
 mod events;

@@ -28,6 +28,7 @@ macro_rules! statements {
     };
 }
 
+mod activity;
 mod audit;
 mod budgets;
 mod closing;
@@ -36,6 +37,7 @@ mod endpoints;
 mod events;
 mod fault;
 mod feed;
+mod fees;
 mod labels;
 mod lanes;
 mod leases;
@@ -48,6 +50,7 @@ mod refund_attempts;
 mod refund_matching;
 mod refunds;
 mod replacements;
+mod report_deliveries;
 mod report_jobs;
 mod reports;
 mod rows;
@@ -57,12 +60,14 @@ mod statements;
 mod transactions;
 mod watching;
 
+pub use activity::{Activity, ActivityFilter, Belonging};
 pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
 pub use closing::Due;
 pub use deliveries::{Claim, Delivery, Patience};
 pub use endpoints::Endpoint;
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use feed::{FEED_PAGE_MAX, Happening, NotAPlace, Place};
+pub use fees::{Fee, FeeFilter, Share};
 pub use lanes::{IntendFault, Intent};
 pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
@@ -72,7 +77,8 @@ pub use refund_attempts::{Attempt, NewAttempt};
 pub use refund_matching::PaidWith;
 pub use refunds::{Cancelled, NewRefund, Recorded, Refund, RefundFilter};
 pub use replacements::Replaced;
-pub use report_jobs::{Piece, Progress, Report, ReportOrder};
+pub use report_deliveries::{Delivering, Failed, Pauses};
+pub use report_jobs::{Piece, Progress, Report, ReportOrder, Whole};
 pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
 pub use session::SessionFlaw;
@@ -117,7 +123,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 16] = [
+const MIGRATIONS: [(i64, &str, &str); 17] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -142,6 +148,7 @@ const MIGRATIONS: [(i64, &str, &str); 16] = [
     (15, "append_only", include_str!("../../migrations/0015_append_only.sql")),
     (16, "reports", include_str!("../../migrations/0016_reports.sql")),
     (17, "refunds", include_str!("../../migrations/0017_refunds.sql")),
+    (19, "deliveries", include_str!("../../migrations/0019_deliveries.sql")),
 ];
 
 statements! {
@@ -287,6 +294,7 @@ impl Store {
     pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         [
             STATEMENTS,
+            activity::STATEMENTS,
             audit::STATEMENTS,
             budgets::STATEMENTS,
             closing::STATEMENTS,
@@ -294,6 +302,7 @@ impl Store {
             endpoints::STATEMENTS,
             events::STATEMENTS,
             feed::STATEMENTS,
+            fees::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,
             ledger::STATEMENTS,
@@ -304,6 +313,7 @@ impl Store {
             refund_matching::STATEMENTS,
             refunds::STATEMENTS,
             replacements::STATEMENTS,
+            report_deliveries::STATEMENTS,
             report_jobs::STATEMENTS,
             reports::STATEMENTS,
             session::STATEMENTS,

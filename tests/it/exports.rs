@@ -23,7 +23,7 @@ use crate::support::{offered, provided};
 const PATH: &str = "/v1/statements";
 
 /// A day with two payments, a direct transfer of 7 and 5 that went, closed; the service runs.
-async fn closed_world() -> (World, String) {
+pub(crate) async fn closed_world() -> (World, String) {
     let (mut world, _) = paid_world_at_rest().await;
     let pay_to = addresses().pay_to;
     world.node.fund(pay_to).await;
@@ -178,6 +178,45 @@ async fn every_form_of_a_statement_is_the_same_over_http_and_by_the_command() {
     }
 }
 
+#[tokio::test]
+async fn a_statement_comes_in_the_form_that_is_accepted_unless_one_is_named() {
+    let (world, id) = closed_world().await;
+    let caller = world.facilitator.caller();
+    let get = async |query: &str, accept: &str| {
+        let headers = [("accept", accept.to_owned())];
+        caller.get_with(&format!("{PATH}/{id}{query}"), &headers).await
+    };
+    for (query, accept, expected) in [
+        ("", "*/*", "application/json"),
+        (
+            "",
+            "text/csv, application/json;q=0.5",
+            "text/csv; charset=utf-8; header=present",
+        ),
+        ("", "application/xml", "application/xml"),
+        (
+            "?format=xero",
+            "application/pdf",
+            "text/csv; charset=utf-8; header=present",
+        ),
+        ("?format=json", "text/csv", "application/json"),
+    ] {
+        let answer = get(query, accept).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some(expected)),
+            "{accept}"
+        );
+        assert_eq!(answer.header("vary"), Some("Accept"));
+    }
+    assert_eq!(get("", "text/csv").await.text(), get("?format=csv", "*/*").await.text());
+    let refused = get("", "application/pdf").await;
+    let error = &refused.json()["error"];
+    assert_eq!((refused.status, &error["code"]), (406, &Value::from("not_acceptable")));
+    assert!(text(error, "message").contains("application/xml"), "{error}");
+    assert_eq!(refused.header("vary"), Some("Accept"));
+}
+
 /// Holds the document to the schema, where there is one here.
 async fn valid(name: &str, document: &str) {
     let Some(schemas) = offered("FACILITATOR_SCHEMAS", "schema of ISO 20022") else {
@@ -323,5 +362,15 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
         );
     }
     assert!(written("camt053.xml").contains("<Cd>CLBD</Cd>"));
+    assert_eq!(written("bank.xml"), written("camt053.xml"));
+    for (report, lines) in [
+        ("activity.csv", 4),
+        ("fees.csv", 3),
+        ("days.csv", 2),
+        ("open.ndjson", 0),
+    ] {
+        assert_eq!(written(report).lines().count(), lines, "{report}");
+    }
+    assert!(written("totals.txt").starts_with("0 rows, sha256 "));
     std::fs::remove_dir_all(&place).unwrap();
 }

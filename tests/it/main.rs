@@ -24,6 +24,7 @@ mod chaos;
 mod clients;
 mod crash;
 mod database;
+mod deliveries;
 mod endpoints;
 mod envelope;
 mod events;

@@ -691,3 +691,33 @@ insert into statement_lines select network, asset, pay_to, 1, 0, null, gen_rando
 with r as (insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
     select p.id, p.id, 'k', p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p returning id)
 insert into statement_lines select 'eip155:1', 'a', 'b', 1, n, null, id from r, generate_series(1, 2) n;
+
+-- reports_schedule_named
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at, schedule)
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, now(), '' from (select * from payments limit 1) p;
+
+-- reports_edition_range
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at, edition)
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, now(), 0 from (select * from payments limit 1) p;
+
+-- report_deliveries_once
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at)
+    select 's', 0, 1, now(), now() from generate_series(1, 2);
+
+-- report_deliveries_schedule_named
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at) values ('', 0, 1, now(), now());
+
+-- report_deliveries_period_order
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at) values ('s', 1, 1, now(), now());
+
+-- report_deliveries_state_known
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, state, ended_at)
+    values ('s', 0, 1, now(), now(), 'lost', now());
+
+-- report_deliveries_ended_of_state
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, state)
+    values ('s', 0, 1, now(), now(), 'delivered');
+
+-- report_deliveries_counts_range
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, claims)
+    values ('s', 0, 1, now(), now(), -1);

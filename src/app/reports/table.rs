@@ -1,4 +1,4 @@
-//! What reports consist of: named columns in a fixed order, and a row of cells for each payment or exception.
+//! What reports consist of: named columns in a fixed order, and rows of cells.
 //!
 //! Columns are never renamed or moved; additions go at the end.
 
@@ -6,6 +6,7 @@ use crate::domain::labels::{Label, Metadata};
 use crate::domain::rail::ChainPoint;
 use crate::domain::reconciliation;
 use crate::domain::refund::Purpose;
+use crate::domain::time::Timestamp;
 use crate::export::Decimals;
 use crate::store::{Action, DateTime, Entry, Exception, Utc};
 
@@ -42,17 +43,17 @@ pub enum Cell {
     Time(DateTime<Utc>),
 }
 
-const fn text(name: &'static str) -> Column {
+pub(super) const fn text(name: &'static str) -> Column {
     let kind = Kind::Text;
     Column { name, kind }
 }
 
-const fn integer(name: &'static str) -> Column {
+pub(super) const fn integer(name: &'static str) -> Column {
     let kind = Kind::Integer;
     Column { name, kind }
 }
 
-const fn time(name: &'static str) -> Column {
+pub(super) const fn time(name: &'static str) -> Column {
     let kind = Kind::Time;
     Column { name, kind }
 }
@@ -172,24 +173,28 @@ pub fn exception(exception: &Exception, decimals: &Decimals) -> Vec<Cell> {
     ]
 }
 
-fn of(text: &str) -> Cell {
+pub(super) fn of(text: &str) -> Cell {
     maybe(Some(text))
 }
 
 /// No text says the same as an empty one: formats differ in whether they can tell the two apart.
-fn maybe(text: Option<&str>) -> Cell {
+pub(super) fn maybe(text: Option<&str>) -> Cell {
     text.filter(|it| !it.is_empty())
         .map_or(Cell::Empty, |it| Cell::Text(it.to_owned()))
 }
 
-fn number(value: Option<u64>) -> Cell {
+pub(super) fn number(value: Option<u64>) -> Cell {
     value
         .and_then(|it| i64::try_from(it).ok())
         .map_or(Cell::Empty, Cell::Integer)
 }
 
-fn block_time(block: &ChainPoint) -> Cell {
-    let seconds = i64::try_from(block.time.0).ok();
+pub(super) fn block_time(block: &ChainPoint) -> Cell {
+    instant(block.time)
+}
+
+pub(super) fn instant(at: Timestamp) -> Cell {
+    let seconds = i64::try_from(at.0).ok();
     seconds
         .and_then(|it| DateTime::from_timestamp(it, 0))
         .map_or(Cell::Empty, Cell::Time)

@@ -43,7 +43,7 @@ use self::listing::{Listing, checksummed};
 use self::probe::Chain;
 use self::reader::Reader;
 use self::refund::Wallets;
-pub use self::settings::{AssetSettings, Settings, Wei};
+pub use self::settings::{AssetSettings, DECIMALS as COIN_DECIMALS, Settings, Wei};
 use self::strangers::Strangers;
 use super::Unservable;
 use super::coalesce::Coalescer;

@@ -115,7 +115,7 @@ pub struct AssetSettings {
 pub struct Wei(pub u128);
 
 /// Digits of the coin after the point, on every EVM chain.
-pub(super) const DECIMALS: u8 = 18;
+pub const DECIMALS: u8 = 18;
 
 mod default {
     pub(super) const fn quorum() -> usize {

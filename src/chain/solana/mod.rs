@@ -63,7 +63,7 @@ use self::node::{BLOCKHASH_BLOCKS, Node};
 use self::probe::Cluster;
 use self::reader::Reader;
 use self::refund::Wallets;
-pub use self::settings::{AssetSettings, Commitment, Settings, TokenProgram};
+pub use self::settings::{AssetSettings, Commitment, DECIMALS as COIN_DECIMALS, Settings, TokenProgram};
 use self::subscription::Subscriptions;
 use super::Unservable;
 use super::coalesce::Coalescer;

@@ -116,7 +116,7 @@ pub enum TokenProgram {
 }
 
 /// Digits of SOL after the point.
-pub(super) const DECIMALS: u8 = 9;
+pub const DECIMALS: u8 = 9;
 
 mod default {
     pub(super) const fn quorum() -> usize {
