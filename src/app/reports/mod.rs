@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use futures_util::stream::{BoxStream, StreamExt};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
 use crate::domain::rejection::Malformed;
 use crate::export::Decimals;
-use crate::store::{Cursor, ExceptionFilter, Filter, PAGE_MAX, Piece, Report, ReportOrder, Store, StoreFault};
+use crate::store::{ExceptionFilter, Filter, PAGE_MAX, Piece, Report, ReportOrder, Store, StoreFault, Summary};
 use crate::task::guarded;
 
 /// How often a process looks for reports to make.
@@ -162,36 +163,55 @@ impl Order {
 
 /// Rows and sums by network and asset, to hold against what was received.
 #[derive(Debug, Clone, Default)]
-pub struct Totals(BTreeMap<(NetworkId, String), (u64, u128)>);
+pub struct Totals(BTreeMap<NetworkId, BTreeMap<String, Total>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Total {
+    rows: u64,
+    sum: u128,
+}
 
 impl Totals {
     fn add(&mut self, network: &NetworkId, asset: &str, amount: Amount) {
-        let (rows, sum) = self.0.entry((network.clone(), asset.to_owned())).or_default();
-        *rows = rows.saturating_add(1);
-        *sum = sum.saturating_add(amount.units());
+        let of_network = self.0.entry(network.clone()).or_default();
+        // A name is kept once, though there may be millions of rows.
+        if !of_network.contains_key(asset) {
+            of_network.insert(asset.to_owned(), Total::default());
+        }
+        if let Some(total) = of_network.get_mut(asset) {
+            total.rows = total.rows.saturating_add(1);
+            total.sum = total.sum.saturating_add(amount.units());
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&NetworkId, &str, Total)> {
+        self.0.iter().flat_map(|(network, assets)| {
+            let assets = assets.iter();
+            assets.map(move |(asset, total)| (network, asset.as_str(), *total))
+        })
     }
 
     /// All rows.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.0.values().map(|(rows, _)| rows).sum()
+        self.each().map(|(.., total)| total.rows).sum()
     }
 
     /// A JSON array of objects with `network`, `asset`, `rows` and `amount` (atomic units, as text).
     #[must_use]
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]
-        struct Total<'a> {
+        struct Row<'a> {
             network: &'a str,
             asset: &'a str,
             rows: u64,
             amount: String,
         }
-        let totals = self.0.iter().map(|((network, asset), (rows, sum))| Total {
+        let totals = self.each().map(|(network, asset, total)| Row {
             network: network.as_str(),
             asset,
-            rows: *rows,
-            amount: sum.to_string(),
+            rows: total.rows,
+            amount: total.sum.to_string(),
         });
         serde_json::to_string(&totals.collect::<Vec<_>>()).unwrap_or_default()
     }
@@ -241,7 +261,7 @@ impl Reports {
         Ok(Making {
             reports: self,
             encoder: Some(Encoder::new(order.format, order.asked.kind().columns())?),
-            pages: Pages::of(order.asked.clone()),
+            pages: Pages::of(order.asked.clone(), &self.store),
             totals: Totals::default(),
         })
     }
@@ -365,34 +385,31 @@ impl Making<'_> {
 
 /// The rows of an order, page by page.
 enum Pages {
-    Settlements(Box<Filter>, Option<Cursor>),
+    Settlements(BoxStream<'static, Result<Vec<Summary>, StoreFault>>),
     Exceptions(ExceptionFilter, Option<ExceptionId>),
     Over,
 }
 
 impl Pages {
-    fn of(asked: Asked) -> Self {
+    fn of(asked: Asked, store: &Store) -> Self {
         match asked {
-            Asked::Settlements(filter) => Self::Settlements(filter, None),
+            Asked::Settlements(filter) => Self::Settlements(store.payments_sweep(*filter)),
             Asked::Exceptions(filter) => Self::Exceptions(filter, None),
         }
     }
 
     async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
         match self {
-            Self::Settlements(filter, after) => {
-                let page = reports.store.payments_list(filter, after.as_ref(), PAGE_MAX).await?;
+            Self::Settlements(sweep) => {
+                let Some(page) = sweep.next().await.transpose()? else {
+                    *self = Self::Over;
+                    return Ok(None);
+                };
+                for it in &page {
+                    totals.add(&it.network, &it.asset, it.amount);
+                }
                 let row = |it| table::settlement(it, &reports.decimals);
-                let rows = page.entries.iter().map(row).collect();
-                for it in &page.entries {
-                    let paid = &it.record.authorization;
-                    totals.add(&it.record.network, &paid.asset, paid.amount);
-                }
-                match page.next {
-                    Some(next) => *after = Some(next),
-                    None => *self = Self::Over,
-                }
-                Ok(Some(rows))
+                Ok(Some(page.into_iter().map(row).collect()))
             }
             Self::Exceptions(filter, after) => {
                 let found = reports.store.exceptions_list(filter, *after, PAGE_MAX).await?;
