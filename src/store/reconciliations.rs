@@ -35,18 +35,12 @@ statements! {
     PENDING = "select payment_id from reconciliations
         where network = $1 and state = 'pending' and payment_id > $2 order by payment_id limit $3";
     WITH_NONCE = records!("where p.network = $1 and p.nonce = any($2::text[]) order by p.id");
-    // The same order named by the same payer, or the same transfer claimed: by a payment that was there before. Each along
-    // its own index: a payer may have made any number of payments.
-    TWINS = "select p.id, least(
-            case when p.memo is not null then (select min(o.id::text) from payments o join settlements t on t.payment_id = o.id
-                where o.memo = p.memo and o.network = p.network and o.id < p.id and t.state in ('confirmed', 'final')
-                    and o.pay_to = p.pay_to and o.payer = p.payer and o.asset = p.asset and o.amount = p.amount) end,
-            (select min(o.id::text) from evidence e join payments o on o.id = e.payment_id
-                join settlements t on t.payment_id = e.payment_id
-                where e.tx = s.landed_tx and e.log_index = s.landed_log_index
-                    and t.landed_tx = s.landed_tx and t.landed_log_index = s.landed_log_index
-                    and o.network = p.network and o.id < p.id and t.state in ('confirmed', 'final')
-                    and o.pay_to = p.pay_to and o.payer = p.payer and o.asset = p.asset and o.amount = p.amount)) as twin
+    // The same order named by the same payer, or the same transfer claimed: by a payment that was there before.
+    TWINS = "select p.id, (select min(o.id::text) from payments o join settlements t on t.payment_id = o.id
+            where o.network = p.network and o.id < p.id and t.state in ('confirmed', 'final')
+                and o.pay_to = p.pay_to and o.payer = p.payer and o.asset = p.asset and o.amount = p.amount
+                and (o.memo = p.memo or (t.landed_tx = s.landed_tx and t.landed_log_index = s.landed_log_index)))
+            as twin
         from payments p join settlements s on s.payment_id = p.id
         where p.id = any($1::uuid[]) and s.state in ('confirmed', 'final')";
     EXCEPTIONS = "select id, payment_id, network, asset, pay_to, amount::text as amount, state, reason, tx, block_height,

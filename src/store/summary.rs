@@ -113,7 +113,8 @@ impl From<Entry> for Summary {
     }
 }
 
-/// What rows are read as: their columns, in the statement's order.
+/// What rows are read as: their columns, in the statement's order. Whether their types are the statement's is not looked up
+/// for every row: the tests read each.
 pub(super) trait Readable: Sized {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error>;
 }
@@ -243,22 +244,22 @@ fn cost(movements: &[Movement]) -> Result<Option<Amount>, OutOfPlace> {
 impl Readable for Paid {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            id: row.try_get(0)?,
-            created_at: row.try_get(1)?,
-            network: row.try_get(2)?,
-            asset: row.try_get(3)?,
-            payer: row.try_get(4)?,
-            pay_to: row.try_get(5)?,
-            amount: row.try_get(6)?,
-            nonce: row.try_get(7)?,
-            scheme: row.try_get(8)?,
-            key: row.try_get(9)?,
-            resource_url: row.try_get(10)?,
-            memo: row.try_get(11)?,
+            id: row.try_get_unchecked(0)?,
+            created_at: row.try_get_unchecked(1)?,
+            network: row.try_get_unchecked(2)?,
+            asset: row.try_get_unchecked(3)?,
+            payer: row.try_get_unchecked(4)?,
+            pay_to: row.try_get_unchecked(5)?,
+            amount: row.try_get_unchecked(6)?,
+            nonce: row.try_get_unchecked(7)?,
+            scheme: row.try_get_unchecked(8)?,
+            key: row.try_get_unchecked(9)?,
+            resource_url: row.try_get_unchecked(10)?,
+            memo: row.try_get_unchecked(11)?,
             labels: LabelsRow {
-                merchant_reference: row.try_get(12)?,
-                order_id: row.try_get(13)?,
-                metadata: row.try_get(14)?,
+                merchant_reference: row.try_get_unchecked(12)?,
+                order_id: row.try_get_unchecked(13)?,
+                metadata: row.try_get_unchecked(14)?,
             },
         })
     }
@@ -267,14 +268,14 @@ impl Readable for Paid {
 impl Readable for Settled {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            payment: row.try_get(0)?,
-            state: row.try_get(1)?,
-            landed_tx: row.try_get(2)?,
-            landed_log_index: row.try_get(3)?,
-            landed_height: row.try_get(4)?,
-            landed_time: row.try_get(5)?,
-            confirmed_at: row.try_get(6)?,
-            final_at: row.try_get(7)?,
+            payment: row.try_get_unchecked(0)?,
+            state: row.try_get_unchecked(1)?,
+            landed_tx: row.try_get_unchecked(2)?,
+            landed_log_index: row.try_get_unchecked(3)?,
+            landed_height: row.try_get_unchecked(4)?,
+            landed_time: row.try_get_unchecked(5)?,
+            confirmed_at: row.try_get_unchecked(6)?,
+            final_at: row.try_get_unchecked(7)?,
         })
     }
 }
@@ -282,9 +283,9 @@ impl Readable for Settled {
 impl Readable for Movement {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            payment: row.try_get(0)?,
-            is_cost: row.try_get(1)?,
-            amount: row.try_get(2)?,
+            payment: row.try_get_unchecked(0)?,
+            is_cost: row.try_get_unchecked(1)?,
+            amount: row.try_get_unchecked(2)?,
         })
     }
 }
@@ -292,9 +293,9 @@ impl Readable for Movement {
 impl Readable for Named {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            payment: row.try_get(0)?,
-            kind: row.try_get(1)?,
-            value: row.try_get(2)?,
+            payment: row.try_get_unchecked(0)?,
+            kind: row.try_get_unchecked(1)?,
+            value: row.try_get_unchecked(2)?,
         })
     }
 }
@@ -302,9 +303,9 @@ impl Readable for Named {
 impl Readable for Looked {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            payment: row.try_get(0)?,
-            state: row.try_get(1)?,
-            subject: row.try_get(2)?,
+            payment: row.try_get_unchecked(0)?,
+            state: row.try_get_unchecked(1)?,
+            subject: row.try_get_unchecked(2)?,
         })
     }
 }
@@ -312,8 +313,8 @@ impl Readable for Looked {
 impl Readable for Carried {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            payment: row.try_get(0)?,
-            tx: TxId(row.try_get(1)?),
+            payment: row.try_get_unchecked(0)?,
+            tx: TxId(row.try_get_unchecked(1)?),
         })
     }
 }

@@ -249,7 +249,7 @@ impl Store {
         Ok(rows.into_iter().map(|it| (it.payment, it)).collect())
     }
 
-    async fn grouped<T: Readable>(
+    async fn grouped<T: Readable + Send + Unpin>(
         &self,
         ids: &Ids,
         statements: (&'static str, &'static str),
@@ -287,7 +287,7 @@ impl Store {
     }
 
     /// What a table has beside these payments, and perhaps beside a few others.
-    async fn beside<T: Readable>(
+    async fn beside<T: Readable + Send + Unpin>(
         &self,
         ids: &Ids,
         (between, among): (&'static str, &'static str),
@@ -309,13 +309,12 @@ impl Store {
         }
     }
 
-    async fn read<T: Readable>(&self, asked: Asked) -> Result<Vec<T>, StoreFault> {
-        let rows = asked
+    async fn read<T: Readable + Send + Unpin>(&self, asked: Asked) -> Result<Vec<T>, StoreFault> {
+        asked
+            .try_map(|row| T::of(&row))
             .fetch_all(&self.pool)
             .await
-            .map_err(StoreFault::reading(OPERATION))?;
-        let rows: Result<_, _> = rows.iter().map(T::of).collect();
-        rows.map_err(StoreFault::reading(OPERATION))
+            .map_err(StoreFault::reading(OPERATION))
     }
 }
 

@@ -20,6 +20,7 @@ mod dice;
 mod feed;
 mod lanes;
 mod leases;
+mod reconciling;
 mod replacing;
 mod report_jobs;
 mod reports;

@@ -37,6 +37,10 @@ const PIECE: usize = 1 << 20;
 /// How long reports are kept once they are made.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
+/// Bytes of a report, and of all that are kept beside the newest: of more, the oldest go.
+const BYTES_MAX: u64 = 8 << 30;
+const BYTES_KEPT: u64 = 32 << 30;
+
 /// What a report is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -226,6 +230,9 @@ pub enum ReportFault {
     /// The bytes could not be written.
     #[error("the report cannot be written: {0}")]
     Writing(#[from] io::Error),
+    /// It would be larger than [`BYTES_MAX`].
+    #[error("the report would have more than {} GiB; ask for less of it, or make it with `facilitator report`", BYTES_MAX >> 30)]
+    TooLarge,
     /// Another process makes it now.
     #[error("another process makes this report now")]
     Lost,
@@ -291,7 +298,7 @@ impl Reports {
                         made = self.make_ordered(&report, me) => made?,
                     }
                 }
-                self.store.reports_forget(KEPT).await.map(|_| ())
+                self.store.reports_forget(KEPT, BYTES_KEPT).await.map(|_| ())
             };
             if let Some(Err(fault)) = guarded(work).await {
                 tracing::warn!(error = %fault, "no report could be made");
@@ -313,9 +320,11 @@ impl Reports {
             }
             Err(ReportFault::Lost) => Ok(()),
             // What cannot be read now cannot be read the next time.
-            Err(fault @ (ReportFault::Writing(_) | ReportFault::Store(StoreFault::Corrupt { .. }))) => {
-                self.store.report_fail(report.id, me, &fault.to_string()).await
-            }
+            Err(
+                fault @ (ReportFault::Writing(_)
+                | ReportFault::TooLarge
+                | ReportFault::Store(StoreFault::Corrupt { .. })),
+            ) => self.store.report_fail(report.id, me, &fault.to_string()).await,
             Err(ReportFault::Store(fault)) => Err(fault),
         }
     }
@@ -323,10 +332,14 @@ impl Reports {
     async fn make_pieces(&self, report: &Report, order: &Order, me: ProcessId) -> Result<(), ReportFault> {
         let expected = self.expected(order).await?;
         let (mut making, mut digest, mut waiting, mut position) = (self.make(order)?, Sha256::new(), Vec::new(), 0u64);
-        let mut is_whole = false;
+        let (mut is_whole, mut written) = (false, 0u64);
         while !is_whole {
             match making.next().await? {
                 Some(bytes) => {
+                    written = written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                    if written > BYTES_MAX {
+                        return Err(ReportFault::TooLarge);
+                    }
                     digest.update(&bytes);
                     waiting.extend(bytes);
                 }
