@@ -82,6 +82,26 @@ impl Books {
         in_time("payments_list", self.store().payments_list(&filter, after, limit)).await
     }
 
+    /// The payments of each of these names, in their order: of each, the first [`PAGE_MAX`] that were reserved.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn payments_named(&self, names: &[&Name]) -> Result<Vec<Vec<PaymentId>>, StoreFault> {
+        in_time("payments_named", self.store().payments_named(names)).await
+    }
+
+    /// These payments, a page's at a time.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn payments_of(&self, ids: &[PaymentId]) -> Result<Vec<Entry>, StoreFault> {
+        let mut entries = Vec::new();
+        for some in ids.chunks(PAGE_MAX.into()) {
+            entries.extend(in_time("payments_entries", self.store().payments_entries(some)).await?);
+        }
+        Ok(entries)
+    }
+
     /// The reconciliation's exceptions, oldest first.
     ///
     /// # Errors

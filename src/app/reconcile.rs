@@ -7,7 +7,7 @@
 mod doubt;
 mod refunds;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::domain::rail::Rail;
 use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
 use crate::domain::refund::Purpose;
 use crate::domain::time::Clock;
-use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store};
+use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store, StoreFault};
 use crate::task::{Tasks, guarded};
 
 /// The most accounts that are read together.
@@ -191,24 +191,40 @@ impl Reconciliation<'_> {
     /// Reads the next blocks of the accounts that are the furthest behind, up to where they meet those that are further: up
     /// to which block. None when all are read.
     async fn step(&self, finalized: u64) -> Result<Option<u64>, AskFault> {
-        let mut followed = self.followed().await?;
-        let Some(from) = followed
-            .iter()
-            .map(|it| it.scanned.end)
-            .min()
-            .filter(|from| *from <= finalized)
-        else {
+        let (mut behind, unreadable) = self.behind(finalized).await?;
+        let Some(from) = behind.first().map(|it| it.scanned.end) else {
             return Ok(None);
         };
-        let met = followed
-            .iter()
-            .map(|it| it.scanned.end)
-            .filter(|next| *next > from)
-            .min();
+        let met = self.store.accounts_next(self.network(), from, &unreadable).await?;
         let until = met.map_or(finalized, |next| finalized.min(next.saturating_sub(1)));
-        followed.retain(|it| it.scanned.end == from);
-        followed.truncate(ACCOUNTS_MAX);
-        Ok(Some(self.read(&followed, from..=until, true).await?))
+        behind.retain(|it| it.scanned.end == from);
+        Ok(Some(self.read(&behind, from..=until, true).await?))
+    }
+
+    /// Some of the accounts that the rail can read now and that are not read up to this block, the furthest behind first;
+    /// and the assets that it cannot read, as far as such accounts are behind.
+    async fn behind(&self, height: u64) -> Result<(Vec<Followed>, Vec<String>), StoreFault> {
+        let mut unreadable = Vec::new();
+        loop {
+            let behind = self
+                .store
+                .accounts_behind(self.network(), height, &unreadable, ACCOUNTS_MAX)
+                .await?;
+            let others = behind.iter().filter(|it| !self.rail.reads(&it.account));
+            let others: BTreeSet<&String> = others.map(|it| &it.account.asset).collect();
+            if others.is_empty() {
+                return Ok((behind, unreadable));
+            }
+            unreadable.extend(others.into_iter().cloned());
+        }
+    }
+
+    /// Whether every account that is followed and that the rail can read is read up to this block.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn is_read(&self, height: u64) -> Result<bool, StoreFault> {
+        Ok(self.behind(height).await?.0.is_empty())
     }
 
     /// The accounts that the rail can read now.
@@ -329,7 +345,9 @@ impl Reconciliation<'_> {
         }
         let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
         let twins: BTreeMap<PaymentId, PaymentId> = self.store.payments_twins(&ids).await?.into_iter().collect();
-        let followed = self.store.accounts_watched(self.network()).await?;
+        let accounts: HashSet<Account> = records.iter().map(watched).collect();
+        let accounts: Vec<Account> = accounts.into_iter().collect();
+        let followed = self.store.accounts_watched_of(self.network(), &accounts).await?;
         let scanned: HashMap<(&str, &str), &Range<u64>> = followed
             .iter()
             .map(|it| ((it.account.asset.as_str(), it.account.holder.as_str()), &it.scanned))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::AskFault;
-use crate::app::reconcile::ACCOUNTS_MAX;
+use crate::app::reconcile::{ACCOUNTS_MAX, Reconciliation};
 use crate::domain::calendar::Calendar;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, Rail, RailFault};
@@ -118,12 +118,14 @@ impl Closing {
     /// Whether the reconciliation has read the blocks up to this one, of every account that it follows and of those that a
     /// statement is due of, as far as the rail can read them.
     async fn is_read(&self, rail: &dyn Rail, due: &[Due], height: u64) -> Result<bool, StoreFault> {
-        let followed = self.store.accounts_watched(&rail.id().network).await?;
-        let mut readable = followed.iter().filter(|it| rail.reads(&it.account));
-        let is_behind = readable.any(|it| it.scanned.end <= height && it.scanned.start <= height);
-        let is_followed = |account: &reconciliation::Account| followed.iter().any(|it| it.account == *account);
-        let mut due = due.iter().map(|it| followed_as(&it.account));
-        Ok(!is_behind && due.all(|account| !rail.reads(&account) || is_followed(&account)))
+        let store = &self.store;
+        if !(Reconciliation { store, rail }).is_read(height).await? {
+            return Ok(false);
+        }
+        let due: Vec<_> = due.iter().map(|it| followed_as(&it.account)).collect();
+        let readable: Vec<_> = due.into_iter().filter(|it| rail.reads(it)).collect();
+        let followed = store.accounts_watched_of(&rail.id().network, &readable).await?;
+        Ok(followed.len() == readable.len())
     }
 
     /// The day to close next: that of the oldest payment or transfer on no statement, from the end of those that are closed

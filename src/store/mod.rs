@@ -42,6 +42,7 @@ mod labels;
 mod lanes;
 mod leases;
 mod ledger;
+mod naming;
 mod notices;
 mod payments;
 mod reconciliations;
@@ -57,6 +58,8 @@ mod rows;
 mod session;
 mod settlements;
 mod statements;
+mod summary;
+mod sweep;
 mod transactions;
 mod watching;
 
@@ -84,6 +87,7 @@ pub use rows::Record;
 pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
 pub use statements::{Closed, StatementFilter};
+pub use summary::{Landing, Summary};
 pub use transactions::Carrier;
 pub use watching::Followed;
 
@@ -123,7 +127,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 17] = [
+const MIGRATIONS: [(i64, &str, &str); 18] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -148,6 +152,11 @@ const MIGRATIONS: [(i64, &str, &str); 17] = [
     (15, "append_only", include_str!("../../migrations/0015_append_only.sql")),
     (16, "reports", include_str!("../../migrations/0016_reports.sql")),
     (17, "refunds", include_str!("../../migrations/0017_refunds.sql")),
+    (
+        18,
+        "watched_by_height",
+        include_str!("../../migrations/0018_watched_by_height.sql"),
+    ),
     (19, "deliveries", include_str!("../../migrations/0019_deliveries.sql")),
 ];
 
@@ -306,6 +315,7 @@ impl Store {
             lanes::STATEMENTS,
             leases::STATEMENTS,
             ledger::STATEMENTS,
+            naming::STATEMENTS,
             notices::STATEMENTS,
             payments::STATEMENTS,
             reconciliations::STATEMENTS,
@@ -319,6 +329,7 @@ impl Store {
             session::STATEMENTS,
             settlements::STATEMENTS,
             statements::STATEMENTS,
+            sweep::STATEMENTS,
             transactions::STATEMENTS,
             watching::STATEMENTS,
         ]

@@ -54,9 +54,13 @@ statements! {
         returning id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
             failure, created_at, ended_at";
     READ = "select bytes from report_pieces where report_id = $1 and position = $2";
+    // The oldest go first. The newest stays whatever its size.
     FORGET = "delete from reports where id in (
-            select id from reports where state in ('done', 'failed') and ended_at < now() - $1 * interval '1 second'
-            order by ended_at limit 100)";
+            select k.id from (
+                select id, ended_at, sum(bytes) over (order by ended_at desc, id desc) - bytes as newer
+                from reports where state in ('done', 'failed')) as k
+            where k.ended_at < now() - $1 * interval '1 second' or k.newer >= $2::bigint
+            order by k.ended_at limit 100)";
 }
 
 /// Reports that may wait to be made; about, since some may be ordered in the same moment.
@@ -407,14 +411,16 @@ impl Store {
             .map_err(StoreFault::reading(operation))
     }
 
-    /// Forgets some of the reports that ended longer ago than this; true when there may be more.
+    /// Forgets some of the reports that ended longer ago than this or have so many bytes of newer ones beside them; true when
+    /// there may be more.
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn reports_forget(&self, after: Duration) -> Result<bool, StoreFault> {
+    pub async fn reports_forget(&self, after: Duration, bytes: u64) -> Result<bool, StoreFault> {
         let operation = "reports_forget";
         let gone = sqlx::query(FORGET)
             .bind(i64::try_from(after.as_secs()).unwrap_or(i64::MAX))
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
             .execute(&self.pool)
             .await
             .map_err(StoreFault::writing(operation))?;

@@ -46,6 +46,14 @@ statements! {
             and not exists (select 1 from refund_attempts a where a.key = p.key))";
     ALL = "select asset, holder, first_height, scanned_height, balance::text as balance, is_wallet from watched_accounts
         where network = $1 order by asset, holder";
+    THESE = "select w.asset, w.holder, w.first_height, w.scanned_height, w.balance::text as balance
+        from unnest($2::text[], $3::text[]) as n(asset, holder)
+        join watched_accounts w on w.network = $1 and w.asset = n.asset and w.holder = n.holder";
+    BEHIND = "select asset, holder, first_height, scanned_height, balance::text as balance from watched_accounts
+        where network = $1 and scanned_height < $2 and not asset = any($3::text[])
+        order by scanned_height, asset, holder limit $4";
+    NEXT_BEHIND = "select min(scanned_height) from watched_accounts
+        where network = $1 and scanned_height >= $2 and not asset = any($3::text[])";
     OBSERVE = "insert into observed_transfers (network, tx, log_index, direction, asset, holder, counterparty, amount,
             block_height, block_hash, block_time, authorizer, nonce, memo, sender, created_at)
         select $1, t.tx, t.log_index, t.direction, t.asset, t.holder, t.counterparty, t.amount::numeric, t.block_height,
@@ -150,6 +158,75 @@ impl Store {
             .map_err(StoreFault::reading(operation))?;
         let followed: Result<_, _> = rows.into_iter().map(FollowedRow::read).collect();
         followed.map_err(OutOfPlace::during(operation))
+    }
+
+    /// Those of these accounts that are followed on the network.
+    ///
+    /// # Errors
+    /// As of [`Store::accounts_watched`].
+    pub async fn accounts_watched_of(
+        &self,
+        network: &NetworkId,
+        accounts: &[Account],
+    ) -> Result<Vec<Followed>, StoreFault> {
+        let operation = "accounts_watched_of";
+        let rows: Vec<FollowedRow> = sqlx::query_as(THESE)
+            .bind(network.as_str())
+            .bind(accounts.iter().map(|it| it.asset.as_str()).collect::<Vec<_>>())
+            .bind(accounts.iter().map(|it| it.holder.as_str()).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let followed: Result<_, _> = rows.into_iter().map(FollowedRow::read).collect();
+        followed.map_err(OutOfPlace::during(operation))
+    }
+
+    /// Followed accounts of the network that are not read up to this block, the furthest behind first, at most `limit`; none
+    /// in the assets that are left out.
+    ///
+    /// # Errors
+    /// As of [`Store::accounts_watched`].
+    pub async fn accounts_behind(
+        &self,
+        network: &NetworkId,
+        height: u64,
+        without: &[String],
+        limit: usize,
+    ) -> Result<Vec<Followed>, StoreFault> {
+        let operation = "accounts_behind";
+        let rows: Vec<FollowedRow> = sqlx::query_as(BEHIND)
+            .bind(network.as_str())
+            .bind(signed("height", height).map_err(OutOfPlace::during(operation))?)
+            .bind(without)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let followed: Result<_, _> = rows.into_iter().map(FollowedRow::read).collect();
+        followed.map_err(OutOfPlace::during(operation))
+    }
+
+    /// The next block to read of those accounts of the network that are further than to have this one next, but the least
+    /// far; none where there are no such accounts. None in the assets that are left out.
+    ///
+    /// # Errors
+    /// As of [`Store::accounts_watched`].
+    pub async fn accounts_next(
+        &self,
+        network: &NetworkId,
+        height: u64,
+        without: &[String],
+    ) -> Result<Option<u64>, StoreFault> {
+        let operation = "accounts_next";
+        let scanned: Option<i64> = sqlx::query_scalar(NEXT_BEHIND)
+            .bind(network.as_str())
+            .bind(signed("height", height).map_err(OutOfPlace::during(operation))?)
+            .bind(without)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let next = scanned.map(|it| unsigned("scanned_height", it.saturating_add(1)));
+        next.transpose().map_err(OutOfPlace::during(operation))
     }
 
     /// Keeps transfers that were seen in finalized blocks, as far as they are not on record.

@@ -21,6 +21,7 @@ mod feed;
 mod lanes;
 mod leases;
 mod moved;
+mod reconciling;
 mod refunds;
 mod replacing;
 mod report_deliveries;

@@ -96,9 +96,36 @@ async fn who_lost_a_claim_writes_nothing_more() {
             1
         );
         assert!(matches!(report.progress, Progress::Done { sha256: [1, ..], .. }));
-        assert!(!store.reports_forget(TERM).await.unwrap());
-        assert!(store.reports_forget(Duration::ZERO).await.unwrap());
+        assert!(!store.reports_forget(TERM, 1).await.unwrap());
+        assert!(store.reports_forget(Duration::ZERO, 1).await.unwrap());
         assert_eq!(db.count("report_pieces").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_too_many_bytes_the_oldest_reports_go_and_the_newest_stays() {
+    on_database(async |db| {
+        let (store, me) = (&db.store, ProcessId::mint());
+        let mut ids = Vec::new();
+        for number in 1..=3 {
+            let id = ordered(store, number).await.id;
+            store.report_claim(me, TERM).await.unwrap().unwrap();
+            assert!(store.report_piece(id, me, piece(0, b"10 bytes.."), TERM).await.unwrap());
+            assert!(store.report_done(id, me, whole(1, [1; 32])).await.unwrap());
+            ids.push(id);
+        }
+        let mut left = Vec::new();
+        for bytes in [21, 20, 11, 5] {
+            store.reports_forget(TERM, bytes).await.unwrap();
+            let mut kept = 0;
+            for id in &ids {
+                kept += usize::from(store.report_get(*id).await.unwrap().is_some());
+            }
+            left.push(kept);
+        }
+        assert_eq!(left, [3, 2, 2, 1]);
+        assert!(store.report_get(ids[2]).await.unwrap().is_some());
     })
     .await;
 }

@@ -213,3 +213,20 @@ async fn a_fault_shows_neither_the_url_nor_what_was_stored() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_statements_of_the_page_on_retention_run() {
+    on_database(async |db| {
+        let page = std::fs::read_to_string("docs/retention.md").unwrap();
+        let blocks: Vec<&str> = page
+            .split("```sql")
+            .skip(1)
+            .filter_map(|it| it.split("```").next())
+            .collect();
+        assert_eq!(blocks.len(), 2);
+        for block in blocks {
+            execute(&mut db.raw().await, block.to_owned()).await.unwrap();
+        }
+    })
+    .await;
+}

@@ -154,7 +154,11 @@ impl Encoder {
     /// The bytes since they were last taken.
     #[must_use]
     pub fn take(&self) -> Vec<u8> {
-        self.out.with(std::mem::take)
+        // The next ones will be about as many.
+        self.out.with(|out| {
+            let next = Vec::with_capacity(out.len());
+            std::mem::replace(out, next)
+        })
     }
 
     /// The bytes that are left, and those that end the report.

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use futures_util::stream::{BoxStream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ use crate::app::question::Keys;
 use crate::domain::lease::ProcessId;
 use crate::domain::rejection::Malformed;
 use crate::export::Decimals;
-use crate::store::{Cursor, Filter, PAGE_MAX, Piece, Report, ReportOrder, Store, StoreFault, Whole};
+use crate::store::{Piece, Report, ReportOrder, Store, StoreFault, Summary, Whole};
 use crate::task::guarded;
 
 pub use self::kinds::Kind;
@@ -38,6 +39,10 @@ const PIECE: usize = 1 << 20;
 
 /// How long reports are kept once they are made.
 const KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// Bytes of a report, and of all that are kept beside the newest: of more, the oldest go.
+const BYTES_MAX: u64 = 8 << 30;
+const BYTES_KEPT: u64 = 32 << 30;
 
 /// What somebody wants to have: which rows, and how written.
 #[derive(Debug, Clone)]
@@ -128,6 +133,9 @@ pub enum ReportFault {
     /// The bytes could not be written.
     #[error("the report cannot be written: {0}")]
     Writing(#[from] io::Error),
+    /// It would be larger than [`BYTES_MAX`].
+    #[error("the report would have more than {} GiB; ask for less of it, or make it with `facilitator report`", BYTES_MAX >> 30)]
+    TooLarge,
     /// Another process makes it now.
     #[error("another process makes this report now")]
     Lost,
@@ -163,7 +171,7 @@ impl Reports {
         Ok(Making {
             reports: self,
             encoder: Some(Encoder::new(order.format, order.kind.columns())?),
-            pages: Pages::of(order.asked.clone()),
+            pages: Pages::of(order.asked.clone(), &self.store),
             totals: Totals::default(),
         })
     }
@@ -207,7 +215,7 @@ impl Reports {
                         made = self.make_ordered(&report, me) => made?,
                     }
                 }
-                self.store.reports_forget(KEPT).await.map(|_| ())
+                self.store.reports_forget(KEPT, BYTES_KEPT).await.map(|_| ())
             };
             if let Some(Err(fault)) = guarded(work).await {
                 tracing::warn!(error = %fault, "no report could be made");
@@ -226,9 +234,11 @@ impl Reports {
             }
             Err(ReportFault::Lost) => Ok(()),
             // What cannot be read now cannot be read the next time.
-            Err(fault @ (ReportFault::Writing(_) | ReportFault::Store(StoreFault::Corrupt { .. }))) => {
-                self.fail(report, me, &fault.to_string()).await
-            }
+            Err(
+                fault @ (ReportFault::Writing(_)
+                | ReportFault::TooLarge
+                | ReportFault::Store(StoreFault::Corrupt { .. })),
+            ) => self.fail(report, me, &fault.to_string()).await,
             Err(ReportFault::Store(fault)) => Err(fault),
         }
     }
@@ -243,10 +253,14 @@ impl Reports {
     async fn make_pieces(&self, report: &Report, order: &Order, me: ProcessId) -> Result<(), ReportFault> {
         let expected = self.expected(order).await?;
         let (mut making, mut digest, mut waiting, mut position) = (self.make(order)?, Sha256::new(), Vec::new(), 0u64);
-        let mut is_whole = false;
+        let (mut is_whole, mut written) = (false, 0u64);
         while !is_whole {
             match making.next().await? {
                 Some(bytes) => {
+                    written = written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                    if written > BYTES_MAX {
+                        return Err(ReportFault::TooLarge);
+                    }
                     digest.update(&bytes);
                     waiting.extend(bytes);
                 }
@@ -309,34 +323,31 @@ impl Making<'_> {
 
 /// The rows of an order, page by page.
 enum Pages {
-    Settlements(Box<Filter>, Option<Cursor>),
+    Settlements(BoxStream<'static, Result<Vec<Summary>, StoreFault>>),
     Rows(Box<dyn Rows>),
     Over,
 }
 
 impl Pages {
-    fn of(asked: Asked) -> Self {
+    fn of(asked: Asked, store: &Store) -> Self {
         match asked {
-            Asked::Settlements(filter) => Self::Settlements(filter, None),
+            Asked::Settlements(filter) => Self::Settlements(store.payments_sweep(*filter)),
             Asked::Rows(question) => Self::Rows(question.pages()),
         }
     }
 
     async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
         match self {
-            Self::Settlements(filter, after) => {
-                let page = reports.store.payments_list(filter, after.as_ref(), PAGE_MAX).await?;
+            Self::Settlements(sweep) => {
+                let Some(page) = sweep.next().await.transpose()? else {
+                    *self = Self::Over;
+                    return Ok(None);
+                };
+                for it in &page {
+                    totals.add(&it.network, &it.asset, it.amount);
+                }
                 let row = |it| table::settlement(it, &reports.decimals);
-                let rows = page.entries.iter().map(row).collect();
-                for it in &page.entries {
-                    let paid = &it.record.authorization;
-                    totals.add(&it.record.network, &paid.asset, paid.amount);
-                }
-                match page.next {
-                    Some(next) => *after = Some(next),
-                    None => *self = Self::Over,
-                }
-                Ok(Some(rows))
+                Ok(Some(page.into_iter().map(row).collect()))
             }
             Self::Rows(rows) => rows.next(reports, totals).await,
             Self::Over => Ok(None),
