@@ -73,6 +73,28 @@ impl Store {
     }
 }
 
+impl Name {
+    /// Only few payments can have it, so that whoever looks for them by it needs no plan of its own.
+    pub(super) const fn is_of_few(&self) -> bool {
+        match self {
+            Self::Id(_) | Self::Key(_) | Self::Reference(_) | Self::Transaction(_) | Self::Order(_) => true,
+            Self::Memo(_) | Self::MerchantReference(_) | Self::Resource(_) => false,
+        }
+    }
+
+    /// What its statement compares first.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Id(id) => id.as_uuid().to_string(),
+            Self::Key(key) => hex::encode(key.0),
+            Self::Reference(it) => it.value.clone(),
+            Self::Transaction(tx) => tx.0.clone(),
+            Self::Memo(text) | Self::Resource(text) => text.clone(),
+            Self::MerchantReference(label) | Self::Order(label) => label.to_string(),
+        }
+    }
+}
+
 const fn statement(name: &Name) -> &'static str {
     match name {
         Name::Id(_) => OF_ID,

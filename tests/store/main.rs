@@ -29,6 +29,7 @@ mod report_jobs;
 mod reports;
 mod reserving;
 mod schema;
+mod shown;
 #[expect(dead_code, reason = "the simulator reads more of it")]
 #[path = "../sim/store/mod.rs"]
 mod sim_store;
