@@ -189,7 +189,7 @@ async fn refunds_in_parts_never_exceed_their_payment_and_what_is_cancelled_count
         refunds.push(recorded(&world, &payment, part, &amount(part)).await);
     }
     let exceeds = (409, "refund_exceeds_payment".to_owned());
-    assert_eq!(refused(&world, &payment, "one more", &amount("1")).await, exceeds);
+    assert_eq!(refused(&world, &payment, "one-more", &amount("1")).await, exceeds);
     assert_eq!(
         refused(&world, &payment, "4000", &amount("1")).await,
         (409, "conflict".to_owned())
@@ -204,8 +204,8 @@ async fn refunds_in_parts_never_exceed_their_payment_and_what_is_cancelled_count
         (200, &json!("cancelled"))
     );
     assert_eq!(cancel(&refunds[2]).await.status, 200, "once more");
-    assert_eq!(refused(&world, &payment, "too much", &amount("2501")).await, exceeds);
-    recorded(&world, &payment, "all of the rest", &amount("2500")).await;
+    assert_eq!(refused(&world, &payment, "too-much", &amount("2501")).await, exceeds);
+    recorded(&world, &payment, "all-of-the-rest", &amount("2500")).await;
 
     sends(&world, Payment::by(1).from, 4_000).await;
     reaches(&world, &refunds[0], "paid").await;

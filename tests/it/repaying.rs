@@ -115,7 +115,7 @@ async fn a_wallet_without_money_says_so_and_pays_once_it_has_some() {
     let refund = recorded(&world, &payment, "k", &executed("10000")).await;
     eventually("the problem is told", async || {
         let problem = read(&world, &refund["id"]).await["problem"].clone();
-        problem.as_str().is_some_and(|it| it.contains("balance")).then_some(())
+        problem.as_str().is_some_and(|it| it.contains("must pay")).then_some(())
     })
     .await;
     let cancel = format!("/v1/refunds/{}/cancel", refund["id"].as_str().unwrap());
@@ -165,7 +165,7 @@ async fn killed_before_the_chain_is_asked() {
 
 #[tokio::test]
 async fn killed_before_the_payment_is_reserved() {
-    survives(Stop::Database(Obstacle::WritesTo("payments"))).await;
+    survives(Stop::Database(Obstacle::WritesTo("settlements"))).await;
 }
 
 #[tokio::test]

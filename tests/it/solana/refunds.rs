@@ -146,6 +146,6 @@ async fn survives(stop: Stop) {
 #[tokio::test]
 async fn killed_around_the_attempt_a_refund_on_solana_is_paid_once() {
     survives(Stop::Database(Obstacle::WritesTo("refund_attempts"))).await;
-    survives(Stop::Database(Obstacle::WritesTo("payments"))).await;
+    survives(Stop::Database(Obstacle::WritesTo("settlements"))).await;
     survives(Stop::Chain(send, Fault::HoldAnswer)).await;
 }
