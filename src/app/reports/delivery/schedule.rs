@@ -6,7 +6,6 @@ use chrono::NaiveTime;
 use serde::Deserialize;
 
 use super::place::Place;
-use crate::app::question::NETWORK;
 use crate::app::reports::encode::Format;
 use crate::app::reports::{Kind, Order};
 use crate::domain::calendar::{Cadence, Calendar};
@@ -199,7 +198,6 @@ impl Schedule {
     #[must_use]
     pub fn is_of(&self, network: &NetworkId) -> bool {
         let named = self.filter.get("network");
-        debug_assert!(named.is_none_or(|it| it.parse::<NetworkId>().is_ok()), "{NETWORK}");
         named.is_none_or(|it| *it == network.as_str())
     }
 }
