@@ -139,19 +139,19 @@ pub async fn match_all(
 /// The payments that the first of these lines name, at least the first line's, and of each of those lines which.
 async fn named(books: &Books, lines: &[Line]) -> Result<(HashMap<PaymentId, Entry>, Vec<Vec<PaymentId>>), StoreFault> {
     let names: Vec<&Name> = lines.iter().take(LINES_AT_ONCE).map(|it| &it.name).collect();
-    let mut named = books.payments_named(&names).await?;
+    let mut of_lines = books.payments_named(&names).await?;
     let mut payments = HashSet::new();
-    let fits = named.iter().take_while(|ids| {
+    let fits = of_lines.iter().take_while(|ids| {
         let is_first = payments.is_empty();
         payments.extend(ids.iter().copied());
         is_first || payments.len() <= PAYMENTS_AT_ONCE
     });
     let fits = fits.count();
-    named.truncate(fits);
-    let ids: HashSet<PaymentId> = named.iter().flatten().copied().collect();
+    of_lines.truncate(fits);
+    let ids: HashSet<PaymentId> = of_lines.iter().flatten().copied().collect();
     let ids: Vec<PaymentId> = ids.into_iter().collect();
     let entries = books.payments_of(&ids).await?;
-    Ok((entries.into_iter().map(|it| (it.record.id, it)).collect(), named))
+    Ok((entries.into_iter().map(|it| (it.record.id, it)).collect(), of_lines))
 }
 
 fn is_settled(entry: &Entry) -> bool {

@@ -490,7 +490,11 @@ async fn write(
 fn is_closed_by_another(fault: &StoreFault) -> bool {
     matches!(
         fault.constraint(),
-        Some("statements_name" | "statements_period_once")
-            | Some("statement_lines_payment_once" | "statement_lines_refund_once")
+        Some(
+            "statements_name"
+                | "statements_period_once"
+                | "statement_lines_payment_once"
+                | "statement_lines_refund_once"
+        )
     )
 }
