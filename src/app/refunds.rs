@@ -125,7 +125,7 @@ impl Refunds {
     /// [`NoRefund`].
     pub async fn cancel(&self, id: RefundId) -> Result<Refund, NoRefund> {
         match in_time("refund_cancel", self.store.refund_cancel(id)).await? {
-            Some(Cancelled::Done(refund)) => Ok(refund),
+            Some(Cancelled::Done(refund)) => Ok(*refund),
             Some(Cancelled::Refused) => Err(NoRefund::Refused(Refusal::NotCancellable)),
             None => Err(NoRefund::Unknown),
         }

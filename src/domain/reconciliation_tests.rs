@@ -172,6 +172,8 @@ fn what_was_not_read_is_not_missing_and_what_was_promised_is() {
     assert_eq!(states[2..4], [Duplicate, Duplicate]);
 }
 
+type Change = fn(&mut Transfer);
+
 #[test]
 fn what_pays_a_refund_is_judged_by_the_debit_that_it_left() {
     let wallets = |change: fn(&mut Transfer)| {
@@ -188,14 +190,12 @@ fn what_pays_a_refund_is_judged_by_the_debit_that_it_left() {
         Claim { side, ..claim }.judge(&[transfer(), paid.clone()]).state
     });
     assert_eq!(states, expected);
-    for (change, state) in [
-        (
-            (|it| it.counterparty = Some("thief".to_owned())) as fn(&mut Transfer),
-            State::PartyMismatch,
-        ),
+    let cases: [(Change, State); 3] = [
+        (|it| it.counterparty = Some("thief".to_owned()), State::PartyMismatch),
         (|it| it.account.holder = "other".to_owned(), State::PartyMismatch),
         (|it| it.amount = Amount::from_units(1), State::AmountMismatch),
-    ] {
+    ];
+    for (change, state) in cases {
         let changed = wallets(change);
         let states = judged(|claim| {
             let side = Direction::Debit;

@@ -41,6 +41,8 @@ fn debit(tx: &str, height: u64, amount: u128) -> Transfer {
     }
 }
 
+type Change = fn(&mut Transfer);
+
 #[test]
 fn a_transfer_pays_a_refund_if_it_is_the_same_and_later() {
     let refund = awaited(1, 7, None);
@@ -49,8 +51,8 @@ fn a_transfer_pays_a_refund_if_it_is_the_same_and_later() {
         change(&mut transfer);
         refund.paid_by(&transfer).map_err(|it| it.state)
     };
-    for (change, expected) in [
-        ((|_| {}) as fn(&mut Transfer), Ok(())),
+    let cases: [(Change, Result<(), State>); 6] = [
+        (|_| {}, Ok(())),
         (|it| it.block.height = 5, Err(State::StatusMismatch)),
         (|it| it.direction = Direction::Credit, Err(State::StatusMismatch)),
         (
@@ -59,7 +61,8 @@ fn a_transfer_pays_a_refund_if_it_is_the_same_and_later() {
         ),
         (|it| it.counterparty = None, Err(State::PartyMismatch)),
         (|it| it.amount = Amount::from_units(8), Err(State::AmountMismatch)),
-    ] {
+    ];
+    for (change, expected) in cases {
         assert_eq!(pays(change), expected);
     }
     let claimed = awaited(1, 7, Some("claimed"));
@@ -67,8 +70,10 @@ fn a_transfer_pays_a_refund_if_it_is_the_same_and_later() {
     assert!(claimed.paid_by(&debit("another", 6, 7)).is_err());
 }
 
-/// Which refund is paid by which transaction, and which claims are belied.
-fn made(pairs: &[(Awaited, Transfer)]) -> (Vec<(u128, String)>, Vec<(u128, State)>) {
+/// Which refund is paid by which transaction, and which claims are belied, and as what.
+type Made = (Vec<(u128, String)>, Vec<(u128, State)>);
+
+fn made(pairs: &[(Awaited, Transfer)]) -> Made {
     let number = |id: &RefundId| id.as_uuid().as_u128();
     let matching = matched(pairs);
     let paid = matching.paid.iter().map(|(id, it)| (number(id), it.tx.0.clone()));
@@ -91,7 +96,10 @@ fn claims_come_first_then_the_oldest_and_a_transfer_is_used_once() {
     let (old, young, claiming) = (awaited(1, 7, None), awaited(2, 7, None), awaited(3, 7, Some("a")));
     let (a, b) = (debit("a", 6, 7), debit("b", 7, 7));
     assert_eq!(all(&[], &[]), (vec![], vec![]));
-    assert_eq!(all(&[young.clone(), old.clone()], &[b.clone()]).0, [text(1, "b")]);
+    assert_eq!(
+        all(&[young.clone(), old.clone()], std::slice::from_ref(&b)).0,
+        [text(1, "b")]
+    );
     assert_eq!(
         all(&[young.clone(), old.clone()], &[b.clone(), a.clone()]).0,
         [text(1, "a"), text(2, "b")]
@@ -100,12 +108,12 @@ fn claims_come_first_then_the_oldest_and_a_transfer_is_used_once() {
     assert_eq!(three, (vec![text(3, "a"), text(1, "b")], vec![]));
     let second = awaited(4, 7, Some("a"));
     assert_eq!(
-        all(&[claiming, second], &[a.clone()]),
+        all(&[claiming, second], std::slice::from_ref(&a)),
         (vec![text(3, "a")], vec![(4, State::Duplicate)])
     );
     let more = awaited(5, 8, Some("a"));
     assert_eq!(
-        all(&[more.clone()], &[a.clone()]),
+        all(std::slice::from_ref(&more), std::slice::from_ref(&a)),
         (vec![], vec![(5, State::AmountMismatch)])
     );
     let mut other = debit("a", 6, 8);

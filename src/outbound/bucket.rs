@@ -352,11 +352,12 @@ mod tests {
 
     #[test]
     fn what_is_no_bucket_is_refused_by_its_setting_and_nothing_secret_is_shown() {
-        let changes: [(&str, fn(&mut Settings)); 7] = [
+        type Change = fn(&mut Settings);
+        let changes: [(&str, Change); 7] = [
             ("endpoint", |it| it.endpoint = "store.example".into()),
             ("endpoint", |it| it.endpoint = "ftp://store.example".into()),
             ("endpoint", |it| {
-                it.endpoint = "https://user:canary@store.example".into()
+                it.endpoint = "https://user:canary@store.example".into();
             }),
             ("endpoint", |it| it.endpoint = "http://127.0.0.1:9000".into()),
             ("region", |it| it.region.clear()),

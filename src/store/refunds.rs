@@ -181,7 +181,7 @@ pub enum Recorded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancelled {
     /// It is cancelled, by this call or an earlier one.
-    Done(Refund),
+    Done(Box<Refund>),
     /// It is under way, paid or failed.
     Refused,
 }
@@ -435,7 +435,7 @@ impl Store {
         if done.rows_affected() == 0 {
             drop(transaction);
             return Ok(self.refund_get(id).await?.map(|it| match it.stage {
-                Stage::Cancelled => Cancelled::Done(it),
+                Stage::Cancelled => Cancelled::Done(Box::new(it)),
                 Stage::Awaiting | Stage::Executing | Stage::Paid | Stage::Failed => Cancelled::Refused,
             }));
         }
@@ -446,7 +446,7 @@ impl Store {
         notices::add(&mut transaction, operation, &[refund.notice(REFUND_CANCELLED)]).await?;
         commit(transaction, operation).await?;
         self.ring();
-        Ok(Some(Cancelled::Done(refund)))
+        Ok(Some(Cancelled::Done(Box::new(refund))))
     }
 }
 

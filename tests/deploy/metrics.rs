@@ -53,8 +53,8 @@ fn written() -> BTreeSet<(String, String, Vec<String>)> {
             };
             let labels: Vec<String> = labels.into_iter().collect();
             let named = all(r#"^\s*"([a-z_]+)""#, arguments);
-            let names = if named.is_empty() { counted.clone() } else { named };
-            found.extend(names.into_iter().map(|name| (kind.to_owned(), name, labels.clone())));
+            let metrics = if named.is_empty() { counted.clone() } else { named };
+            found.extend(metrics.into_iter().map(|name| (kind.to_owned(), name, labels.clone())));
         }
     }
     found

@@ -78,8 +78,8 @@ impl Prometheus {
 
     /// The series that answer the expression; none when it is not one.
     async fn query(&self, expr: &str) -> Option<Vec<Value>> {
-        let escaped: String = expr.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        self.ask(&format!("/query?query={escaped}")).await?["result"]
+        let escaped: Vec<String> = expr.bytes().map(|byte| hex::encode([byte])).collect();
+        self.ask(&format!("/query?query=%{}", escaped.join("%"))).await?["result"]
             .as_array()
             .cloned()
     }

@@ -173,7 +173,7 @@ async fn every_kind_says_what_the_chain_the_ledger_and_the_statements_say() {
         let paid = |key: &str| u128::from(number(&receipt[key]));
         assert_eq!(
             units(&row["cost_atomic"]),
-            (paid("gasUsed") * paid("effectiveGasPrice")) as i128
+            i128::try_from(paid("gasUsed") * paid("effectiveGasPrice")).unwrap()
         );
         let (whole, rest) = row["cost"].as_str().unwrap().split_once('.').unwrap();
         assert_eq!((whole, rest.len()), ("0", 18));

@@ -143,14 +143,14 @@ async fn what_is_booked_of_our_transactions_is_what_the_ledger_has_of_gas() {
         let store = &db.store;
         store.lane_prepare(&lane(), 0).await.unwrap();
         let mut carried = Vec::new();
-        for (slot, keys) in [&[1, 2, 3][..], &[4], &[5, 6]].into_iter().enumerate() {
+        for (slot, keys) in (0..).zip([&[1, 2, 3][..], &[4], &[5, 6]]) {
             let mut records = Vec::new();
             for key in keys {
                 records.push(reserve(store, &sample(*key)).await);
             }
             let name = format!("t{slot}");
             intend(store, &records.iter().collect::<Vec<_>>(), &name).await.unwrap();
-            let height = 3 + slot as u64;
+            let height = 3 + slot;
             let costs = [mined(&name, height, 100)];
             store.transactions_mined(&network(), &costs).await.unwrap();
             carried.push(records);

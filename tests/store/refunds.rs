@@ -49,10 +49,11 @@ fn new(payment: &Record, key: &str, amount: u128, by: PaidBy) -> NewRefund {
 }
 
 async fn recorded(store: &Store, new: &NewRefund) -> Refund {
-    match store.refund_record(new).await.unwrap() {
-        Recorded::New(refund) => refund,
-        other => panic!("{other:?}"),
-    }
+    let said = store.refund_record(new).await.unwrap();
+    let Recorded::New(refund) = said else {
+        panic!("{said:?}");
+    };
+    refund
 }
 
 async fn own(store: &Store, payment: &Record, key: &str, amount: u128) -> Refund {

@@ -142,7 +142,7 @@ pub fn settlement(payment: Summary, decimals: &Decimals) -> Vec<Cell> {
         words(labels.merchant_reference),
         words(labels.order_id),
         labels.metadata.as_ref().map_or(Cell::Empty, metadata),
-        maybe(payment.reconciliation.map(|it| it.as_str())),
+        maybe(payment.reconciliation.map(crate::domain::reconciliation::State::as_str)),
         payment.gas.map_or(Cell::Empty, |it| Cell::Text(it.to_string())),
         Cell::Text(payment.refunded.to_string()),
         maybe(Some(decimals.write(&payment.network, &payment.asset, payment.refunded))),

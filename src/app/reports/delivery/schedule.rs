@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    fn schedules(change: &dyn Fn(&mut Value), signs: bool) -> Result<Vec<Schedule>, String> {
+    fn schedules(change: fn(&mut Value), signs: bool) -> Result<Vec<Schedule>, String> {
         let mut tables = json!({"schedule": [
             {"name": "a", "type": "settlements", "format": "csv", "to": {"folder": "/reports"}},
             {"name": "b", "type": "reconciliation_exceptions", "format": "parquet", "period": "weekly", "due": "06:30",
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_schedule_asks_for_its_period_in_the_words_of_its_kind() {
-        let read = schedules(&|_| (), true).unwrap();
+        let read = schedules(|_| (), true).unwrap();
         let period = Period {
             starts: Timestamp(1_763_856_000),
             ends: Timestamp(1_763_942_400),
@@ -239,26 +239,27 @@ mod tests {
 
     #[test]
     fn a_schedule_that_cannot_be_kept_is_refused_by_its_key() {
-        let cases: [(&str, &dyn Fn(&mut Value)); 11] = [
-            ("unknown field", &|it| it[0]["colour"] = json!("red")),
-            ("expected one of settlements", &|it| it[0]["type"] = json!("everything")),
-            ("expected one of csv", &|it| it[0]["format"] = json!("pdf")),
-            ("unknown variant", &|it| it[0]["period"] = json!("hourly")),
-            ("expected closed", &|it| it[0]["due"] = json!("noon")),
-            ("unknown variant", &|it| it[0]["to"] = json!({"ftp": "x"})),
-            ("schedule[0].name: expected 1 to 64", &|it| {
-                it[0]["name"] = json!("../x")
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 11] = [
+            ("unknown field", |it| it[0]["colour"] = json!("red")),
+            ("expected one of settlements", |it| it[0]["type"] = json!("everything")),
+            ("expected one of csv", |it| it[0]["format"] = json!("pdf")),
+            ("unknown variant", |it| it[0]["period"] = json!("hourly")),
+            ("expected closed", |it| it[0]["due"] = json!("noon")),
+            ("unknown variant", |it| it[0]["to"] = json!({"ftp": "x"})),
+            ("schedule[0].name: expected 1 to 64", |it| {
+                it[0]["name"] = json!("../x");
             }),
-            ("schedule[1].name: expected each name once", &|it| {
-                it[1]["name"] = json!("a")
+            ("schedule[1].name: expected each name once", |it| {
+                it[1]["name"] = json!("a");
             }),
-            ("schedule[0].filter: expected no blockTimeFrom", &|it| {
+            ("schedule[0].filter: expected no blockTimeFrom", |it| {
                 it[0]["filter"] = json!({"blockTimeFrom": "2026-01-01T00:00:00Z"});
             }),
-            ("schedule[1].filter: payer", &|it| {
-                it[1]["filter"] = json!({"payer": "x"})
+            ("schedule[1].filter: payer", |it| {
+                it[1]["filter"] = json!({"payer": "x"});
             }),
-            ("schedule[0].to.s3: endpoint", &|it| {
+            ("schedule[0].to.s3: endpoint", |it| {
                 it[0]["to"] = json!({"s3": {"endpoint": "x", "region": "r", "bucket": "b", "access_key_id": "k",
                     "secret_access_key": "s"}});
             }),
@@ -267,7 +268,7 @@ mod tests {
             let said = schedules(change, true).err().unwrap();
             assert!(said.contains(expected), "{expected}: {said}");
         }
-        let said = schedules(&|_| (), false).err().unwrap();
+        let said = schedules(|_| (), false).err().unwrap();
         assert!(said.starts_with("schedule[1].to: expected [signing]"), "{said}");
     }
 }
