@@ -10,6 +10,8 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Value;
 
 use crate::app::desk::Coin;
+use crate::app::reports::delivery::schedule::{self as delivery, Schedule};
+use crate::domain::refund::Wallets;
 use crate::domain::signing;
 use crate::{app, chain, export, http, store, telemetry};
 
@@ -36,6 +38,9 @@ pub struct Config {
     /// Daily statements.
     #[serde(default)]
     pub statements: export::Settings,
+    /// Reports that are delivered by themselves.
+    #[serde(default)]
+    pub reports: delivery::Settings,
     /// What the facilitator signs for itself with. Without it, it signs nothing.
     pub signing: Option<signing::Settings>,
     /// Where webhooks may go.
@@ -103,12 +108,13 @@ impl Config {
         Self::from_table(table)
     }
 
-    /// How many decimals the configured assets have.
+    /// How many decimals the configured assets and the networks' own coins have.
     #[must_use]
     pub fn decimals(&self) -> export::Decimals {
         let of_network = |network: &chain::Settings| {
             let id = network.id().clone();
-            let assets = network.assets().into_iter();
+            let coin = (export::COIN.to_owned(), network.coin_decimals());
+            let assets = network.assets().into_iter().chain([coin]);
             assets.map(move |(asset, decimals)| (id.clone(), asset, decimals))
         };
         export::Decimals::new(self.network.iter().flat_map(of_network).collect())
@@ -130,6 +136,14 @@ impl Config {
         self.network.iter().flat_map(of_network).collect()
     }
 
+    /// The wallets that refunds are paid from.
+    ///
+    /// # Errors
+    /// The first table that is not what it must be.
+    pub fn wallets(&self) -> Result<Wallets, chain::Unservable> {
+        Ok(Wallets::new(chain::refund_wallets(&self.network)?))
+    }
+
     /// How statements are written.
     #[must_use]
     pub fn style(&self) -> export::Style {
@@ -137,6 +151,18 @@ impl Config {
             settings: self.statements.clone(),
             decimals: self.decimals(),
         }
+    }
+
+    /// The reports that are delivered by themselves.
+    ///
+    /// # Errors
+    /// Names the key, and what was expected there.
+    pub fn schedules(&self) -> Result<Vec<Schedule>, ConfigError> {
+        let schedules = self.reports.schedules(chain::canonical_account, self.signing.is_some());
+        schedules.map_err(|it| ConfigError::Key {
+            key: format!("reports.{}", it.key),
+            what: it.what,
+        })
     }
 
     fn from_table(mut table: toml::Table) -> Result<Self, ConfigError> {
@@ -158,6 +184,7 @@ impl Config {
                 what: what.into(),
             });
         }
+        config.schedules()?;
         Ok(config)
     }
 }

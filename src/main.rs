@@ -44,6 +44,12 @@ enum Command {
         #[command(flatten)]
         audit: command::audit::AuditArgs,
     },
+    /// Ask the facilitator that runs on this machine with this configuration whether it is ready; exits with 1 when it is
+    /// not.
+    Health {
+        #[command(flatten)]
+        config: ConfigPath,
+    },
     /// List the signers' lanes as CSV, or let a closed one be signed in again.
     Lanes {
         #[command(flatten)]
@@ -76,6 +82,13 @@ enum Command {
     Reference {
         #[command(subcommand)]
         what: command::reference::ReferenceCommand,
+    },
+    /// Record money that goes back to who paid, list refunds, or take one back.
+    Refund {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(subcommand)]
+        what: command::refund::RefundCommand,
     },
     /// Print recorded payments, or what reconciliation found, as CSV, JSON, NDJSON or Parquet.
     Report {
@@ -119,7 +132,9 @@ fn main() -> ExitCode {
         Command::Serve { .. }
         | Command::Migrate { .. }
         | Command::Check { .. }
+        | Command::Health { .. }
         | Command::Lanes { .. }
+        | Command::Refund { .. }
         | Command::Report { .. }
         | Command::Statement { .. }
         | Command::Webhook { .. } => ExitCode::FAILURE,
@@ -141,6 +156,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Migrate { config } => runtime.block_on(command::serve::migrate(Config::load(&config.config)?))?,
         Command::Check { config } => runtime.block_on(command::serve::check(Config::load(&config.config)?))?,
+        Command::Health { config } => {
+            let is_ready = runtime.block_on(command::health::health(Config::load(&config.config)?))?;
+            return Ok(ExitCode::from(u8::from(!is_ready)));
+        }
         Command::Audit { config, audit } => {
             let found = runtime.block_on(command::audit::audit(Config::load(&config.config)?, audit))?;
             return Ok(ExitCode::from(u8::from(found > 0)));
@@ -163,6 +182,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Reference { what } => {
             let is_same = command::reference::reference(what)?;
             return Ok(ExitCode::from(u8::from(!is_same)));
+        }
+        Command::Refund { config, what } => {
+            runtime.block_on(command::refund::refund(Config::load(&config.config)?, what))?;
         }
         Command::Report { config, report } => {
             runtime.block_on(command::report::report(Config::load(&config.config)?, report))?;

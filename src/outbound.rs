@@ -1,16 +1,19 @@
-//! The one door out to addresses that others name: HTTP to whoever is public, and to nobody else.
+//! The one door out to addresses that others name: HTTP to whoever is public, and to nobody else. Beside it, the operator's own
+//! stores ([`bucket`]).
 //!
 //! A name may lead anywhere, and elsewhere the next time. So names are resolved here, every address that they lead to is
 //! checked, and the connection is made to those that were checked. No proxy, no redirect, no credentials in the address;
 //! an answer is read up to a bound and thrown away.
 
 mod address;
+pub mod bucket;
 
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Client, Url};
@@ -45,8 +48,45 @@ pub struct Unfit(&'static str);
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// How long the other side wants to be left alone, where it says so in seconds.
-    pub retry_after: Option<Duration>,
+    /// How long the other side wants to be left alone, where it says so.
+    pub retry_after: Option<RetryAfter>,
+}
+
+/// A `Retry-After` header (RFC 9110, section 10.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// For so long.
+    For(Duration),
+    /// Until then.
+    Until(DateTime<Utc>),
+}
+
+impl RetryAfter {
+    /// A number of seconds, or a date in any of the three forms of RFC 9110, section 5.6.7.
+    fn read(value: &HeaderValue) -> Option<Self> {
+        let text = value.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Self::For(Duration::from_secs(seconds)));
+        }
+        let forms = [
+            "%a, %d %b %Y %H:%M:%S GMT",
+            "%A, %d-%b-%y %H:%M:%S GMT",
+            "%a %b %e %H:%M:%S %Y",
+        ];
+        let date = forms
+            .into_iter()
+            .find_map(|it| NaiveDateTime::parse_from_str(text, it).ok())?;
+        Some(Self::Until(date.and_utc()))
+    }
+
+    /// How long that is from this time on.
+    #[must_use]
+    pub fn from(self, now: DateTime<Utc>) -> Duration {
+        match self {
+            Self::For(term) => term,
+            Self::Until(then) => then.signed_duration_since(now).to_std().unwrap_or_default(),
+        }
+    }
 }
 
 /// Why nothing came back, without the address.
@@ -137,10 +177,9 @@ impl Outbound {
             .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?)));
         let request = self.http.post(target.0.clone()).headers(named.collect()).body(body);
         let mut response = request.send().await.map_err(|error| unheard(&error))?;
-        let seconds = |value: &HeaderValue| value.to_str().ok()?.parse().ok().map(Duration::from_secs);
         let answer = Answer {
             status: response.status().as_u16(),
-            retry_after: response.headers().get(RETRY_AFTER).and_then(seconds),
+            retry_after: response.headers().get(RETRY_AFTER).and_then(RetryAfter::read),
         };
         // What says no more is kept open for the next one.
         let mut rest = ANSWER_MAX;
@@ -252,6 +291,26 @@ mod tests {
         );
         let private = Outbound::new(true).unwrap();
         assert!(private.target("http://127.0.0.1:8080/").is_ok());
+    }
+
+    #[test]
+    fn a_pause_is_read_in_seconds_and_as_any_date_of_http() {
+        let read = |text: &str| RetryAfter::read(&HeaderValue::from_str(text).unwrap());
+        let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
+        let pause = |text: &str| read(text).map(|it| it.from(now).as_secs());
+        for (text, seconds) in [
+            ("120", Some(120)),
+            ("Sun, 06 Nov 1994 08:51:37 GMT", Some(120)),
+            ("Sunday, 06-Nov-94 08:51:37 GMT", Some(120)),
+            ("Sun Nov  6 08:51:37 1994", Some(120)),
+            ("Sun, 06 Nov 1994 08:49:36 GMT", Some(0)),
+            ("Sun, 06 Nov 1994 08:51:37 +0100", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            assert_eq!(pause(text), seconds, "{text}");
+        }
     }
 
     #[tokio::test]

@@ -155,20 +155,17 @@ impl Database {
 
     /// Runs statements in it.
     pub(crate) fn execute(&self, statements: &str) {
-        let own = self.cluster.clone().database(&self.name);
-        run(&own, async |connection| {
-            connection.execute(AssertSqlSafe(statements)).await.map(drop)
-        })
-        .unwrap();
+        self.with(async |connection| connection.execute(AssertSqlSafe(statements)).await.map(drop));
+    }
+
+    /// Does this with a connection to it.
+    pub(crate) fn with<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>) -> T {
+        run(&self.cluster.clone().database(&self.name), work).unwrap()
     }
 
     /// The one text that a query of it gives.
     pub(crate) fn one(&self, query: &str) -> String {
-        let own = self.cluster.clone().database(&self.name);
-        run(&own, async |connection| {
-            sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await
-        })
-        .unwrap()
+        self.with(async |connection| sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await)
     }
 
     fn tell(&self, statement: &str) -> Result<(), sqlx::Error> {

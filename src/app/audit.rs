@@ -12,6 +12,7 @@ use crate::app::AskFault;
 use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
+use crate::domain::posting::sides;
 use crate::domain::rail::{LaneId, Observation, Rail, Sighting, TxId, Watched};
 use crate::domain::settlement::{Settlement, State};
 use crate::store::{Cursor, FOREIGN, Filter, Movement, Record, SealSeen, SlotSeen, Store, Surroundings};
@@ -36,6 +37,8 @@ pub enum Kind {
     LedgerPayment,
     /// The ledger's movements for the payment's costs are not its share of what our transactions cost.
     LedgerGas,
+    /// A success whose day is closed without it: the database's clock is far behind the chain's.
+    NotOnStatement,
     /// A success that the chain does not show.
     NotOnChain,
     /// A success that the chain shows somewhere else than the record.
@@ -66,6 +69,7 @@ impl Kind {
             Self::EvidenceMissing => "evidence_missing",
             Self::LedgerPayment => "ledger_payment",
             Self::LedgerGas => "ledger_gas",
+            Self::NotOnStatement => "not_on_statement",
             Self::NotOnChain => "not_on_chain",
             Self::ElsewhereOnChain => "elsewhere_on_chain",
             Self::FailedButPaid => "failed_but_paid",
@@ -185,6 +189,9 @@ impl Audit<'_> {
             events(record, &around, &mut say);
             evidence(record, &around, &mut say);
             ledger(record, &around, &mut say);
+            if around.unstated.contains(&record.id) {
+                say(Kind::NotOnStatement, "its day is closed without it".to_owned());
+            }
         }
         for rail in self.served() {
             let network = &rail.id().network;
@@ -318,12 +325,9 @@ fn ledger(record: &Record, around: &Surroundings, say: &mut impl FnMut(Kind, Str
         usize::from(state == State::Final),
     );
     let paid = &record.authorization;
-    let is_right = |it: &&Movement| {
-        it.debit == format!("payer:{}", paid.payer)
-            && it.credit == format!("merchant:{}", paid.pay_to)
-            && it.asset == paid.asset
-            && it.amount == paid.amount
-    };
+    let [debit, credit] = sides(paid, &record.references);
+    let is_right =
+        |it: &&Movement| it.debit == debit && it.credit == credit && it.asset == paid.asset && it.amount == paid.amount;
     if (open, count("posted")) != expected || !money.iter().all(is_right) {
         let detail = format!(
             "{} with {open} open and {} posted movements of its money",

@@ -4,6 +4,7 @@
 //! Only a view of what the database holds, so that the usual case needs no polling of it: everything here can be
 //! lost at any instant and is rebuilt by [`Board::reconcile`].
 
+mod age;
 mod funds;
 mod inner;
 mod lanes;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
+pub use self::age::Unsettled;
 use self::inner::{Inner, Open, Standing, TRIES_MAX, is_over};
 pub use self::listen::{Claim, Granted, Subscription};
 use self::slots::Slots;

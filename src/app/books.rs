@@ -25,7 +25,7 @@ pub struct Books {
     rails: Vec<Arc<dyn Rail>>,
 }
 
-/// What shows that a payment is on a statement.
+/// What shows that a payment or a refund is on a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     /// The line.
@@ -80,6 +80,26 @@ impl Books {
             self.canonicalize(account);
         }
         in_time("payments_list", self.store().payments_list(&filter, after, limit)).await
+    }
+
+    /// The payments of each of these names, in their order: of each, the first [`PAGE_MAX`] that were reserved.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn payments_named(&self, names: &[&Name]) -> Result<Vec<Vec<PaymentId>>, StoreFault> {
+        in_time("payments_named", self.store().payments_named(names)).await
+    }
+
+    /// These payments, a page's at a time.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn payments_of(&self, ids: &[PaymentId]) -> Result<Vec<Entry>, StoreFault> {
+        let mut entries = Vec::new();
+        for some in ids.chunks(PAGE_MAX.into()) {
+            entries.extend(in_time("payments_entries", self.store().payments_entries(some)).await?);
+        }
+        Ok(entries)
     }
 
     /// The reconciliation's exceptions, oldest first.
@@ -151,7 +171,9 @@ impl Books {
         &self.reports.store
     }
 
-    fn canonical(&self, account: &str) -> Option<String> {
+    /// The account in its rail's canonical text; none when no rail knows such a text.
+    #[must_use]
+    pub fn canonical(&self, account: &str) -> Option<String> {
         self.rails.iter().find_map(|rail| rail.canonical_account(account))
     }
 
@@ -203,14 +225,14 @@ impl Books {
         }
     }
 
-    /// What shows that a payment is on a statement; none when it is not. Reads all lines.
+    /// What shows that a payment or a refund of this name is on a statement; none when it is not. Reads all lines.
     ///
     /// # Errors
     /// The database could not be asked.
-    pub async fn statement_proof(&self, id: StatementId, payment: PaymentId) -> Result<Option<Proof>, StoreFault> {
+    pub async fn statement_proof(&self, id: StatementId, name: &str) -> Result<Option<Proof>, StoreFault> {
         let details = self.statement_details(id).await?;
         let leaves: Vec<Hash> = details.iter().map(|it| it.line.leaf()).collect();
-        let position = details.iter().position(|it| it.line.payment == payment);
+        let position = details.iter().position(|it| it.line.name() == name);
         let found = position.and_then(|position| {
             Some(Proof {
                 detail: details.get(position)?.clone(),

@@ -219,13 +219,19 @@ async fn sift(app: &App, track: &Track, items: Vec<CargoItem>) -> (Vec<CargoItem
 
 /// These are on record: they may leave.
 async fn let_out(track: &Track, lane: &LaneId, intents: &[Intent]) {
+    let mut waited = Vec::new();
     for intent in intents {
+        waited.extend(track.board.unsent_for(&intent.payments));
         track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
     }
     let deliveries = intents
         .iter()
         .map(|it| deliver::first(track, lane, &it.tx.id, &it.tx.raw, it.payments.len()));
     join_all(deliveries).await;
+    let sent = metrics::histogram!("facilitator_settlement_sent_seconds", "network" => lane.network.to_string());
+    for it in waited {
+        sent.record(it);
+    }
 }
 
 /// Closes a lane whose records have forgotten what was signed in it: that may still be mined, so nothing else may take its

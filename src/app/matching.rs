@@ -3,16 +3,21 @@
 
 mod lines;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
 pub use self::lines::{FileFault, Kind, Line, read};
 use crate::app::books::Books;
 use crate::domain::id::PaymentId;
+use crate::domain::refund::Purpose;
 use crate::domain::settlement::State;
 use crate::export::Decimals;
-use crate::store::{Cursor, Entry, Filter, PAGE_MAX, StoreFault};
+use crate::store::{Cursor, Entry, Filter, Name, PAGE_MAX, StoreFault};
+
+/// Lines that are looked up together, and payments, which are kept in memory meanwhile: more where one line names more.
+const LINES_AT_ONCE: usize = 500;
+const PAYMENTS_AT_ONCE: usize = 2_000;
 
 /// States in which the money has arrived.
 const SETTLED: [State; 2] = [State::Confirmed, State::Final];
@@ -93,15 +98,16 @@ pub async fn match_all(
     mut tell: impl FnMut(Finding),
 ) -> Result<Counts, StoreFault> {
     let (mut counts, mut taken) = (Counts::default(), HashSet::new());
-    for line in lines {
-        let filter = Filter {
-            name: Some(line.name.clone()),
-            ..Filter::default()
-        };
-        let named = books.payments(filter, None, PAGE_MAX).await?.entries;
-        let finding = judge(line, &named, &mut taken, &books.reports().decimals);
-        counts.add(finding.outcome);
-        tell(finding);
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let (some, named) = named(books, rest).await?;
+        for (line, named) in rest.iter().zip(&named) {
+            let named: Vec<&Entry> = named.iter().filter_map(|id| some.get(id)).collect();
+            let finding = judge(line, &named, &mut taken, &books.reports().decimals);
+            counts.add(finding.outcome);
+            tell(finding);
+        }
+        rest = rest.get(named.len()..).unwrap_or_default();
     }
     let mut after: Option<Cursor> = None;
     loop {
@@ -110,12 +116,10 @@ pub async fn match_all(
             ..within.clone()
         };
         let page = books.payments(within, after.as_ref(), PAGE_MAX).await?;
-        for payment in page
-            .entries
-            .iter()
-            .map(|it| it.record.id)
-            .filter(|it| !taken.contains(it))
-        {
+        // No gateway lists what pays a refund among its orders.
+        let sold = page.entries.iter().map(|it| &it.record);
+        let sold = sold.filter(|it| Purpose::of(&it.references).is_none());
+        for payment in sold.map(|it| it.id).filter(|it| !taken.contains(it)) {
             counts.add(Outcome::FacilitatorOnly);
             tell(Finding {
                 outcome: Outcome::FacilitatorOnly,
@@ -132,13 +136,31 @@ pub async fn match_all(
     }
 }
 
+/// The payments that the first of these lines name, at least the first line's, and of each of those lines which.
+async fn named(books: &Books, lines: &[Line]) -> Result<(HashMap<PaymentId, Entry>, Vec<Vec<PaymentId>>), StoreFault> {
+    let names: Vec<&Name> = lines.iter().take(LINES_AT_ONCE).map(|it| &it.name).collect();
+    let mut of_lines = books.payments_named(&names).await?;
+    let mut payments = HashSet::new();
+    let fits = of_lines.iter().take_while(|ids| {
+        let is_first = payments.is_empty();
+        payments.extend(ids.iter().copied());
+        is_first || payments.len() <= PAYMENTS_AT_ONCE
+    });
+    let fits = fits.count();
+    of_lines.truncate(fits);
+    let ids: HashSet<PaymentId> = of_lines.iter().flatten().copied().collect();
+    let ids: Vec<PaymentId> = ids.into_iter().collect();
+    let entries = books.payments_of(&ids).await?;
+    Ok((entries.into_iter().map(|it| (it.record.id, it)).collect(), of_lines))
+}
+
 fn is_settled(entry: &Entry) -> bool {
     SETTLED.contains(&entry.record.settlement.state())
 }
 
 /// What becomes of a line, given the payments of its name. Of those that no earlier line has, the one that is settled is its
 /// own: an order may have been tried more than once.
-fn judge(line: &Line, named: &[Entry], taken: &mut HashSet<PaymentId>, decimals: &Decimals) -> Finding {
+fn judge(line: &Line, named: &[&Entry], taken: &mut HashSet<PaymentId>, decimals: &Decimals) -> Finding {
     let free = || named.iter().filter(|it| !taken.contains(&it.record.id));
     let own = free().find(|it| is_settled(it)).or_else(|| free().next());
     let (outcome, differs) = match own {

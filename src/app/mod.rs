@@ -17,11 +17,14 @@ pub mod outbid;
 pub mod pulse;
 pub mod question;
 pub mod reconcile;
+pub mod refunds;
+pub mod repay;
 pub mod reports;
 pub mod settle;
 pub mod share;
 pub mod statements;
 pub mod tenure;
+pub mod unsettled;
 pub mod verify;
 pub mod watch;
 pub mod webhooks;
@@ -206,6 +209,9 @@ impl App {
                 .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
             let (kept, stop) = (track.clone(), self.tasks.stop_signal());
             self.tasks.spawn("pulse", async move { pulse::run(&kept, &stop).await });
+            let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
+            self.tasks
+                .spawn("unsettled", async move { unsettled::run(&app, &kept, &stop).await });
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
                 .spawn("funds", async move { funds::run(&app, &kept, &stop).await });

@@ -36,6 +36,8 @@ pub const FILTERS: &str = "of state, reconciliation, network, asset, payer, payT
 /// The keys of [`Keys::exceptions`], for complaints.
 pub const EXCEPTIONS: &str =
     "of state, network, payTo, handled, and for pages limit and cursor, each at most once and not empty";
+/// The keys that ask for refunds, for complaints.
+pub const REFUNDS: &str = "of state, network, payTo, and for pages limit and cursor, each at most once and not empty";
 /// The keys of [`Keys::name`], for complaints.
 pub const NAMES: &str = "one of id, authorizationReference, paymentIdentifier, idempotencyKey, transaction, memo, \
                      merchantReference, orderId, resource and nonce (with network, asset and payer), and limit and \
@@ -93,6 +95,12 @@ impl Keys {
         } else {
             Err(malformed("query", expected))
         }
+    }
+
+    /// A key that nothing has asked for; none when all were.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        self.0.keys().next().map(String::as_str)
     }
 
     /// The key's value, which nothing asks for any more.
@@ -168,8 +176,11 @@ impl Keys {
         Ok(several.unwrap_or_default())
     }
 
-    /// A block's time is in whole seconds; a bound within a second is the next one.
-    fn block_time(&mut self, key: &str) -> Result<Option<Timestamp>, Malformed> {
+    /// A bound on blocks' times, which are in whole seconds; one within a second is the next one.
+    ///
+    /// # Errors
+    /// It is no time.
+    pub fn block_time(&mut self, key: &str) -> Result<Option<Timestamp>, Malformed> {
         let seconds = |time: DateTime<Utc>| {
             let whole = u64::try_from(time.timestamp()).unwrap_or(0);
             Timestamp(whole.saturating_add(u64::from(time.timestamp_subsec_nanos() > 0)))

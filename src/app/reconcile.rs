@@ -4,7 +4,10 @@
 //! Only finalized blocks are read, each account's in order; how far is on record only once everything that follows from
 //! them is, so that a step that was cut short is taken again, and two processes that take the same one do no harm.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod doubt;
+mod refunds;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +21,9 @@ use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
+use crate::domain::refund::Purpose;
 use crate::domain::time::Clock;
-use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store};
+use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store, StoreFault};
 use crate::task::{Tasks, guarded};
 
 /// The most accounts that are read together.
@@ -94,6 +98,8 @@ impl Reconciliation<'_> {
         let pending = self.store.reconciliations_pending(self.network(), *after, PAGE).await?;
         *after = pending.last().copied();
         self.review(&self.store.payments_get(&pending).await?).await?;
+        self.repaid().await?;
+        self.claims().await?;
         self.tell(finalized, read).await?;
         Ok(has_more || read.is_some_and(|until| until < finalized))
     }
@@ -160,7 +166,9 @@ impl Reconciliation<'_> {
             progress(compared, finalized);
             Ok(())
         })
-        .await
+        .await?;
+        self.repaid().await?;
+        self.claims().await
     }
 
     /// Every payment of the network, page by page.
@@ -183,24 +191,40 @@ impl Reconciliation<'_> {
     /// Reads the next blocks of the accounts that are the furthest behind, up to where they meet those that are further: up
     /// to which block. None when all are read.
     async fn step(&self, finalized: u64) -> Result<Option<u64>, AskFault> {
-        let mut followed = self.followed().await?;
-        let Some(from) = followed
-            .iter()
-            .map(|it| it.scanned.end)
-            .min()
-            .filter(|from| *from <= finalized)
-        else {
+        let (mut behind, unreadable) = self.behind(finalized).await?;
+        let Some(from) = behind.first().map(|it| it.scanned.end) else {
             return Ok(None);
         };
-        let met = followed
-            .iter()
-            .map(|it| it.scanned.end)
-            .filter(|next| *next > from)
-            .min();
+        let met = self.store.accounts_next(self.network(), from, &unreadable).await?;
         let until = met.map_or(finalized, |next| finalized.min(next.saturating_sub(1)));
-        followed.retain(|it| it.scanned.end == from);
-        followed.truncate(ACCOUNTS_MAX);
-        Ok(Some(self.read(&followed, from..=until, true).await?))
+        behind.retain(|it| it.scanned.end == from);
+        Ok(Some(self.read(&behind, from..=until, true).await?))
+    }
+
+    /// Some of the accounts that the rail can read now and that are not read up to this block, the furthest behind first;
+    /// and the assets that it cannot read, as far as such accounts are behind.
+    async fn behind(&self, height: u64) -> Result<(Vec<Followed>, Vec<String>), StoreFault> {
+        let mut unreadable = Vec::new();
+        loop {
+            let behind = self
+                .store
+                .accounts_behind(self.network(), height, &unreadable, ACCOUNTS_MAX)
+                .await?;
+            let others = behind.iter().filter(|it| !self.rail.reads(&it.account));
+            let others: BTreeSet<&String> = others.map(|it| &it.account.asset).collect();
+            if others.is_empty() {
+                return Ok((behind, unreadable));
+            }
+            unreadable.extend(others.into_iter().cloned());
+        }
+    }
+
+    /// Whether every account that is followed and that the rail can read is read up to this block.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn is_read(&self, height: u64) -> Result<bool, StoreFault> {
+        Ok(self.behind(height).await?.0.is_empty())
     }
 
     /// The accounts that the rail can read now.
@@ -225,7 +249,16 @@ impl Reconciliation<'_> {
         }
         self.store.transfers_observe(self.network(), &scan.transfers).await?;
         self.weigh(&accounts, from, &scan).await?;
-        self.meet(&scan.transfers).await?;
+        let wallets: HashSet<&Account> = followed
+            .iter()
+            .filter(|it| it.is_wallet)
+            .map(|it| &it.account)
+            .collect();
+        self.meet(&scan.transfers, &wallets).await?;
+        // Before they count as read: no statement is closed without the refunds that are among its debits.
+        if scan.transfers.iter().any(|it| it.direction == Direction::Debit) {
+            self.repaid().await?;
+        }
         if are_next {
             self.store
                 .accounts_scanned(self.network(), &accounts, from, &scan)
@@ -254,8 +287,9 @@ impl Reconciliation<'_> {
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
     }
 
-    /// Finds the records that the transfers belong to, and compares those again.
-    async fn meet(&self, transfers: &[Transfer]) -> Result<(), AskFault> {
+    /// Finds the records that the transfers belong to, and compares those again. What comes into a wallet that refunds are
+    /// paid from needs no record.
+    async fn meet(&self, transfers: &[Transfer], wallets: &HashSet<&Account>) -> Result<(), AskFault> {
         let credits: Vec<&Transfer> = transfers
             .iter()
             .filter(|it| it.direction == Direction::Credit)
@@ -287,7 +321,8 @@ impl Reconciliation<'_> {
             verdict: stray(transfer, |account| ours.contains(account)),
             at: Some((transfer.tx.clone(), transfer.block.height)),
         };
-        let strays: Vec<Judged> = strays.into_iter().map(judge).collect();
+        let strays = strays.into_iter().filter(|it| !wallets.contains(&it.account));
+        let strays: Vec<Judged> = strays.map(judge).collect();
         self.store.reconciliations_judge(self.network(), &strays).await?;
         self.review(&records).await
     }
@@ -310,7 +345,9 @@ impl Reconciliation<'_> {
         }
         let ids: Vec<PaymentId> = records.iter().map(|it| it.id).collect();
         let twins: BTreeMap<PaymentId, PaymentId> = self.store.payments_twins(&ids).await?.into_iter().collect();
-        let followed = self.store.accounts_watched(self.network()).await?;
+        let accounts: HashSet<Account> = records.iter().map(watched).collect();
+        let accounts: Vec<Account> = accounts.into_iter().collect();
+        let followed = self.store.accounts_watched_of(self.network(), &accounts).await?;
         let scanned: HashMap<(&str, &str), &Range<u64>> = followed
             .iter()
             .map(|it| ((it.account.asset.as_str(), it.account.holder.as_str()), &it.scanned))
@@ -318,7 +355,8 @@ impl Reconciliation<'_> {
         let judge = |record: &Record| {
             let paid = &record.authorization;
             let transfers = with_nonce.get(&paid.nonce).map(Vec::as_slice).unwrap_or_default();
-            let scanned = scanned.get(&(paid.asset.as_str(), paid.pay_to.as_str())).copied();
+            let watched = watched(record);
+            let scanned = scanned.get(&(watched.asset.as_str(), watched.holder.as_str())).copied();
             let landed = record.settlement.landed();
             Judged {
                 subject: record.id.to_string(),
@@ -330,7 +368,14 @@ impl Reconciliation<'_> {
                 at: landed.map(|it| (it.tx.clone(), it.block.height)),
             }
         };
-        let judged: Vec<Judged> = records.iter().map(judge).collect();
+        let mut judged: Vec<Judged> = records.iter().map(judge).collect();
+        for (record, judged) in records.iter().zip(&mut judged) {
+            let is_missing = judged.verdict.state == State::MissingOnChain;
+            if let Some(landed) = record.settlement.landed().filter(|_| is_missing) {
+                let claim = claim(record, twins.get(&record.id).copied(), None);
+                judged.verdict = self.ask_again(record, claim, landed, judged.verdict.clone()).await?;
+            }
+        }
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
     }
 
@@ -356,6 +401,28 @@ fn claim<'a>(record: &'a Record, twin: Option<PaymentId>, scanned: Option<&'a Ra
         settlement: &record.settlement,
         was_promised: record.granted_at.is_some(),
         twin,
+        side: side_of(record),
         scanned,
+    }
+}
+
+/// The side of its transfer that is watched: the recipient's, or the wallet's that pays a refund.
+fn side_of(record: &Record) -> Direction {
+    match Purpose::of(&record.references) {
+        None => Direction::Credit,
+        Some(_) => Direction::Debit,
+    }
+}
+
+/// The account that is watched for the payment.
+fn watched(record: &Record) -> Account {
+    let paid = &record.authorization;
+    let holder = match side_of(record) {
+        Direction::Credit => &paid.pay_to,
+        Direction::Debit => &paid.payer,
+    };
+    Account {
+        asset: paid.asset.clone(),
+        holder: holder.clone(),
     }
 }

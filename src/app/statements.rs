@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::AskFault;
-use crate::app::reconcile::ACCOUNTS_MAX;
+use crate::app::reconcile::{ACCOUNTS_MAX, Reconciliation};
 use crate::domain::calendar::Calendar;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, Rail, RailFault};
 use crate::domain::reconciliation::{self, Held};
 use crate::domain::statement::{Account, Balance, Bounds, Period, Statement};
+use crate::domain::time::Timestamp;
 use crate::store::{Due, Store, StoreFault};
 use crate::task::guarded;
 
@@ -95,15 +96,36 @@ impl Closing {
         Ok(closed)
     }
 
+    /// Whether every day of the rail's network that ends by this time is closed, or had nothing to close: so that nothing of
+    /// the chain before it comes late.
+    ///
+    /// # Errors
+    /// [`AskFault`].
+    pub async fn is_closed(&self, rail: &dyn Rail, ends: Timestamp) -> Result<bool, AskFault> {
+        let network = &rail.id().network;
+        if rail.final_until().await? < ends || self.store.statements_unsettled(network, ends).await? {
+            return Ok(false);
+        }
+        if let Some(cut) = rail.last_before(ends).await?
+            && !self.is_read(rail, &[], cut.height).await?
+        {
+            return Ok(false);
+        }
+        let open = self.next_day(network).await?;
+        Ok(open.is_none_or(|day| day.starts >= ends))
+    }
+
     /// Whether the reconciliation has read the blocks up to this one, of every account that it follows and of those that a
     /// statement is due of, as far as the rail can read them.
     async fn is_read(&self, rail: &dyn Rail, due: &[Due], height: u64) -> Result<bool, StoreFault> {
-        let followed = self.store.accounts_watched(&rail.id().network).await?;
-        let mut readable = followed.iter().filter(|it| rail.reads(&it.account));
-        let is_behind = readable.any(|it| it.scanned.end <= height && it.scanned.start <= height);
-        let is_followed = |account: &reconciliation::Account| followed.iter().any(|it| it.account == *account);
-        let mut due = due.iter().map(|it| followed_as(&it.account));
-        Ok(!is_behind && due.all(|account| !rail.reads(&account) || is_followed(&account)))
+        let store = &self.store;
+        if !(Reconciliation { store, rail }).is_read(height).await? {
+            return Ok(false);
+        }
+        let due: Vec<_> = due.iter().map(|it| followed_as(&it.account)).collect();
+        let readable: Vec<_> = due.into_iter().filter(|it| rail.reads(it)).collect();
+        let followed = store.accounts_watched_of(&rail.id().network, &readable).await?;
+        Ok(followed.len() == readable.len())
     }
 
     /// The day to close next: that of the oldest payment or transfer on no statement, from the end of those that are closed

@@ -214,6 +214,7 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
     for id in done.moved {
         if let Some(advance) = next.remove(&id) {
             log(advance);
+            time(track, advance);
             track.board.moved(advance);
         }
     }
@@ -291,6 +292,17 @@ fn log(advance: &Advance<'_>) {
         Event::Signed(_) | Event::Confirmed(_) | Event::Finalized(_) | Event::Withdrawn | Event::Reopened => {
             tracing::info!(payment.id = %id, event, "payment advanced");
         }
+    }
+}
+
+/// Measures how long the payment took to be confirmed.
+fn time(track: &Track, advance: &Advance<'_>) {
+    let Event::Confirmed(_) = advance.event else {
+        return;
+    };
+    if let Some(took) = track.board.known_for(advance.record.id) {
+        let network = advance.record.network.to_string();
+        metrics::histogram!("facilitator_settlement_confirmed_seconds", "network" => network).record(took);
     }
 }
 

@@ -24,7 +24,7 @@ use crate::domain::signing::Secret;
 use crate::domain::time::Clock;
 use crate::outbound::{Answer, Outbound, Unheard};
 use crate::seeded::Bug;
-use crate::store::{Claim, Endpoint, FEED_PAGE_MAX, Happening, Patience, Place, Store, StoreFault};
+use crate::store::{Claim, DateTime, Endpoint, FEED_PAGE_MAX, Happening, Patience, Place, Store, StoreFault, Utc};
 use crate::task::{Tasks, guarded};
 
 /// Deliveries under way at once, at one endpoint and at all of them.
@@ -291,7 +291,8 @@ impl Dispatcher {
             self.store.delivery_done(id, claim, &outcome).await?;
             return Ok(true);
         }
-        let patience = patience(claim.attempt, answer.ok().and_then(|it| it.retry_after));
+        let asked = answer.ok().and_then(|it| it.retry_after);
+        let patience = patience(claim.attempt, asked.map(|it| it.from(now())));
         let (given_up, mut is_disabled) = self.store.delivery_failed(id, claim, &outcome, patience).await?;
         if answer.is_ok_and(|it| it.status == GONE) {
             is_disabled = self
@@ -333,6 +334,13 @@ impl Dispatcher {
         metrics::gauge!("facilitator_webhook_backlog_seconds").set(u32::try_from(age).unwrap_or(u32::MAX));
         Ok(())
     }
+}
+
+fn now() -> DateTime<Utc> {
+    let seconds = i64::try_from(SystemClock.now().0).ok();
+    seconds
+        .and_then(|it| DateTime::from_timestamp(it, 0))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn count(outcome: &'static str) {

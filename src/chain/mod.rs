@@ -17,6 +17,7 @@ mod rpc;
 mod secret;
 pub mod solana;
 mod urls;
+mod wallets;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::task::Tasks;
 pub use self::coin::{BudgetSettings, Decimal};
 pub use self::secret::Secret;
 pub use self::urls::Urls;
+pub use self::wallets::WalletSettings;
 
 /// A network that is configured and cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +63,15 @@ impl Settings {
         }
     }
 
+    /// Decimals of the chain's own coin, in which settling is paid for.
+    #[must_use]
+    pub const fn coin_decimals(&self) -> u8 {
+        match self {
+            Self::Evm(_) => evm::COIN_DECIMALS,
+            Self::Solana(_) => solana::COIN_DECIMALS,
+        }
+    }
+
     /// The assets accepted there: each one's address in canonical text, and its decimals.
     #[must_use]
     pub fn assets(&self) -> Vec<(String, u8)> {
@@ -78,6 +89,30 @@ impl Settings {
             Self::Solana(settings) => settings.symbols(),
         }
     }
+}
+
+/// Which wallet refunds the payments to which recipient, of all these networks: network, recipient, wallet.
+///
+/// # Errors
+/// The first table that is not what it must be.
+pub fn refund_wallets(networks: &[Settings]) -> Result<Vec<(NetworkId, String, String)>, Unservable> {
+    let mut assigned = Vec::new();
+    for settings in networks {
+        let of_network = match settings {
+            Settings::Evm(settings) => evm::refund_wallets(settings),
+            Settings::Solana(settings) => solana::refund_wallets(settings),
+        };
+        let of_network = of_network.map_err(|what| Unservable {
+            network: settings.id().clone(),
+            what,
+        })?;
+        assigned.extend(
+            of_network
+                .into_iter()
+                .map(|(pay_to, wallet)| (settings.id().clone(), pay_to, wallet)),
+        );
+    }
+    Ok(assigned)
 }
 
 /// An account or asset in its family's canonical text, however it was written; none when no family knows such a text.

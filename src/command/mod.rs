@@ -2,11 +2,13 @@
 //! all of it.
 
 pub mod audit;
+pub mod health;
 pub mod lanes;
 pub mod matching;
 pub mod receipt;
 pub mod reconcile;
 pub mod reference;
+pub mod refund;
 pub mod report;
 pub mod serve;
 pub mod statement;

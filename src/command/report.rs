@@ -1,4 +1,4 @@
-//! `facilitator report`: recorded payments, or what reconciliation found, in any of the formats.
+//! `facilitator report`: a report of any kind, in any of the formats.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -19,7 +19,7 @@ use crate::store::{DateTime, Store, Utc};
 /// Which rows to print, and how.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// What to report: settlements, or the exceptions of reconciliation.
+    /// What to report: settlements, balance_activity, fees_and_gas, statements or reconciliation_exceptions.
     #[arg(long, value_name = "TYPE", default_value = "settlements", value_parser = kind)]
     of: Kind,
     /// csv, json, ndjson or parquet.
@@ -38,25 +38,34 @@ pub struct ReportArgs {
     /// Only what is on this network (CAIP-2).
     #[arg(long)]
     network: Option<String>,
-    /// Only settlements in this asset.
+    /// Only what is in this asset.
     #[arg(long)]
     asset: Option<String>,
     /// Only settlements from this address.
     #[arg(long)]
     payer: Option<String>,
-    /// Only what goes to this address.
+    /// Only what goes to this address; of balance_activity what goes from it, too.
     #[arg(long)]
     pay_to: Option<String>,
-    /// Only settlements recorded at or after this time (RFC 3339).
+    /// Only settlements recorded at or after this time (RFC 3339); transfers and transactions by their blocks' time, statements
+    /// by the beginning of their day.
     #[arg(long, value_name = "TIME")]
     from: Option<DateTime<Utc>>,
-    /// Only settlements recorded before this time (RFC 3339).
+    /// Only what was before this time (RFC 3339), likewise.
     #[arg(long, value_name = "TIME")]
     until: Option<DateTime<Utc>>,
+    /// Any condition that reports of this type take over HTTP; may be repeated.
+    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = condition)]
+    filters: Vec<(String, String)>,
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    Kind::named(name).ok_or_else(|| "expected settlements or exceptions".to_owned())
+    Kind::named(name).ok_or_else(|| format!("expected one of {}", Kind::names()))
+}
+
+fn condition(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected a key, = and a value")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn format(name: &str) -> Result<Format, String> {
@@ -111,6 +120,10 @@ async fn progress(reports: &Reports, order: &Order) -> Result<ProgressBar, Box<d
 impl ReportArgs {
     fn order(&self) -> Result<Order, Box<dyn Error>> {
         let time = |at: Option<DateTime<Utc>>| at.map(|it| it.to_rfc3339());
+        let [from, until] = match self.of.period() {
+            Some(period) if self.of != Kind::SETTLEMENTS => period,
+            _ => ["createdFrom", "createdBefore"],
+        };
         let given = [
             ("state", self.state.clone()),
             ("reconciliation", self.reconciliation.clone()),
@@ -118,13 +131,18 @@ impl ReportArgs {
             ("asset", self.asset.clone()),
             ("payer", self.payer.clone()),
             ("payTo", self.pay_to.clone()),
-            ("createdFrom", time(self.from)),
-            ("createdBefore", time(self.until)),
+            (from, time(self.from)),
+            (until, time(self.until)),
         ];
-        let question: BTreeMap<String, String> = given
+        let named = given
             .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-            .collect();
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        let mut question: BTreeMap<String, String> = BTreeMap::new();
+        for (key, value) in named.chain(self.filters.iter().cloned()) {
+            if question.insert(key.clone(), value).is_some() {
+                return Err(format!("{key}: expected once").into());
+            }
+        }
         Ok(Order::new(self.of, self.format, question, chain::canonical_account)?)
     }
 }

@@ -7,15 +7,18 @@ use std::time::Duration;
 use crate::app::books::Books;
 use crate::app::desk::Desk;
 use crate::app::feed::Feed;
+use crate::app::refunds::Refunds;
 use crate::app::reports::Reports;
+use crate::app::reports::delivery::Deliveries;
+use crate::app::reports::delivery::schedule::Schedule;
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
-use crate::app::{App, SystemClock, reconcile};
+use crate::app::{App, SystemClock, reconcile, repay};
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
 use crate::outbound::Outbound;
-use crate::store::Store;
+use crate::store::{Store, StoreFault};
 use crate::task::Tasks;
 use crate::{chain, http, telemetry};
 
@@ -29,21 +32,11 @@ const DRAIN: Duration = Duration::from_secs(6);
 pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> {
     telemetry::start_logging(&config.log)?;
     let metrics = telemetry::start_metrics()?;
-    let store = Store::connect(&config.database).await?;
-    if migrate {
-        store.migrate().await?;
-    }
-    store.schema_check().await?;
-    if store.feed_is_ahead().await? {
-        tracing::error!(
-            "the records were moved here from another server: the feed stands still, see deploy/DATABASES.md"
-        );
-    }
-
+    let store = records(&config, migrate).await?;
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
-    let style = config.style();
-    let coins = config.coins();
+    let (style, coins, schedules) = (config.style(), config.coins(), config.schedules()?);
+    let wallets = config.wallets()?;
     announce(&rails);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
@@ -63,18 +56,19 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         store: store.clone(),
         decimals: style.decimals.clone(),
     };
-    let notary = config.signing.as_ref().map(|it| Arc::new(Notary::of(&it.secret)));
+    let notary = config
+        .signing
+        .as_ref()
+        .map(|it| Arc::new(Notary::of(&it.secret).after(&it.retired_receipt_keys)));
     let books = Books::new(reports.clone(), rails.clone());
+    repay::start(&app, &store, &tasks);
+    let refunds = Refunds::new(store.clone(), wallets);
     reconcile::start(&store, rails, &tasks);
     if let Some(signing) = config.signing {
         let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
         Dispatcher::new(store.clone(), post).start(&tasks);
     }
-    let stopped = tasks.stop_signal();
-    tasks.spawn("statements", async move { closing.run(&stopped).await });
-
-    let stopped = tasks.stop_signal();
-    tasks.spawn("reports", async move { reports.run(&stopped).await });
+    keep_books(&tasks, closing, reports, schedules);
 
     let leaving = Arc::clone(&app);
     let stop = async move {
@@ -85,6 +79,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let parts = http::Parts {
         app,
         books,
+        refunds,
         feed,
         notary,
         style,
@@ -98,6 +93,38 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     store.close().await;
     tracing::info!("stopped");
     Ok(served?)
+}
+
+/// The records, with a schema that is this program's.
+async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
+    let store = Store::connect(&config.database).await?;
+    if migrate {
+        store.migrate().await?;
+    }
+    store.schema_check().await?;
+    if store.feed_is_ahead().await? {
+        tracing::error!(
+            "the records were moved here from another server: the feed stands still, see deploy/DATABASES.md"
+        );
+    }
+    Ok(store)
+}
+
+/// Closes days, makes reports and delivers them, in the background.
+fn keep_books(tasks: &Tasks, closing: Closing, reports: Reports, schedules: Vec<Schedule>) {
+    for schedule in schedules {
+        let deliveries = Deliveries {
+            reports: reports.clone(),
+            closing: closing.clone(),
+            schedule,
+        };
+        let stopped = tasks.stop_signal();
+        tasks.spawn("deliveries", async move { deliveries.run(&stopped).await });
+    }
+    let stopped = tasks.stop_signal();
+    tasks.spawn("statements", async move { closing.run(&stopped).await });
+    let stopped = tasks.stop_signal();
+    tasks.spawn("reports", async move { reports.run(&stopped).await });
 }
 
 /// Brings the schema up to date.
@@ -116,6 +143,7 @@ pub async fn migrate(config: Config) -> Result<(), Box<dyn Error>> {
 /// # Errors
 /// The first thing that would keep `serve` from starting.
 pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
+    config.wallets()?;
     println!("configuration: ok, {} network(s)", config.network.len());
     let store = Store::connect(&config.database).await?;
     store.ping().await?;
@@ -130,6 +158,11 @@ pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
         println!("{}: ok, signers {}", rail.id(), signers.join(", "));
     }
     tasks.drain(Duration::from_secs(1)).await;
+    for schedule in config.schedules()? {
+        let probed = schedule.place.probe().await;
+        probed.map_err(|astray| format!("reports, schedule {}: {astray}", schedule.name))?;
+        println!("report schedule {}: ok", schedule.name);
+    }
     Ok(())
 }
 

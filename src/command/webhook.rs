@@ -174,7 +174,7 @@ impl Desk {
                 it.waiting.to_string(),
                 it.waiting_since.map(rfc3339).unwrap_or_default(),
             ];
-            println!("{}", fields.map(|it| escape(&it)).join(","));
+            println!("{}", fields.map(|it| escape(&it).into_owned()).join(","));
         }
         Ok(())
     }
@@ -217,7 +217,7 @@ impl Desk {
                 Some(it.due_at).filter(|_| is_pending).map(rfc3339).unwrap_or_default(),
                 it.ended_at.map(rfc3339).unwrap_or_default(),
             ];
-            println!("{}", fields.map(|it| escape(&it)).join(","));
+            println!("{}", fields.map(|it| escape(&it).into_owned()).join(","));
         }
         Ok(())
     }

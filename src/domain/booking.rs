@@ -19,6 +19,8 @@ pub struct Accounts {
     pub other_credits: String,
     /// The other side of what went out.
     pub debits: String,
+    /// The other side of what went back to who paid.
+    pub refunds: String,
     /// The other side of what nothing explains.
     pub unexplained: String,
 }
@@ -30,6 +32,7 @@ impl Default for Accounts {
             revenue: "Sales".into(),
             other_credits: "Unidentified receipts".into(),
             debits: "Transfers out".into(),
+            refunds: "Refunds".into(),
             unexplained: "Suspense".into(),
         }
     }
@@ -42,9 +45,11 @@ pub enum Kind {
     Payment,
     /// A payment that landed before it.
     LatePayment,
+    /// Money of a payment that went back.
+    Refund,
     /// What came in without a record.
     OtherCredits,
-    /// What went out.
+    /// What else went out.
     Debits,
     /// What nothing explains.
     Unexplained,
@@ -57,6 +62,7 @@ impl Kind {
         match self {
             Self::Payment => "payment",
             Self::LatePayment => "late_payment",
+            Self::Refund => "refund",
             Self::OtherCredits => "other_credits",
             Self::Debits => "debits",
             Self::Unexplained => "unexplained",
@@ -68,6 +74,7 @@ impl Kind {
     pub fn counterpart(self, accounts: &Accounts) -> &str {
         match self {
             Self::Payment | Self::LatePayment => &accounts.revenue,
+            Self::Refund => &accounts.refunds,
             Self::OtherCredits => &accounts.other_credits,
             Self::Debits => &accounts.debits,
             Self::Unexplained => &accounts.unexplained,
@@ -80,7 +87,7 @@ impl Kind {
 pub struct Booking<'a> {
     /// What it is.
     pub kind: Kind,
-    /// Which payment, if it is one.
+    /// Which payment or refund, if it is one.
     pub detail: Option<&'a Detail>,
     /// The day of its block; of a sum, the last day of the period.
     pub date: NaiveDate,
@@ -101,17 +108,21 @@ pub fn bookings<'a>(statement: &Statement, details: &'a [Detail], calendar: Cale
         .unwrap_or_default();
     let lines = details.iter().map(|detail| {
         let block = &detail.line.block;
-        let kind = if block.time < period.starts {
-            Kind::LatePayment
-        } else {
-            Kind::Payment
+        let amount = units(detail.line.amount.units());
+        let (kind, exact) = match detail.line.refund {
+            Some(_) => (Kind::Refund, amount.saturating_neg()),
+            None if block.time < period.starts => (Kind::LatePayment, amount),
+            None => (Kind::Payment, amount),
         };
         let date = calendar.date_of(block.time).unwrap_or(last_day);
-        (kind, Some(detail), date, units(detail.line.amount.units()))
+        (kind, Some(detail), date, exact)
     });
     let sums = [
         (Kind::OtherCredits, statement.other_credits),
-        (Kind::Debits, units(statement.debits.units()).saturating_neg()),
+        (
+            Kind::Debits,
+            units(statement.refunds.units()).saturating_sub(units(statement.debits.units())),
+        ),
         (Kind::Unexplained, statement.unexplained),
     ];
     let sums = sums.into_iter().filter(|(_, sum)| *sum != 0);

@@ -16,6 +16,7 @@ fn detail(amount: u128, time: u64) -> Detail {
     Detail {
         line: Line {
             payment: PaymentId::mint(),
+            refund: None,
             amount: Amount::from_units(amount),
             tx: TxId("0x1".into()),
             log_index: 1,
@@ -76,6 +77,19 @@ fn every_movement_is_dated_where_its_block_is_and_told_apart() {
         expected.map(|(kind, date, units)| (kind, date.to_owned(), units))
     );
     assert_eq!(told("Asia/Tokyo")[0].1, "2023-11-14");
+}
+
+#[test]
+fn a_refund_is_told_apart_from_what_else_went() {
+    let mut refund = detail(3, DAY.starts.0);
+    refund.line.refund = Some(crate::domain::id::RefundId::mint());
+    let details = [detail(10, DAY.starts.0), refund];
+    let statement = statement(&details, 0, 4);
+    let told: Vec<_> = bookings(&statement, &details, Calendar::UTC, 1)
+        .iter()
+        .map(|it| (it.kind.as_str(), it.exact))
+        .collect();
+    assert_eq!(told, [("payment", 10), ("refund", -3), ("debits", -1)]);
 }
 
 #[test]

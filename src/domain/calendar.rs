@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Weekday};
 use chrono_tz::Tz;
 use serde::Deserialize;
 
@@ -19,6 +19,19 @@ const GAP_STEP: TimeDelta = TimeDelta::minutes(15);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Calendar(Tz);
+
+/// How long the periods are that a time zone's days are gathered in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cadence {
+    /// Each day by itself.
+    #[default]
+    Daily,
+    /// From Monday to Sunday, as ISO 8601 has it.
+    Weekly,
+    /// The months of the calendar.
+    Monthly,
+}
 
 /// The text is not the name of a time zone.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +61,67 @@ impl Calendar {
     /// The day that this time falls into, from midnight to midnight; one beyond all calendars has none.
     #[must_use]
     pub fn day_of(self, at: Timestamp) -> Option<Period> {
+        self.period_of(Cadence::Daily, at)
+    }
+
+    /// The period that this time falls into, from midnight to midnight; one beyond all calendars has none.
+    #[must_use]
+    pub fn period_of(self, cadence: Cadence, at: Timestamp) -> Option<Period> {
         let date = self.date_of(at)?;
+        let (first, next) = match cadence {
+            Cadence::Daily => (date, date.checked_add_days(Days::new(1))?),
+            Cadence::Weekly => {
+                let monday = date.week(Weekday::Mon).checked_first_day()?;
+                (monday, monday.checked_add_days(Days::new(7))?)
+            }
+            Cadence::Monthly => {
+                let first = date.with_day(1)?;
+                (first, first.checked_add_months(Months::new(1))?)
+            }
+        };
         Some(Period {
-            starts: self.midnight(date)?,
-            ends: self.midnight(date.checked_add_days(Days::new(1))?)?,
+            starts: self.midnight(first)?,
+            ends: self.midnight(next)?,
         })
+    }
+
+    /// The periods that are over by now, from the one that begins at `after` on, oldest first, but at most the newest `most`
+    /// of them; the newest alone where `after` is none.
+    #[must_use]
+    pub fn periods_over(self, cadence: Cadence, after: Option<Timestamp>, now: Timestamp, most: usize) -> Vec<Period> {
+        let mut over = Vec::new();
+        let mut next = self.period_of(cadence, now).map(|it| it.starts);
+        while let Some(ends) = next {
+            let before = ends.0.checked_sub(1).map(Timestamp);
+            let Some(period) = before.and_then(|it| self.period_of(cadence, it)) else {
+                break;
+            };
+            if over.len() >= most || after.map_or(!over.is_empty(), |after| period.ends <= after) {
+                break;
+            }
+            next = Some(period.starts);
+            over.push(period);
+        }
+        over.reverse();
+        over
+    }
+
+    /// What the period that begins then is called: `2026-11-25`, `2026-W48` or `2026-11`.
+    #[must_use]
+    pub fn name_of(self, cadence: Cadence, starts: Timestamp) -> Option<String> {
+        let date = self.date_of(starts)?;
+        let format = match cadence {
+            Cadence::Daily => "%Y-%m-%d",
+            Cadence::Weekly => "%G-W%V",
+            Cadence::Monthly => "%Y-%m",
+        };
+        Some(date.format(format).to_string())
+    }
+
+    /// When clocks first show this time on the date that `at` falls on, or the next that they show.
+    #[must_use]
+    pub fn at(self, at: Timestamp, time: NaiveTime) -> Option<Timestamp> {
+        self.instant(self.date_of(at)?, time)
     }
 
     /// The date that this time falls on; one beyond all calendars has none.
@@ -66,12 +135,16 @@ impl Calendar {
         )
     }
 
-    /// The first instant of a date: of two midnights the earlier, and where clocks skip it, what they show next.
     fn midnight(self, date: NaiveDate) -> Option<Timestamp> {
-        let midnight = date.and_time(NaiveTime::MIN);
+        self.instant(date, NaiveTime::MIN)
+    }
+
+    /// When clocks show this time of a date: of two such instants the earlier, and where clocks skip it, what they show next.
+    fn instant(self, date: NaiveDate, time: NaiveTime) -> Option<Timestamp> {
+        let asked = date.and_time(time);
         let mut later = TimeDelta::zero();
         while later <= GAP_MAX {
-            let local = midnight.checked_add_signed(later)?;
+            let local = asked.checked_add_signed(later)?;
             if let Some(first) = self.0.from_local_datetime(&local).earliest() {
                 return u64::try_from(first.timestamp()).ok().map(Timestamp);
             }
@@ -127,6 +200,46 @@ mod tests {
                 day = next;
             }
         }
+    }
+
+    #[test]
+    fn what_is_over_is_named_once_and_only_so_much_of_it() {
+        let time = |text: &str| {
+            Timestamp(
+                DateTime::parse_from_rfc3339(text)
+                    .unwrap()
+                    .timestamp()
+                    .try_into()
+                    .unwrap(),
+            )
+        };
+        let berlin: Calendar = "Europe/Berlin".parse().unwrap();
+        let names = |cadence, after: Option<&str>, most| -> Vec<String> {
+            let over = berlin.periods_over(cadence, after.map(time), time("2026-11-25T23:30:00Z"), most);
+            assert!(over.windows(2).all(|two| two[0].ends == two[1].starts));
+            let named = over.iter().map(|it| berlin.name_of(cadence, it.starts).unwrap());
+            named.collect()
+        };
+        assert_eq!(names(Cadence::Daily, None, 9), ["2026-11-25"]);
+        assert_eq!(
+            names(Cadence::Daily, Some("2026-11-23T23:00:00Z"), 9),
+            ["2026-11-24", "2026-11-25"]
+        );
+        assert_eq!(names(Cadence::Daily, Some("2026-11-25T23:00:00Z"), 9), [""; 0]);
+        assert_eq!(names(Cadence::Daily, Some("2020-01-01T00:00:00Z"), 2).len(), 2);
+        assert_eq!(names(Cadence::Weekly, None, 9), ["2026-W47"]);
+        assert_eq!(
+            names(Cadence::Monthly, Some("2026-08-31T22:00:00Z"), 9),
+            ["2026-09", "2026-10"]
+        );
+        let at = |hour| {
+            berlin.at(
+                time("2026-03-29T00:30:00Z"),
+                NaiveTime::from_hms_opt(hour, 30, 0).unwrap(),
+            )
+        };
+        assert_eq!(at(6), Some(time("2026-03-29T04:30:00Z")));
+        assert_eq!(at(2), Some(time("2026-03-29T01:00:00Z")), "clocks skip it");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::domain::id::{NoticeId, PaymentId};
 
 /// Every kind of event there is.
-pub const KINDS: [&str; 19] = [
+pub const KINDS: [&str; 26] = [
     "payment.reserved",
     "payment.signed",
     "payment.set_back",
@@ -21,6 +21,10 @@ pub const KINDS: [&str; 19] = [
     "payment.failed",
     "payment.withdrawn",
     "payment.reopened",
+    REFUND_CREATED,
+    REFUND_PAID,
+    REFUND_CANCELLED,
+    REFUND_FAILED,
     STATEMENT_CLOSED,
     EXCEPTION_OPENED,
     EXCEPTION_HANDLED,
@@ -28,10 +32,21 @@ pub const KINDS: [&str; 19] = [
     SIGNER_FUNDED,
     NETWORK_WITHDRAWN,
     NETWORK_RESTORED,
+    REPORT_READY,
+    REPORT_FAILED,
+    REPORT_DELIVERY_FAILED,
     WEBHOOK_DISABLED,
     WEBHOOK_TEST,
 ];
 
+/// A refund was recorded.
+pub const REFUND_CREATED: &str = "refund.created";
+/// A transfer in a finalized block pays it.
+pub const REFUND_PAID: &str = "refund.paid";
+/// The merchant took it back.
+pub const REFUND_CANCELLED: &str = "refund.cancelled";
+/// It is proven that we did not pay it and will not.
+pub const REFUND_FAILED: &str = "refund.failed";
 /// A day of an account was closed.
 pub const STATEMENT_CLOSED: &str = "statement.closed";
 /// A record, a transfer or a balance needs somebody to look at it.
@@ -46,6 +61,12 @@ pub const SIGNER_FUNDED: &str = "signer.funded";
 pub const NETWORK_WITHDRAWN: &str = "network.withdrawn";
 /// One does again.
 pub const NETWORK_RESTORED: &str = "network.restored";
+/// A report that was ordered is made.
+pub const REPORT_READY: &str = "report.ready";
+/// A report that was ordered cannot be made.
+pub const REPORT_FAILED: &str = "report.failed";
+/// A scheduled report has not reached where it goes for long, or is given up.
+pub const REPORT_DELIVERY_FAILED: &str = "report.delivery_failed";
 /// An endpoint of ours gets no events any more.
 pub const WEBHOOK_DISABLED: &str = "webhook.disabled";
 /// An operator tries an endpoint; sent to it alone and on no record.

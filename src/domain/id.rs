@@ -110,6 +110,11 @@ identifier! {
     StatementId, "stm_", NotAStatementId
 }
 
+identifier! {
+    /// Our name for one refund. Shape: as [`PaymentId`]'s, with `rfd_`.
+    RefundId, "rfd_", NotARefundId
+}
+
 fn write_digits(uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = uuid.as_u128();
     let mut digits = [b'0'; LENGTH];

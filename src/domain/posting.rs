@@ -2,6 +2,8 @@
 
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
+use crate::domain::refund::Purpose;
+use crate::domain::request::PaymentReference;
 use crate::domain::settlement::Event;
 use crate::seeded::Bug;
 
@@ -33,9 +35,9 @@ impl Stage {
 pub struct Posting {
     /// Which way it stands. Posted and voided movements resolve the payment's open pending one.
     pub stage: Stage,
-    /// The account that is charged: `payer:<address>`.
+    /// The account that is charged, as [`sides`] has it.
     pub debit: String,
-    /// The account that receives: `merchant:<address>`.
+    /// The account that receives.
     pub credit: String,
     /// The asset's address.
     pub asset: String,
@@ -43,9 +45,23 @@ pub struct Posting {
     pub amount: Amount,
 }
 
+/// The account that a payment charges and the one that receives: `payer:<address>` and `merchant:<address>`, and the other
+/// way round where it pays a refund.
+#[must_use]
+pub fn sides(authorization: &Authorization, references: &[PaymentReference]) -> [String; 2] {
+    let [from, to] = match Purpose::of(references) {
+        None => ["payer", "merchant"],
+        Some(_) => ["merchant", "payer"],
+    };
+    [
+        format!("{from}:{}", authorization.payer),
+        format!("{to}:{}", authorization.pay_to),
+    ]
+}
+
 /// The movement that an event of a payment makes, if it makes one.
 #[must_use]
-pub fn posting(authorization: &Authorization, event: &Event) -> Option<Posting> {
+pub fn posting(authorization: &Authorization, references: &[PaymentReference], event: &Event) -> Option<Posting> {
     let stage = match event {
         Event::Confirmed(_) | Event::LateSettled(_) => Stage::Pending,
         Event::Finalized(_) => Stage::Posted,
@@ -53,10 +69,11 @@ pub fn posting(authorization: &Authorization, event: &Event) -> Option<Posting> 
         Event::Reversed => Stage::Voided,
         Event::Signed(_) | Event::SetBack(_) | Event::Failed(_) | Event::Withdrawn | Event::Reopened => return None,
     };
+    let [debit, credit] = sides(authorization, references);
     Some(Posting {
         stage,
-        debit: format!("payer:{}", authorization.payer),
-        credit: format!("merchant:{}", authorization.pay_to),
+        debit,
+        credit,
         asset: authorization.asset.clone(),
         amount: authorization.amount,
     })

@@ -13,11 +13,12 @@ use async_trait::async_trait;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
-use crate::domain::flaw::Flaw;
+pub use crate::domain::facts::{AuthorizationState, Facts, Misnamed, Simulation};
 use crate::domain::id::PaymentId;
 use crate::domain::network::{NetworkId, RailId};
 pub use crate::domain::quote::{DataFee, Quote};
 use crate::domain::reconciliation::{Account, Scan};
+use crate::domain::refund::{Presented, Repayment};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::domain::settlement::{CannotLand, Landed, Setback};
@@ -178,6 +179,19 @@ pub trait Rail: Send + Sync {
     /// How each endpoint that this rail asks stands, in the order of the configuration.
     fn endpoints(&self) -> Vec<Standing>;
 
+    /// What a payer would present who pays this refund: the wallet's signature over a payment that nobody has seen. To be
+    /// put on record before it is used.
+    ///
+    /// # Errors
+    /// The wallet or the asset is not one of this rail's, or the chain could not be asked.
+    async fn repay(&self, repayment: &Repayment<'_>) -> Result<Presented, RailFault>;
+
+    /// Whether a payment that was [good until then](Presented::good_until) can land no more, as of a finalized block.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn is_over(&self, good_until: u64) -> Result<bool, RailFault>;
+
     /// Resolves when the chain has told, without being asked, that something delivered may have landed. Only a hint
     /// to look; never resolves where the chain tells nothing.
     async fn hint(&self);
@@ -271,87 +285,6 @@ pub struct ChainPoint {
     pub hash: String,
     /// Its timestamp.
     pub time: Timestamp,
-}
-
-/// What the chain says about a payment before it is settled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a separate observation, none is a state"
-)]
-pub struct Facts {
-    /// A block at which the authorization was unused: whatever becomes of it is found from there on.
-    pub height: u64,
-    /// What is wrong with the payer's transaction, where the chain had to be asked to find out.
-    pub flaw: Option<Flaw>,
-    /// Who pays, where only the chain can tell.
-    pub payer: Option<String>,
-    /// The signature authorizes the transfer for the payer, by the rule that the payer's code (or lack of it)
-    /// makes the token apply.
-    pub signature_valid: bool,
-    /// Set when the payer's wallet does not exist and its factory may not be called: the factory.
-    pub factory_refused: Option<String>,
-    /// The asset is a contract.
-    pub asset_deployed: bool,
-    /// The asset is one that this facilitator is configured for.
-    pub asset_listed: bool,
-    /// Set when the requirements state another domain for the asset than it has.
-    pub asset_misnamed: Option<Misnamed>,
-    /// Whether the authorization can still be used.
-    pub authorization: AuthorizationState,
-    /// What the payer holds of the asset.
-    pub balance: Amount,
-    /// What the exact transfer does when it is tried.
-    pub transfer: Simulation,
-    /// The payer's account runs code of its own, so that the payment must not share a transaction.
-    pub must_go_alone: bool,
-}
-
-/// How the requirements misname an asset, so that what is signed under their words is nothing to the asset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misnamed {
-    /// By another name.
-    Name {
-        /// The asset's.
-        expected: String,
-        /// The requirements'.
-        found: String,
-    },
-    /// By another version.
-    Version {
-        /// The asset's.
-        expected: String,
-        /// The requirements'.
-        found: String,
-    },
-}
-
-/// Whether an authorization can still be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthorizationState {
-    /// Neither used nor cancelled.
-    Unused,
-    /// Used or cancelled.
-    Used,
-    /// The asset does not know such authorizations.
-    Unsupported,
-}
-
-/// What the exact transfer does when it is tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Simulation {
-    /// It succeeds, and the recipient has this much more.
-    Succeeded {
-        /// Atomic units that arrived.
-        received: Amount,
-    },
-    /// It fails with the chain's words, bounded and printable.
-    Failed {
-        /// The words.
-        reason: String,
-    },
-    /// The payer's wallet could not be deployed.
-    DeploymentFailed,
 }
 
 /// A transaction ready to go.

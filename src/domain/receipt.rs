@@ -17,6 +17,24 @@ const TYPE: &str = "x402-receipt+jwt";
 pub struct Notary {
     key: SigningKey,
     published: Key,
+    retired: Vec<Key>,
+}
+
+/// The public half of a key that receipts were signed with before: the 32 bytes in base64url, as `x` of a published key has
+/// them. The secret that it came of may be gone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Retired(String);
+
+impl TryFrom<String> for Retired {
+    type Error = &'static str;
+
+    fn try_from(x: String) -> Result<Self, Self::Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(&x).ok();
+        let key = bytes.and_then(|it| VerifyingKey::from_bytes(it.as_slice().try_into().ok()?).ok());
+        key.map(|_| Self(x))
+            .ok_or("expected the x of a key that was at /.well-known/jwks.json: 43 characters of base64url")
+    }
 }
 
 /// A published key (RFC 8037, section 2).
@@ -70,22 +88,30 @@ impl Notary {
     #[must_use]
     pub fn of(secret: &Secret) -> Self {
         let key = SigningKey::from_bytes(&secret.derive(&["receipt"]));
-        let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
-        let published = Key {
-            kid: thumbprint(&x),
-            kty: "OKP".to_owned(),
-            crv: "Ed25519".to_owned(),
-            x,
-            alg: Some("EdDSA".to_owned()),
-            purpose: Some("sig".to_owned()),
-        };
-        Self { key, published }
+        let published = Key::of(URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()));
+        let retired = Vec::new();
+        Self {
+            key,
+            published,
+            retired,
+        }
     }
 
-    /// The key to publish.
+    /// The same, beside the keys that came of earlier secrets: what they have signed can still be checked.
     #[must_use]
-    pub const fn key(&self) -> &Key {
-        &self.published
+    pub fn after(self, retired: &[Retired]) -> Self {
+        let retired = retired.iter().map(|it| Key::of(it.0.clone()));
+        let retired = retired.filter(|it| *it != self.published).collect();
+        Self { retired, ..self }
+    }
+
+    /// The keys to publish: the one that signs now, and those that did.
+    #[must_use]
+    pub fn keys(&self) -> KeySet {
+        let keys = std::iter::once(&self.published).chain(&self.retired);
+        KeySet {
+            keys: keys.cloned().collect(),
+        }
     }
 
     /// A receipt that says this.
@@ -128,6 +154,17 @@ impl KeySet {
 }
 
 impl Key {
+    fn of(x: String) -> Self {
+        Self {
+            kid: thumbprint(&x),
+            kty: "OKP".to_owned(),
+            crv: "Ed25519".to_owned(),
+            x,
+            alg: Some("EdDSA".to_owned()),
+            purpose: Some("sig".to_owned()),
+        }
+    }
+
     fn is_ours(&self) -> bool {
         self.kty == "OKP" && self.crv == "Ed25519" && self.kid == thumbprint(&self.x)
     }
@@ -164,8 +201,7 @@ mod tests {
     }
 
     fn published(notary: &Notary) -> KeySet {
-        let keys = vec![notary.key().clone()];
-        serde_json::from_value(serde_json::to_value(KeySet { keys }).unwrap()).unwrap()
+        serde_json::from_value(serde_json::to_value(notary.keys()).unwrap()).unwrap()
     }
 
     #[test]
@@ -203,10 +239,25 @@ mod tests {
         ] {
             assert_eq!(published(&ours).check(&forged), Err(fault), "{forged}");
         }
-        let mut renamed = others.key().clone();
-        renamed.kid = ours.key().kid.clone();
+        let mut renamed = others.published.clone();
+        renamed.kid.clone_from(&ours.published.kid);
         let keys = KeySet { keys: vec![renamed] };
         assert_eq!(keys.check(&receipt), Err(NotAReceipt::UnknownKey));
+    }
+
+    #[test]
+    fn what_an_earlier_secret_has_signed_is_good_for_as_long_as_its_key_is_published() {
+        let (former, retired) = (notary("1"), |x: &str| Retired::try_from(x.to_owned()));
+        let receipt = former.sign(&json!({"settlement": {}}));
+        let known = [retired(&former.published.x).unwrap()];
+        let now = notary("2").after(&known);
+        assert!(published(&now).check(&receipt).is_ok());
+        assert_eq!(published(&now).keys.len(), 2);
+        assert_eq!(now.sign(&json!({})), notary("2").sign(&json!({})), "the new key signs");
+        assert_eq!(published(&former.after(&known)).keys.len(), 1);
+        for bad in ["", "x", &"A".repeat(44), "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo="] {
+            assert!(retired(bad).is_err(), "{bad}");
+        }
     }
 
     /// RFC 8037, appendix A.3.

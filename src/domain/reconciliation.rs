@@ -183,7 +183,9 @@ pub struct Claim<'a> {
     pub was_promised: bool,
     /// An earlier payment for the same order that has landed too, or that claims the same transfer.
     pub twin: Option<PaymentId>,
-    /// The blocks that were read for its recipient's account; none while it is not watched.
+    /// Which side of its transfer is watched: the recipient's, or of what pays a refund the wallet's.
+    pub side: Direction,
+    /// The blocks that were read for the account on that side; none while it is not watched.
     pub scanned: Option<&'a Range<u64>>,
 }
 
@@ -209,10 +211,10 @@ impl Claim<'_> {
     /// What the record and the transfers with its nonce make of one another.
     #[must_use]
     pub fn judge(&self, transfers: &[Transfer]) -> Verdict {
-        let credits = || transfers.iter().filter(|it| it.direction == Direction::Credit);
-        let mut own: Vec<&Transfer> = credits().filter(|it| self.is_used_by(it)).collect();
+        let watched = || transfers.iter().filter(|it| it.direction == self.side);
+        let mut own: Vec<&Transfer> = watched().filter(|it| self.is_used_by(it)).collect();
         if own.is_empty() {
-            own = credits().filter(|it| self.is_nearly_used_by(it)).collect();
+            own = watched().filter(|it| self.is_nearly_used_by(it)).collect();
         }
         match own.as_slice() {
             [] => self.unseen(),
@@ -287,13 +289,16 @@ impl Claim<'_> {
         if transfer.account.asset != signed.asset {
             return differs(State::AssetMismatch, "asset", &signed.asset, &transfer.account.asset);
         }
-        if transfer.account.holder != signed.pay_to {
-            return differs(
-                State::PartyMismatch,
-                "recipient",
-                &signed.pay_to,
-                &transfer.account.holder,
-            );
+        let (holder, found) = (&transfer.account.holder, transfer.counterparty.as_ref());
+        let (payer, pay_to) = match transfer.direction {
+            Direction::Credit => (None, Some(holder)),
+            Direction::Debit => (Some(holder), found),
+        };
+        if let Some(found) = pay_to.filter(|it| **it != signed.pay_to) {
+            return differs(State::PartyMismatch, "recipient", &signed.pay_to, found);
+        }
+        if let Some(found) = payer.filter(|it| **it != signed.payer) {
+            return differs(State::PartyMismatch, "payer", &signed.payer, found);
         }
         if let Some(authorizer) = transfer.authorizer.as_ref().filter(|it| **it != signed.payer) {
             return differs(State::PartyMismatch, "payer", &signed.payer, authorizer);

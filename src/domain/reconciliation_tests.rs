@@ -91,6 +91,7 @@ fn judged(claim: impl Fn(Claim<'_>) -> State) -> [State; 6] {
             settlement: &settlement,
             was_promised: false,
             twin: None,
+            side: Direction::Credit,
             scanned: Some(&(1..6)),
         })
     })
@@ -169,6 +170,39 @@ fn what_was_not_read_is_not_missing_and_what_was_promised_is() {
     let twin = Some(PaymentId::mint());
     let states = judged(|claim| Claim { twin, ..claim }.judge(&[transfer()]).state);
     assert_eq!(states[2..4], [Duplicate, Duplicate]);
+}
+
+type Change = fn(&mut Transfer);
+
+#[test]
+fn what_pays_a_refund_is_judged_by_the_debit_that_it_left() {
+    let wallets = |change: fn(&mut Transfer)| {
+        let mut left = transfer();
+        left.direction = Direction::Debit;
+        left.counterparty = Some(std::mem::replace(&mut left.account.holder, "payer".to_owned()));
+        change(&mut left);
+        left
+    };
+    let expected = judged(|claim| claim.judge(&[transfer()]).state);
+    let paid = wallets(|_| {});
+    let states = judged(|claim| {
+        let side = Direction::Debit;
+        Claim { side, ..claim }.judge(&[transfer(), paid.clone()]).state
+    });
+    assert_eq!(states, expected);
+    let cases: [(Change, State); 3] = [
+        (|it| it.counterparty = Some("thief".to_owned()), State::PartyMismatch),
+        (|it| it.account.holder = "other".to_owned(), State::PartyMismatch),
+        (|it| it.amount = Amount::from_units(1), State::AmountMismatch),
+    ];
+    for (change, state) in cases {
+        let changed = wallets(change);
+        let states = judged(|claim| {
+            let side = Direction::Debit;
+            Claim { side, ..claim }.judge(std::slice::from_ref(&changed)).state
+        });
+        assert_eq!(states[3], state);
+    }
 }
 
 #[test]

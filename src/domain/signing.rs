@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::domain::receipt::Retired;
+
 /// Sets these keys apart from any other program's that were derived from the same secret.
 const SALT: &[u8] = b"x402 facilitator";
 
@@ -27,6 +29,9 @@ pub type Key = Zeroizing<[u8; 32]>;
 pub struct Settings {
     /// What all keys are derived from.
     pub secret: Secret,
+    /// The public keys that receipts were signed with when there was another secret: they stay published.
+    #[serde(default)]
+    pub retired_receipt_keys: Vec<Retired>,
 }
 
 impl Secret {
@@ -95,9 +100,6 @@ mod tests {
             let error = serde_json::from_value::<Secret>(json!(bad)).unwrap_err().to_string();
             assert!(error.starts_with("expected 64") && !error.contains("5ec4e7"), "{error}");
         }
-        assert_eq!(
-            format!("{:?}", Settings { secret: secret("a") }),
-            "Settings { secret: Secret(..) }"
-        );
+        assert_eq!(format!("{:?}", secret("a")), "Secret(..)");
     }
 }

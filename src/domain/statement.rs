@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use crate::domain::amount::Amount;
-use crate::domain::id::{PaymentId, StatementId};
+use crate::domain::id::{PaymentId, RefundId, StatementId};
 use crate::domain::merkle::{Hash, root};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
@@ -36,11 +36,13 @@ pub struct Period {
     pub ends: Timestamp,
 }
 
-/// A final payment on a statement.
+/// A final payment on a statement, or money of one that went back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// Which payment.
     pub payment: PaymentId,
+    /// Which refund of it, where it is one.
+    pub refund: Option<RefundId>,
     /// How much.
     pub amount: Amount,
     /// The transaction that moved it.
@@ -52,12 +54,19 @@ pub struct Line {
 }
 
 impl Line {
-    /// What the line's place in the tree is made of: `SHA-256(0x00 ‖ text)`, where the text is the payment's id, the amount,
-    /// the transaction, the log index, and the block's height, hash and time, each ended by a line feed.
+    /// The name of what it is: the refund's id, else the payment's.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.refund
+            .map_or_else(|| self.payment.to_string(), |it| it.to_string())
+    }
+
+    /// What the line's place in the tree is made of: `SHA-256(0x00 ‖ text)`, where the text is the [`Line::name`], the
+    /// amount, the transaction, the log index, and the block's height, hash and time, each ended by a line feed.
     #[must_use]
     pub fn leaf(&self) -> Hash {
         let fields = [
-            self.payment.to_string(),
+            self.name(),
             self.amount.to_string(),
             self.tx.to_string(),
             self.log_index.to_string(),
@@ -78,20 +87,21 @@ impl Line {
 pub struct Detail {
     /// The line.
     pub line: Line,
-    /// Who paid.
+    /// Who paid, or gets it back.
     pub payer: String,
-    /// The merchant's own name for it: the first there is of the gateway's reference, its order, the payment's memo and its
+    /// The merchant's own name for it: of a refund its own; of a payment the first there is of the gateway's reference, its order, the payment's memo and its
     /// payment identifier.
     pub reference: Option<String>,
 }
 
-/// A payment to put on a statement.
+/// A payment or a refund to put on a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// What is said of it.
     pub line: Line,
     /// The amount of its transfer, where that is among what came into the account in the period, or was among the other
-    /// credits of an earlier statement: it is taken from the other credits, where its line takes its place.
+    /// credits of an earlier statement: it is taken from the other credits, where its line takes its place. None of a
+    /// refund.
     pub counted: Option<Amount>,
     /// What carrying it has cost the facilitator so far, in the chain's own coin.
     pub gas: Amount,
@@ -149,6 +159,8 @@ pub struct Statement {
     pub other_credits: i128,
     /// What went out.
     pub debits: Amount,
+    /// How much of that were refunds: the sum of their lines.
+    pub refunds: Amount,
     /// What the chain's balance is more than all of that makes it. Zero when the books close, and where no node knew the
     /// balance.
     pub unexplained: i128,
@@ -188,8 +200,9 @@ impl Statement {
         entries: &[Entry],
         shown: Shown,
     ) -> Result<Self, TooMuch> {
+        let (refunds, payments): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|it| it.line.refund.is_some());
         let (late, on_time): (Vec<&Entry>, Vec<&Entry>) =
-            entries.iter().partition(|it| it.line.block.time < period.starts);
+            payments.into_iter().partition(|it| it.line.block.time < period.starts);
         let credits = sum(on_time.iter().map(|it| it.line.amount))?;
         let late_credits = sum(late.iter().map(|it| it.line.amount))?;
         let counted = sum(entries.iter().filter_map(|it| it.counted))?;
@@ -221,6 +234,7 @@ impl Statement {
             late_credits,
             other_credits,
             debits: shown.debits,
+            refunds: sum(refunds.iter().map(|it| it.line.amount))?,
             unexplained: less(units(closing)?, expected)?,
             closing,
             balance,
@@ -232,15 +246,16 @@ impl Statement {
         })
     }
 
-    /// The SHA-256 of what the statement says: `x402 statement 2`, id, network, asset, recipient, sequence, start and end of
-    /// the period, opening, credits, late credits, other credits, debits, unexplained, closing, the height, hash, time and
+    /// The SHA-256 of what the statement says: `x402 statement 2`, or `x402 statement 3` where it has refunds, id, network, asset, recipient, sequence, start and end of
+    /// the period, opening, credits, late credits, other credits, debits, refunds (in version 3 only), unexplained, closing, the height, hash, time and
     /// amount of the balance (or four times nothing), gas, number of lines and of late ones, root, and the previous one's
     /// hash (or nothing), each ended by a line feed; hashes in lower-case hexadecimal digits.
     #[must_use]
     pub fn hash(&self) -> Hash {
         let of_balance = |said: fn(&Balance) -> String| self.balance.as_ref().map(said).unwrap_or_default();
-        let fields = [
-            "x402 statement 2".to_owned(),
+        let has_refunds = self.refunds > Amount::ZERO;
+        let mut fields = vec![
+            format!("x402 statement {}", if has_refunds { 3 } else { 2 }),
             self.id.to_string(),
             self.account.network.to_string(),
             self.account.asset.clone(),
@@ -253,6 +268,9 @@ impl Statement {
             self.late_credits.to_string(),
             self.other_credits.to_string(),
             self.debits.to_string(),
+        ];
+        fields.extend(has_refunds.then(|| self.refunds.to_string()));
+        fields.extend([
             self.unexplained.to_string(),
             self.closing.to_string(),
             of_balance(|it| it.block.height.to_string()),
@@ -264,7 +282,7 @@ impl Statement {
             self.late.to_string(),
             hex::encode(self.merkle_root),
             self.previous.map(hex::encode).unwrap_or_default(),
-        ];
+        ]);
         Sha256::digest(lines(&fields)).into()
     }
 }

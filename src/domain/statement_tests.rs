@@ -37,6 +37,7 @@ fn entry(number: u64, amount: u128, time: u64) -> Entry {
     Entry {
         line: Line {
             payment: PaymentId::from_uuid(uuid::Uuid::from_u128(u128::from(number))),
+            refund: None,
             amount: Amount::from_units(amount),
             tx: TxId(format!("0x{number}")),
             log_index: number,
@@ -228,4 +229,31 @@ fn sums_beyond_all_amounts_close_nothing() {
     assert_eq!(close([most, 1]), Err(TooMuch));
     assert_eq!(close([u128::MAX, 1]), Err(TooMuch));
     assert_eq!(close([most, 0]).unwrap().closing, Amount::from_units(most));
+}
+
+/// A refund of payment 1.
+fn refund(number: u64, amount: u128, time: u64) -> Entry {
+    let mut entry = entry(1, amount, time);
+    entry.line.refund = Some(RefundId::from_uuid(uuid::Uuid::from_u128(u128::from(number))));
+    entry.gas = Amount::ZERO;
+    entry
+}
+
+#[test]
+fn refunds_are_lines_of_what_went_and_in_no_credit() {
+    let paid = seen(1, 10, 90_000);
+    let without = first(std::slice::from_ref(&paid), shown(10, 7, Some(5), Some(8)));
+    let lines = [paid, refund(1, 3, 91_000), refund(2, 2, 92_000)];
+    let with = first(&lines, shown(10, 7, Some(5), Some(8)));
+    assert_eq!(sums(&with), sums(&without), "no sum is another");
+    assert_eq!((with.refunds, without.refunds), (Amount::from_units(5), Amount::ZERO));
+    assert_eq!((with.lines, with.late, with.gas), (3, 0, Amount::from_units(2)));
+    let [payment, one, other] = lines.map(|it| it.line.leaf());
+    assert_eq!(with.merkle_root, root(&[payment, one, other]));
+    assert!(payment != one && one != other);
+    let changed = Statement {
+        refunds: Amount::from_units(4),
+        ..with.clone()
+    };
+    assert_ne!(changed.hash(), with.hash(), "it is part of what is closed");
 }

@@ -79,7 +79,7 @@ impl Writer<'_> {
             it.within("BookgDt", |it| it.leaf("Dt", &booking.date.to_string()));
             if let Some(detail) = booking.detail {
                 it.within("ValDt", |it| it.leaf("DtTm", &time(detail.line.block.time)));
-                it.leaf("AcctSvcrRef", &detail.line.payment.to_string());
+                it.leaf("AcctSvcrRef", &detail.line.name());
             } else {
                 it.leaf("AcctSvcrRef", statement);
             }
@@ -99,9 +99,13 @@ impl Writer<'_> {
             return;
         };
         self.within("RltdPties", |it| {
-            it.within("Dbtr", |it| it.within("Pty", |it| it.leaf("Nm", &detail.payer)));
+            let party = if detail.line.refund.is_some() { "Cdtr" } else { "Dbtr" };
+            it.within(party, |it| it.within("Pty", |it| it.leaf("Nm", &detail.payer)));
         });
         let mut information = format!("transaction {} log {}", detail.line.tx, detail.line.log_index);
+        if detail.line.refund.is_some() {
+            let _always = write!(information, " refund of {}", detail.line.payment);
+        }
         if let (None, Some(reference)) = (fits, reference) {
             let _always = write!(information, " reference {reference}");
         }

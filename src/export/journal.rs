@@ -29,13 +29,14 @@ fn pairs(document: &Document<'_>, places: u8, settings: &Settings) -> Vec<Pair> 
     let shown = places.min(PLACES);
     let unit = 10_i128.saturating_pow(u32::from(places.saturating_sub(shown)));
     let bookings = bookings(statement, document.details, settings.time_zone, unit);
-    let single = |it: &Booking<'_>| (it.detail.filter(|_| settings.journal == Per::Payment)).map(|it| it.line.payment);
+    let single = |it: &Booking<'_>| (it.detail.filter(|_| settings.journal == Per::Payment)).map(|it| it.line.name());
     let mut sums: BTreeMap<(NaiveDate, Kind, usize), (Pair, usize)> = BTreeMap::new();
     for (position, it) in bookings.iter().enumerate() {
         let payment = single(it);
-        let key = (it.date, it.kind, payment.map_or(0, |_| position));
+        let key = (it.date, it.kind, payment.as_ref().map_or(0, |_| position));
         let (pair, count) = sums.entry(key).or_insert_with(|| {
-            let name = payment.map_or_else(|| format!("{} {}", statement.id, it.kind.as_str()), |id| id.to_string());
+            let of_kind = || format!("{} {}", statement.id, it.kind.as_str());
+            let name = payment.clone().unwrap_or_else(of_kind);
             let pair = Pair {
                 name,
                 date: it.date,

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::id::{PaymentId, StatementId};
+use crate::domain::id::{PaymentId, RefundId, StatementId};
 use crate::domain::merkle::Hash;
 use crate::domain::rail::ChainPoint;
 use crate::domain::statement::{Detail, Statement};
@@ -29,6 +29,7 @@ pub struct StatementView<'a> {
     late_credits: String,
     other_credits: String,
     debits: String,
+    refunds: String,
     unexplained: String,
     closing: String,
     balance: Option<BalanceView<'a>>,
@@ -61,6 +62,7 @@ struct BlockView<'a> {
 pub struct LineView<'a> {
     position: u64,
     payment: PaymentId,
+    refund: Option<RefundId>,
     payer: &'a str,
     amount: String,
     transaction: &'a str,
@@ -104,6 +106,7 @@ impl<'a> StatementView<'a> {
             late_credits,
             other_credits,
             debits,
+            refunds: statement.refunds.to_string(),
             unexplained,
             closing,
             balance: statement.balance.as_ref().map(|it| BalanceView {
@@ -138,6 +141,7 @@ impl<'a> LineView<'a> {
         let view = |(position, detail): (u64, &'a Detail)| Self {
             position,
             payment: detail.line.payment,
+            refund: detail.line.refund,
             payer: &detail.payer,
             amount: detail.line.amount.to_string(),
             transaction: &detail.line.tx.0,

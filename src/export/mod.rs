@@ -76,7 +76,10 @@ impl TryFrom<String> for Currency {
     }
 }
 
-/// How many decimals each configured asset has.
+/// What the ledger calls a chain's own coin.
+pub const COIN: &str = "native";
+
+/// How many decimals each configured asset has, and each chain's own coin as [`COIN`].
 #[derive(Debug, Clone, Default)]
 pub struct Decimals(Vec<(NetworkId, String, u8)>);
 

@@ -10,7 +10,7 @@ use crate::export::{Document, json};
 
 /// Columns of a list of statements. Additions go at the end. Sums are in whole coins, empty where the asset's decimals are
 /// not known, and atomic.
-pub const COLUMNS: [&str; 31] = [
+pub const COLUMNS: [&str; 33] = [
     "id",
     "network",
     "asset",
@@ -42,6 +42,8 @@ pub const COLUMNS: [&str; 31] = [
     "merkle_root",
     "previous",
     "hash",
+    "refunds",
+    "refunds_atomic",
 ];
 
 /// The statement's row.
@@ -72,12 +74,14 @@ pub fn summary(statement: &Statement, hash: &Hash, places: Option<u8>) -> String
         hex::encode(statement.merkle_root),
         statement.previous.map(hex::encode).unwrap_or_default(),
         hex::encode(hash),
+        in_coins(units(statement.refunds), places),
+        statement.refunds.to_string(),
     ]);
     row(&fields)
 }
 
 /// Columns of a statement's movements. Additions go at the end.
-const MOVEMENT_COLUMNS: [&str; 18] = [
+const MOVEMENT_COLUMNS: [&str; 19] = [
     "statement_id",
     "sequence",
     "type",
@@ -96,6 +100,7 @@ const MOVEMENT_COLUMNS: [&str; 18] = [
     "log_index",
     "block_number",
     "leaf",
+    "refund_id",
 ];
 
 /// The opening and these movements are the closing.
@@ -125,6 +130,7 @@ pub(super) fn movements(document: &Document<'_>, places: Option<u8>, calendar: C
             of_line(&|line| line.log_index.to_string()),
             of_line(&|line| line.block.height.to_string()),
             of_line(&|line| hex::encode(line.leaf())),
+            of_line(&|line| line.refund.map(|it| it.to_string()).unwrap_or_default()),
         ]);
     }
     text

@@ -32,6 +32,7 @@ fn detail(amount: u128, reference: Option<&str>) -> Detail {
     Detail {
         line: Line {
             payment: PaymentId::mint(),
+            refund: None,
             amount: Amount::from_units(amount),
             tx: TxId("0xt".into()),
             log_index: 1,

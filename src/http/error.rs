@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::app::Trouble;
+use crate::domain::refund::Refusal;
 use crate::domain::rejection::Malformed;
 use crate::http::Endpoint;
 use crate::store::StoreFault;
@@ -59,6 +60,10 @@ impl Denied {
 
     pub(super) const fn no_such_payment() -> Self {
         Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such payment on record")
+    }
+
+    pub(super) const fn no_such_refund() -> Self {
+        Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such refund")
     }
 
     pub(super) const fn no_such_exception() -> Self {
@@ -133,6 +138,15 @@ impl Denied {
             StatusCode::CONFLICT,
             "asset_not_configured",
             "the asset is not configured, so that its decimals are not known: json and csv can be exported",
+        )
+    }
+
+    pub(super) const fn not_acceptable() -> Self {
+        Self::fixed(
+            StatusCode::NOT_ACCEPTABLE,
+            "not_acceptable",
+            "a statement is had as application/json, text/csv or application/xml, or with ?format= as one of json, csv, \
+             quickbooks, xero and camt053",
         )
     }
 
@@ -227,6 +241,11 @@ impl Denied {
                 | Endpoint::Settlement
                 | Endpoint::History
                 | Endpoint::Receipt
+                | Endpoint::RefundRecord
+                | Endpoint::PaymentRefunds
+                | Endpoint::Refunds
+                | Endpoint::Refund
+                | Endpoint::RefundCancel
                 | Endpoint::Keys
                 | Endpoint::Events
                 | Endpoint::Exceptions
@@ -320,6 +339,12 @@ impl From<StoreFault> for Denied {
                 Self::bug()
             }
         }
+    }
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::fixed(StatusCode::CONFLICT, refusal.as_str(), refusal.words())
     }
 }
 

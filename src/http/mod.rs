@@ -4,6 +4,7 @@
 //! because a handler's future is dropped when its client goes away. Every answer is JSON, errors included, but for exported
 //! statements; and an error of `/verify` or `/settle` has the shape of their answers, since official clients read nothing else.
 
+mod accept;
 mod body;
 mod error;
 mod events;
@@ -19,6 +20,7 @@ mod patience;
 mod payments;
 mod receipts;
 mod records;
+mod refunds;
 mod reports;
 mod server;
 mod statements;
@@ -36,6 +38,7 @@ pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
 use crate::app::feed::Feed;
+use crate::app::refunds::Refunds;
 use crate::domain::receipt::Notary;
 use crate::export::Style;
 
@@ -72,7 +75,7 @@ pub struct Route {
 }
 
 /// Every route of the public listener.
-pub const ROUTES: [Route; 24] = [
+pub const ROUTES: [Route; 29] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -82,6 +85,11 @@ pub const ROUTES: [Route; 24] = [
     Route::get("/v1/settlements/{id}", Endpoint::Settlement),
     Route::get("/v1/settlements/{id}/events", Endpoint::History),
     Route::get("/v1/settlements/{id}/receipt", Endpoint::Receipt),
+    Route::post("/v1/settlements/{id}/refunds", Endpoint::RefundRecord),
+    Route::get("/v1/settlements/{id}/refunds", Endpoint::PaymentRefunds),
+    Route::get("/v1/refunds", Endpoint::Refunds),
+    Route::get("/v1/refunds/{id}", Endpoint::Refund),
+    Route::post("/v1/refunds/{id}/cancel", Endpoint::RefundCancel),
     Route::get("/.well-known/jwks.json", Endpoint::Keys),
     Route::get("/v1/events", Endpoint::Events),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
@@ -111,6 +119,11 @@ enum Endpoint {
     Settlement,
     History,
     Receipt,
+    RefundRecord,
+    PaymentRefunds,
+    Refunds,
+    Refund,
+    RefundCancel,
     Keys,
     Events,
     Exceptions,
@@ -157,6 +170,11 @@ impl Endpoint {
             Self::Payment | Self::Settlement => get(records::get),
             Self::History => get(events::history),
             Self::Receipt => get(receipts::get),
+            Self::RefundRecord => post(refunds::record),
+            Self::PaymentRefunds => get(refunds::of_payment),
+            Self::Refunds => get(refunds::list),
+            Self::Refund => get(refunds::one),
+            Self::RefundCancel => post(refunds::cancel),
             Self::Keys => get(receipts::keys),
             Self::Events => get(events::answer),
             Self::Exceptions => get(exceptions::list),
@@ -188,6 +206,8 @@ pub struct Parts {
     pub app: Arc<App>,
     /// The records.
     pub books: Books,
+    /// Money that goes back.
+    pub refunds: Refunds,
     /// What happens.
     pub feed: Feed,
     /// Signs receipts; none where nothing is signed.

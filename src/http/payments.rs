@@ -17,7 +17,7 @@ use crate::http::labels::{idempotency_key, labels};
 use crate::http::{Edge, Endpoint, body};
 use crate::wire::{self, Dialect, Envelope, NETWORK_UNKNOWN};
 
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// `GET /supported`.
 pub(super) async fn supported(State(edge): State<Edge>) -> Response {

@@ -48,7 +48,7 @@ async fn ordered(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Report,
         let expected = "an object with type, format, filter (an object of strings) and version, and nothing else";
         malformed("body", &format!("{expected} ({error})"))
     })?;
-    let kind = Kind::named(&asked.kind).ok_or_else(|| malformed("type", "settlements or exceptions"))?;
+    let kind = Kind::named(&asked.kind).ok_or_else(|| malformed("type", &format!("one of {}", Kind::names())))?;
     let format = Format::named(&asked.format).ok_or_else(|| malformed("format", "csv, json, ndjson or parquet"))?;
     let version = asked.version.unwrap_or(1);
     if version == 0 {
@@ -138,6 +138,8 @@ struct View<'a> {
     format: &'a str,
     filter: Option<&'a RawValue>,
     version: u64,
+    schedule: Option<&'a str>,
+    edition: Option<u64>,
     state: &'static str,
     expected_rows: u64,
     rows: u64,
@@ -174,6 +176,8 @@ fn view(report: &Report) -> Vec<u8> {
         format: &report.format,
         filter: serde_json::from_str(&report.question).ok(),
         version: report.version,
+        schedule: report.schedule.as_deref(),
+        edition: report.edition,
         state,
         expected_rows: report.expected,
         rows: report.rows,

@@ -2,20 +2,20 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Uri};
+use axum::http::header::{CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::SemaphorePermit;
 
 use crate::app::question::{Keys, NETWORK};
-use crate::domain::id::{PaymentId, StatementId};
+use crate::domain::id::{PaymentId, RefundId, StatementId};
 use crate::domain::time::Timestamp;
 use crate::export::json::{LineView, StatementView};
 use crate::export::{Document, Format};
-use crate::http::Edge;
 use crate::http::error::Denied;
 use crate::http::records::{answer, keys, malformed};
+use crate::http::{Edge, accept};
 use crate::store::{Closed, PAGE_MAX, StatementFilter};
 
 /// Statements or lines on a page when the caller does not say.
@@ -63,28 +63,39 @@ async fn page(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
 }
 
 /// `GET /v1/statements/{id}`.
-pub(super) async fn one(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>, uri: Uri) -> Response {
-    match whole(&edge, id, &uri).await {
+pub(super) async fn one(
+    State(edge): State<Edge>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let mut response = match whole(&edge, id, &headers, &uri).await {
         Ok((body, media_type)) => {
             let mut response = answer(Ok(body));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            let media_type = HeaderValue::from_static(media_type);
+            response.headers_mut().insert(CONTENT_TYPE, media_type);
             response
         }
         Err(denied) => answer(Err(denied)),
-    }
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    response
 }
 
 async fn whole(
     edge: &Edge,
     id: Result<Path<String>, PathRejection>,
+    headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(Vec<u8>, &'static str), Denied> {
     let mut keys = keys(uri, KNOWN_OF_ONE)?;
     let forms = format!("one of {}", Format::ALL.map(Format::as_str).join(", "));
     let format = keys.named("format", &forms, Format::named)?;
     keys.end(KNOWN_OF_ONE)?;
+    let format = match format {
+        None => accepted(headers)?,
+        named => named,
+    };
     let closed = found(edge, &id.map(|Path(id)| id)).await?;
     let Some(format) = format else {
         return Ok((written(&view(edge, &closed)), Format::Json.media_type()));
@@ -101,6 +112,18 @@ async fn whole(
         .write(&document, &edge.parts.style)
         .map_err(|_| Denied::no_decimals())?;
     Ok((text.into_bytes(), format.media_type()))
+}
+
+/// The form that the client accepts, where it names none: the statement without its lines as JSON, or one of those whose media
+/// type says which it is. Journals are CSV as well, and are had by their names only.
+fn accepted(headers: &HeaderMap) -> Result<Option<Format>, Denied> {
+    let offered = ["application/json", "text/csv", "application/xml"];
+    match accept::preferred(headers, &offered) {
+        Some("application/json") => Ok(None),
+        Some("text/csv") => Ok(Some(Format::Csv)),
+        Some("application/xml") => Ok(Some(Format::Camt053)),
+        _ => Err(Denied::not_acceptable()),
+    }
 }
 
 /// `GET /v1/statements/{id}/lines`.
@@ -135,13 +158,17 @@ async fn proven(edge: &Edge, names: Result<Path<(String, String)>, PathRejection
         Ok(Path((id, payment))) => (Ok(id), payment),
         Err(rejection) => (Err(rejection), String::new()),
     };
-    let payment: PaymentId = payment.parse().map_err(|_| malformed("payment", PaymentId::SHAPE))?;
+    let is_name = payment.parse::<PaymentId>().is_ok() || payment.parse::<RefundId>().is_ok();
+    if !is_name {
+        let expected = format!("{}; or {}", PaymentId::SHAPE, RefundId::SHAPE);
+        return Err(malformed("payment", &expected));
+    }
     let closed = found(edge, &id).await?;
     let _turn = turn(edge, &closed).await?;
     let proof = edge
         .parts
         .books
-        .statement_proof(closed.statement.id, payment)
+        .statement_proof(closed.statement.id, &payment)
         .await?
         .ok_or_else(Denied::not_on_statement)?;
     let position = u64::try_from(proof.position).unwrap_or(u64::MAX);

@@ -108,9 +108,10 @@ async fn a_request_keeps_its_name_or_gets_one() {
 }
 
 #[test]
-fn every_route_has_a_path_of_its_own() {
+fn every_route_has_a_method_and_path_of_its_own() {
     for (index, route) in ROUTES.iter().enumerate() {
-        assert!(ROUTES[..index].iter().all(|it| it.path != route.path), "{}", route.path);
+        let is_other = |it: &Route| (it.method, it.path) != (route.method, route.path);
+        assert!(ROUTES[..index].iter().all(is_other), "{}", route.path);
         assert!(
             ROUTES[..index].iter().all(|it| it.endpoint != route.endpoint),
             "{}",

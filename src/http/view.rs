@@ -8,10 +8,11 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Window;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::labels::{Label, Metadata};
 use crate::domain::rail::ChainPoint;
 use crate::domain::reconciliation;
+use crate::domain::refund::Purpose;
 use crate::domain::settlement::{Setback, Settlement, State};
 use crate::store::{DateTime, Entry, Utc};
 
@@ -71,6 +72,10 @@ struct View<'a> {
     metadata: Option<&'a BTreeMap<String, String>>,
     reconciliation: Option<&'static str>,
     gas_cost: Option<String>,
+    refunded: String,
+    refund_pending: String,
+    refund: Option<RefundId>,
+    refund_of: Option<PaymentId>,
     created_at: String,
     confirmed_at: Option<String>,
     finalized_at: Option<String>,
@@ -132,7 +137,7 @@ impl<'a> Proven<'a> {
 }
 
 #[derive(Serialize)]
-struct BlockView<'a> {
+pub(super) struct BlockView<'a> {
     number: u64,
     hash: &'a str,
     time: Option<String>,
@@ -166,6 +171,7 @@ impl<'a> View<'a> {
             Window::Recent => (None, None),
         };
         let landed = record.settlement.landed();
+        let purpose = Purpose::of(&record.references);
         let latest = landed.map(|it| &it.tx).or_else(|| record.txs.last());
         Self {
             id: record.id,
@@ -202,6 +208,10 @@ impl<'a> View<'a> {
             metadata: record.labels.metadata.as_ref().map(Metadata::entries),
             reconciliation: entry.reconciliation.map(reconciliation::State::as_str),
             gas_cost: entry.gas.map(|it| it.to_string()),
+            refunded: entry.refunded.to_string(),
+            refund_pending: entry.refund_pending.to_string(),
+            refund: purpose.map(|it| it.refund),
+            refund_of: purpose.map(|it| it.payment),
             created_at: rfc_3339(record.created_at),
             confirmed_at: record.confirmed_at.map(rfc_3339),
             finalized_at: record.final_at.map(rfc_3339),
@@ -210,7 +220,7 @@ impl<'a> View<'a> {
 }
 
 impl<'a> BlockView<'a> {
-    fn of(block: &'a ChainPoint) -> Self {
+    pub(super) fn of(block: &'a ChainPoint) -> Self {
         let seconds = i64::try_from(block.time.0).ok();
         Self {
             number: block.height,
@@ -376,6 +386,8 @@ mod tests {
                 record: record(settlement),
                 reconciliation: is_final.then_some(reconciliation::State::Matched),
                 gas: is_final.then(|| Amount::from_units(94_512_000_000)),
+                refunded: Amount::from_units(if is_final { 2_500 } else { 0 }),
+                refund_pending: Amount::ZERO,
             });
             let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
             let expected: serde_json::Value = serde_json::from_str(fixture).unwrap();

@@ -1,9 +1,10 @@
 //! What an audit reads: the records as they lie there, a page at a time, beside what they ought to say.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::types::Uuid;
 
+use super::closing::SKEW_MAX;
 use super::events::Told;
 use super::ledger::costs_of;
 use super::rows::{OutOfPlace, amount, unsigned};
@@ -23,6 +24,14 @@ statements! {
         from ledger_entries e where e.payment_id = any($1::uuid[])";
     EVIDENCE = "select payment_id, coalesce(tx, '') as tx, coalesce(log_index, -1) as log_index, block_hash
         from evidence where payment_id = any($1::uuid[]) and claim = 'landed'";
+    UNSTATED = "select o.id from (
+            select p.id, s.landed_time, s.final_at,
+                (select max(t.ends_at) from statements t where t.network = p.network) as closed
+            from payments p join settlements s on s.payment_id = p.id
+            where p.id = any($1::uuid[]) and s.state = 'final'
+                and not exists (select 1 from statement_lines l where l.payment_id = p.id)
+                and not exists (select 1 from refund_attempts a where a.key = p.key)
+        ) as o where o.landed_time < o.closed and o.final_at < to_timestamp(o.closed - $2)";
     SLOTS = "select o.nonce, o.consumed_by, t.tx, t.block_hash, t.cost::text as cost
         from slots o left join chain_transactions t
             on t.network = o.network and t.signer = o.signer and t.nonce = o.nonce
@@ -43,6 +52,8 @@ pub struct Surroundings {
     pub movements: HashMap<PaymentId, Vec<Movement>>,
     /// The landings that evidence was kept of: transaction, log index, block hash.
     pub evidence: HashMap<PaymentId, Vec<(TxId, i64, String)>>,
+    /// Those that were final long before the last day that was closed ended, and are on no statement.
+    pub unstated: HashSet<PaymentId>,
     /// What the payment's shares of our mined transactions come to, by signer.
     pub costs: HashMap<PaymentId, HashMap<String, Amount>>,
 }
@@ -181,6 +192,13 @@ impl Store {
             let landings = found.evidence.entry(PaymentId::from_uuid(payment)).or_default();
             landings.push((TxId(tx), log_index, block));
         }
+        let unstated: Vec<Uuid> = sqlx::query_scalar(UNSTATED)
+            .bind(&ids)
+            .bind(SKEW_MAX)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(&fault)?;
+        found.unstated = unstated.into_iter().map(PaymentId::from_uuid).collect();
         for cost in costs_of(&self.pool, operation, payments.iter().copied()).await? {
             let of_payment = found.costs.entry(cost.payment).or_default();
             of_payment.insert(cost.signer, cost.amount);

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 use sqlx::postgres::PgConnection;
-use sqlx::types::Uuid;
 
 use super::notices::{self, Notice};
 use super::rows::{OutOfPlace, amount, signed, unsigned};
@@ -14,22 +13,23 @@ use crate::domain::amount::Amount;
 use crate::domain::event::STATEMENT_CLOSED;
 use crate::domain::id::StatementId;
 use crate::domain::network::NetworkId;
-use crate::domain::statement::{Account, Bounds, Entry, Period, Shown, Statement};
+use crate::domain::statement::{Account, Bounds, Entry, Line, Period, Shown, Statement};
 use crate::domain::time::Timestamp;
 
 /// How far the database's clock may be off the chain's, in seconds: what became final by the one may seem to have done so
 /// this much before its block by the other.
-const SKEW_MAX: i64 = 3_600;
+pub(super) const SKEW_MAX: i64 = 3_600;
 
 /// Rows that one statement writes.
 const CHUNK: usize = 5_000;
 
 /// `open!("...")`: what is final, landed before `$3` and is on no statement: of `payments p` and `settlements s`. Those
-/// that became final before `$2` are on one.
+/// that became final before `$2` are on one. What pays a refund is no sale: it is among the debits of where it left.
 macro_rules! open {
     () => {
         "s.state = 'final' and s.final_at >= to_timestamp($2) and p.network = $1 and s.landed_time < $3
-            and not exists (select 1 from statement_lines l where l.payment_id = s.payment_id)"
+            and not exists (select 1 from statement_lines l where l.payment_id = s.payment_id)
+            and not exists (select 1 from refund_attempts a where a.key = p.key)"
     };
 }
 
@@ -40,8 +40,13 @@ statements! {
             select s.landed_time from settlements s join payments p on p.id = s.payment_id where ", open!(), "
             order by s.final_at, s.payment_id limit 1000) o");
     FIRST_MOVED = "select min(block_time) from observed_transfers where network = $1 and block_time >= $2";
+    // A refund that we have paid is a line once that is on record.
     UNSETTLED = "select exists (select 1 from settlements s join payments p on p.id = s.payment_id
-        where s.state = 'confirmed' and p.network = $1 and s.landed_time < $2)";
+            where s.state = 'confirmed' and p.network = $1 and s.landed_time < $2)
+        or exists (select 1 from refunds r
+            join refund_attempts a on a.refund_id = r.id and a.attempt = r.attempts
+            join payments p on p.key = a.key join settlements s on s.payment_id = p.id
+            where r.network = $1 and r.state = 'executing' and r.is_out and s.landed_time < $2)";
     DUE = concat!("select a.asset, a.pay_to, min(a.height) as first_height,
             (select o.block_height from observed_transfers o
                 where o.network = $1 and o.asset = a.asset and o.holder = a.pay_to and o.block_time < $3
@@ -58,7 +63,7 @@ statements! {
         group by a.asset, a.pay_to order by a.asset, a.pay_to");
     // What a statement consists of, in the order of the chain. A transfer of an earlier day counts where that day's
     // statement has seen it.
-    OPEN = concat!("select p.asset, p.pay_to, p.id as payment_id, p.amount::text as amount, s.landed_tx, s.landed_log_index,
+    OPEN = concat!("select p.asset, p.pay_to, p.id as payment_id, null::uuid as refund_id, p.amount::text as amount, s.landed_tx, s.landed_log_index,
             s.landed_height, s.landed_hash, s.landed_time,
             (select o.amount::text from observed_transfers o
                 where o.network = p.network and o.tx = s.landed_tx and o.log_index = s.landed_log_index
@@ -71,6 +76,15 @@ statements! {
                 from ledger_entries e where e.payment_id = p.id and e.purpose = 'gas') as gas
         from settlements s join payments p on p.id = s.payment_id where ", open!(), "
         order by p.asset, p.pay_to, s.landed_height, s.landed_log_index, p.id");
+    // The refunds that left each account in the period, of those that are among its debits.
+    REFUNDED = "select o.asset, o.holder as pay_to, r.payment_id, r.id as refund_id, r.amount::text as amount,
+            r.paid_tx as landed_tx, r.paid_log_index as landed_log_index, r.paid_height as landed_height,
+            r.paid_hash as landed_hash, r.paid_time as landed_time, null::text as counted, null::text as gas
+        from refunds r join observed_transfers o on o.network = r.network and o.tx = r.paid_tx and o.asset = r.asset
+            and o.log_index = r.paid_log_index and o.direction = 'debit' and o.holder = coalesce(r.wallet, r.pay_to)
+        where r.network = $1 and r.paid_time >= $2 and r.paid_time < $3
+            and not exists (select 1 from statement_lines l where l.refund_id = r.id)
+        order by o.asset, o.holder, r.paid_height, r.paid_log_index, r.id";
     MOVED = "select asset, holder as pay_to, coalesce(sum(amount) filter (where direction = 'credit'), 0)::text as credits,
             coalesce(sum(amount) filter (where direction = 'debit'), 0)::text as debits
         from observed_transfers where network = $1 and block_time >= $2 and block_time < $3
@@ -82,12 +96,13 @@ statements! {
         where t.network = $1");
     CLOSE = "insert into statements (id, network, asset, pay_to, sequence, starts_at, ends_at, opening, credits,
             late_credits, other_credits, debits, unexplained, closing, balance, block_height, block_hash, block_time,
-            gas, lines, late, merkle_root, previous, hash, created_at)
+            gas, lines, late, merkle_root, previous, hash, refunds, created_at)
         values ($1, $2, $3, $4, $5, $6, $7, $8::text::numeric, $9::text::numeric, $10::text::numeric,
             $11::text::numeric, $12::text::numeric, $13::text::numeric, $14::text::numeric, $15::text::numeric, $16,
-            $17, $18, $19::text::numeric, $20, $21, $22, $23, $24, now())";
-    LINES_ADD = "insert into statement_lines (network, asset, pay_to, sequence, position, payment_id)
-        select $1, $2, $3, $4, n.position, n.payment_id from unnest($5::bigint[], $6::uuid[]) as n(position, payment_id)";
+            $17, $18, $19::text::numeric, $20, $21, $22, $23, $24, $25::text::numeric, now())";
+    LINES_ADD = "insert into statement_lines (network, asset, pay_to, sequence, position, payment_id, refund_id)
+        select $1, $2, $3, $4, n.position, n.payment_id, n.refund_id
+        from unnest($5::bigint[], $6::uuid[], $7::uuid[]) as n(position, payment_id, refund_id)";
 }
 
 /// An account that a period's statement is due of.
@@ -307,6 +322,7 @@ fn notice(statement: &Statement) -> Notice {
             "lateCredits": statement.late_credits.to_string(),
             "otherCredits": statement.other_credits.to_string(),
             "debits": statement.debits.to_string(),
+            "refunds": statement.refunds.to_string(),
             "unexplained": statement.unexplained.to_string(),
             "closing": statement.closing.to_string(),
             "lines": statement.lines,
@@ -327,7 +343,7 @@ fn seconds(operation: &'static str, time: Option<Timestamp>) -> Result<i64, Stor
     seconds.map_err(OutOfPlace::during(operation))
 }
 
-/// What is to be on the period's statements, by account and in the chain's order.
+/// What is to be on the period's statements, by account: the payments in the chain's order, then the refunds.
 async fn entries(
     connection: &mut PgConnection,
     operation: &'static str,
@@ -341,11 +357,19 @@ async fn entries(
         .bind(since(operation, last)?)
         .bind(seconds(operation, Some(period.ends))?)
         .bind(seconds(operation, Some(period.starts))?)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    let refunded: Vec<EntryRow> = sqlx::query_as(REFUNDED)
+        .persistent(false)
+        .bind(network.as_str())
+        .bind(seconds(operation, Some(period.starts))?)
+        .bind(seconds(operation, Some(period.ends))?)
         .fetch_all(connection)
         .await
         .map_err(StoreFault::reading(operation))?;
     let mut entries: BTreeMap<Account, Vec<Entry>> = BTreeMap::new();
-    for row in rows {
+    for row in rows.into_iter().chain(refunded) {
         let of_account = entries.entry(row.line.account(network)).or_default();
         of_account.push(row.read().map_err(OutOfPlace::during(operation))?);
     }
@@ -440,19 +464,22 @@ async fn write(
         .bind(statement.merkle_root)
         .bind(statement.previous)
         .bind(statement.hash())
+        .bind(statement.refunds.to_string())
         .execute(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;
-    let places: Vec<(i64, Uuid)> = (0..).zip(entries.iter().map(|it| it.line.payment.as_uuid())).collect();
+    let places: Vec<(i64, &Line)> = (0..).zip(entries.iter().map(|it| &it.line)).collect();
     for chunk in places.chunks(CHUNK) {
-        let (positions, payments): (Vec<i64>, Vec<Uuid>) = chunk.iter().copied().unzip();
+        let of_refund = |it: &Line| it.refund.map(|it| it.as_uuid());
+        let of_payment = |it: &Line| it.refund.is_none().then(|| it.payment.as_uuid());
         sqlx::query(LINES_ADD)
             .bind(account.network.as_str())
             .bind(&account.asset)
             .bind(&account.pay_to)
             .bind(sequence)
-            .bind(positions)
-            .bind(payments)
+            .bind(chunk.iter().map(|(position, _)| *position).collect::<Vec<_>>())
+            .bind(chunk.iter().map(|(_, it)| of_payment(it)).collect::<Vec<_>>())
+            .bind(chunk.iter().map(|(_, it)| of_refund(it)).collect::<Vec<_>>())
             .execute(&mut *connection)
             .await
             .map_err(StoreFault::reading(operation))?;
@@ -463,6 +490,11 @@ async fn write(
 fn is_closed_by_another(fault: &StoreFault) -> bool {
     matches!(
         fault.constraint(),
-        Some("statements_name" | "statements_period_once" | "statement_lines_payment_once")
+        Some(
+            "statements_name"
+                | "statements_period_once"
+                | "statement_lines_payment_once"
+                | "statement_lines_refund_once"
+        )
     )
 }

@@ -99,7 +99,12 @@ pub(super) async fn add(
     let mut entries: Vec<Entry> = applied
         .iter()
         .filter_map(|advance| {
-            posting(&advance.record.authorization, &advance.event).map(|posting| Entry {
+            posting(
+                &advance.record.authorization,
+                &advance.record.references,
+                &advance.event,
+            )
+            .map(|posting| Entry {
                 payment: advance.record.id,
                 version: advance.version_after(),
                 purpose: "payment",

@@ -28,6 +28,7 @@ macro_rules! statements {
     };
 }
 
+mod activity;
 mod audit;
 mod budgets;
 mod closing;
@@ -37,25 +38,34 @@ mod endpoints;
 mod events;
 mod fault;
 mod feed;
+mod fees;
 mod gauges;
 mod labels;
 mod lanes;
 mod leases;
 mod ledger;
+mod naming;
 mod notices;
 mod payments;
 mod reconciliations;
 mod records;
+mod refund_attempts;
+mod refund_matching;
+mod refunds;
 mod replacements;
+mod report_deliveries;
 mod report_jobs;
 mod reports;
 mod rows;
 mod session;
 mod settlements;
 mod statements;
+mod summary;
+mod sweep;
 mod transactions;
 mod watching;
 
+pub use activity::{Activity, ActivityFilter, Belonging};
 pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
 pub use closing::Due;
 pub use deliveries::{Claim, Delivery, Patience};
@@ -63,19 +73,25 @@ pub use desk::{Carried, EvidenceRow, Glimpse, LedgerRow, Shown, Standpoint, Stor
 pub use endpoints::Endpoint;
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use feed::{FEED_PAGE_MAX, Happening, NotAPlace, Place};
+pub use fees::{Fee, FeeFilter, Share};
 pub use gauges::{BURN_OVER, Burn, COUNTED_MAX, Grouping, OPEN_COUNTED_MAX, Open, Reach, Volume};
 pub use lanes::{IntendFault, Intent};
 pub use leases::{FOREIGN, LaneRecord, Roll};
 pub use payments::{NewPayment, Reservation};
 pub use reconciliations::{Action, Exception, ExceptionFilter, Judged};
 pub use records::{Records, Sign, in_time};
+pub use refund_attempts::{Attempt, NewAttempt};
+pub use refund_matching::PaidWith;
+pub use refunds::{Cancelled, NewRefund, Recorded, Refund, RefundFilter};
 pub use replacements::Replaced;
-pub use report_jobs::{Piece, Progress, Report, ReportOrder};
+pub use report_deliveries::{Delivering, Failed, Pauses};
+pub use report_jobs::{Piece, Progress, Report, ReportOrder, Whole};
 pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
 pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
 pub use statements::{Closed, StatementFilter};
+pub use summary::{Landing, Summary};
 pub use transactions::Carrier;
 pub use watching::Followed;
 
@@ -115,7 +131,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 15] = [
+const MIGRATIONS: [(i64, &str, &str); 18] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -139,6 +155,13 @@ const MIGRATIONS: [(i64, &str, &str); 15] = [
     (14, "closing", include_str!("../../migrations/0014_closing.sql")),
     (15, "append_only", include_str!("../../migrations/0015_append_only.sql")),
     (16, "reports", include_str!("../../migrations/0016_reports.sql")),
+    (17, "refunds", include_str!("../../migrations/0017_refunds.sql")),
+    (
+        18,
+        "watched_by_height",
+        include_str!("../../migrations/0018_watched_by_height.sql"),
+    ),
+    (19, "deliveries", include_str!("../../migrations/0019_deliveries.sql")),
 ];
 
 statements! {
@@ -284,6 +307,7 @@ impl Store {
     pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         [
             STATEMENTS,
+            activity::STATEMENTS,
             audit::STATEMENTS,
             budgets::STATEMENTS,
             closing::STATEMENTS,
@@ -292,19 +316,26 @@ impl Store {
             endpoints::STATEMENTS,
             events::STATEMENTS,
             feed::STATEMENTS,
+            fees::STATEMENTS,
             gauges::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,
             ledger::STATEMENTS,
+            naming::STATEMENTS,
             notices::STATEMENTS,
             payments::STATEMENTS,
             reconciliations::STATEMENTS,
+            refund_attempts::STATEMENTS,
+            refund_matching::STATEMENTS,
+            refunds::STATEMENTS,
             replacements::STATEMENTS,
+            report_deliveries::STATEMENTS,
             report_jobs::STATEMENTS,
             reports::STATEMENTS,
             session::STATEMENTS,
             settlements::STATEMENTS,
             statements::STATEMENTS,
+            sweep::STATEMENTS,
             transactions::STATEMENTS,
             watching::STATEMENTS,
         ]

@@ -35,12 +35,23 @@ statements! {
     PENDING = "select payment_id from reconciliations
         where network = $1 and state = 'pending' and payment_id > $2 order by payment_id limit $3";
     WITH_NONCE = records!("where p.network = $1 and p.nonce = any($2::text[]) order by p.id");
-    // The same order named by the same payer, or the same transfer claimed: by a payment that was there before.
-    TWINS = "select p.id, (select min(o.id::text) from payments o join settlements t on t.payment_id = o.id
-            where o.network = p.network and o.id < p.id and t.state in ('confirmed', 'final')
-                and o.pay_to = p.pay_to and o.payer = p.payer and o.asset = p.asset and o.amount = p.amount
-                and (o.memo = p.memo or (t.landed_tx = s.landed_tx and t.landed_log_index = s.landed_log_index)))
-            as twin
+    // Payments that claim the same transfer or are for the same order, and were there before: each kind along its own index, and
+    // of an order only the first, since nothing bounds how many name it. Evidence stays after a reorganization, so that the
+    // settlement has the last word.
+    TWINS = "select p.id, (select min(o.id::text)
+            from (
+                select e.payment_id as id from evidence e join settlements l on l.payment_id = e.payment_id
+                where e.tx = s.landed_tx and e.log_index = s.landed_log_index
+                    and l.landed_tx = s.landed_tx and l.landed_log_index = s.landed_log_index
+                union all (select n.id from payments n where n.order_id = p.order_id
+                    order by n.created_at, n.id limit 20)
+                union all (select n.id from payments n where n.memo = p.memo and p.memo ~ '^[0-9a-f]{64}$'
+                    order by n.created_at, n.id limit 20)
+            ) as named
+            join payments o on o.id = named.id
+            join settlements t on t.payment_id = o.id
+            where o.id < p.id and o.network = p.network and o.pay_to = p.pay_to and o.asset = p.asset
+                and o.amount = p.amount and t.state in ('confirmed', 'final')) as twin
         from payments p join settlements s on s.payment_id = p.id
         where p.id = any($1::uuid[]) and s.state in ('confirmed', 'final')";
     EXCEPTIONS = "select id, payment_id, network, asset, pay_to, amount::text as amount, state, reason, tx, block_height,

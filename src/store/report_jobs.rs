@@ -2,25 +2,32 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
 use sqlx::types::Uuid;
 
+use super::notices::{self, Notice};
 use super::rows::{OutOfPlace, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
+use crate::domain::event::{REPORT_FAILED, REPORT_READY};
 use crate::domain::id::ReportId;
 use crate::domain::lease::ProcessId;
 
 statements! {
-    ORDER = "insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at)
-        select $1, $2, $3, $4, $5, $6, 'queued', 0, 0, 0, now()
-        where (select count(*) from reports where state in ('queued', 'running')) < $7
+    ORDER = "insert into reports (id, ordered, kind, format, question, version, schedule, state, expected, rows, bytes,
+            created_at)
+        select $1, $2, $3, $4, $5, $6, $7, 'queued', 0, 0, 0, now()
+        where (select count(*) from reports where state in ('queued', 'running')) < $8
         on conflict (ordered) do nothing";
     // What failed is made again when it is ordered again.
     RETRY = "update reports set state = 'queued', failure = null, ended_at = null, expected = 0, rows = 0, bytes = 0
         where ordered = $1 and state = 'failed'";
-    BY_ORDER = "select id, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, created_at,
-            ended_at from reports where ordered = $1";
-    BY_ID = "select id, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, created_at,
-            ended_at from reports where id = $1";
+    BY_ORDER = "select id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+            failure, created_at, ended_at from reports where ordered = $1";
+    BY_ID = "select id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+            failure, created_at, ended_at from reports where id = $1";
     // Of two that want the same one, the second finds it claimed when its turn comes.
     CLAIM = "update reports set state = 'running', claimed_by = $1, claimed_until = now() + $2 * interval '1 millisecond',
             expected = 0, rows = 0, bytes = 0
@@ -28,8 +35,8 @@ statements! {
             where state = 'queued' or (state = 'running' and claimed_until < now())
             order by created_at, id limit 1)
             and (state = 'queued' or (state = 'running' and claimed_until < now()))
-        returning id, kind, format, question, version, state, expected, rows, bytes, totals, sha256, failure, created_at,
-            ended_at";
+        returning id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+            failure, created_at, ended_at";
     PIECES_DROP = "delete from report_pieces where report_id = $1";
     PIECE = "with mine as (
             update reports set expected = $3, rows = $4, bytes = bytes + octet_length($6::bytea),
@@ -37,15 +44,23 @@ statements! {
             where id = $1 and claimed_by = $2 and state = 'running' returning id
         )
         insert into report_pieces (report_id, position, bytes) select id, $5, $6::bytea from mine";
-    DONE = "update reports set state = 'done', rows = $3, expected = $3, totals = $4, sha256 = $5, ended_at = now(),
-            claimed_by = null, claimed_until = null
-        where id = $1 and claimed_by = $2 and state = 'running'";
+    DONE = "update reports set state = 'done', rows = $3, expected = $3, totals = $4, sha256 = $5, edition = $6,
+            ended_at = now(), claimed_by = null, claimed_until = null
+        where id = $1 and claimed_by = $2 and state = 'running'
+        returning id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+            failure, created_at, ended_at";
     FAIL = "update reports set state = 'failed', failure = $3, ended_at = now(), claimed_by = null, claimed_until = null
-        where id = $1 and claimed_by = $2 and state = 'running'";
+        where id = $1 and claimed_by = $2 and state = 'running'
+        returning id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+            failure, created_at, ended_at";
     READ = "select bytes from report_pieces where report_id = $1 and position = $2";
+    // The oldest go first. The newest stays whatever its size.
     FORGET = "delete from reports where id in (
-            select id from reports where state in ('done', 'failed') and ended_at < now() - $1 * interval '1 second'
-            order by ended_at limit 100)";
+            select k.id from (
+                select id, ended_at, sum(bytes) over (order by ended_at desc, id desc) - bytes as newer
+                from reports where state in ('done', 'failed')) as k
+            where k.ended_at < now() - $1 * interval '1 second' or k.newer >= $2::bigint
+            order by k.ended_at limit 100)";
 }
 
 /// Reports that may wait to be made; about, since some may be ordered in the same moment.
@@ -62,8 +77,10 @@ pub struct ReportOrder {
     pub format: &'static str,
     /// What it is asked, as JSON.
     pub question: String,
-    /// Which edition; from 1.
+    /// Which one of those that are asked for alike; from 1.
     pub version: u32,
+    /// The schedule that orders it.
+    pub schedule: Option<String>,
 }
 
 /// A report on record.
@@ -79,6 +96,10 @@ pub struct Report {
     pub question: String,
     /// As of the order.
     pub version: u64,
+    /// As of the order.
+    pub schedule: Option<String>,
+    /// Which edition of its kind's columns it has; none before it is made, and 1 where it was made by a version that knew one.
+    pub edition: Option<u64>,
     /// How far it is.
     pub progress: Progress,
     /// Rows expected, once that is known; more may come.
@@ -121,6 +142,8 @@ struct ReportRow {
     format: String,
     question: String,
     version: i64,
+    schedule: Option<String>,
+    edition: Option<i64>,
     state: String,
     expected: i64,
     rows: i64,
@@ -150,6 +173,8 @@ impl ReportRow {
             format: self.format,
             question: self.question,
             version: unsigned("version", self.version)?,
+            schedule: self.schedule,
+            edition: self.edition.map(|it| unsigned("edition", it)).transpose()?,
             progress,
             expected: unsigned("expected", self.expected)?,
             rows: unsigned("rows", self.rows)?,
@@ -183,6 +208,55 @@ pub struct Piece<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What is known of a report once it is whole.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole<'a> {
+    /// Its rows.
+    pub rows: u64,
+    /// Its control totals, as JSON.
+    pub totals: &'a str,
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+    /// Which edition of its kind's columns it has.
+    pub edition: u32,
+}
+
+/// What is told of a report that has ended.
+fn notice(report: &Report) -> Notice {
+    let json_of = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let mut data = json!({
+        "report": report.id,
+        "reportType": report.kind,
+        "format": report.format,
+        "filter": json_of(&report.question),
+        "version": report.version,
+        "schedule": report.schedule,
+    });
+    let more = match &report.progress {
+        Progress::Done { sha256, totals } => json!({
+            "edition": report.edition,
+            "rows": report.rows,
+            "bytes": report.bytes,
+            "sha256": hex::encode(sha256),
+            "totals": json_of(totals),
+            "content": format!("/v1/reports/{}/content", report.id),
+        }),
+        Progress::Failed { failure } => json!({"reason": failure}),
+        Progress::Queued | Progress::Running => Value::Null,
+    };
+    if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
+        data.extend(more);
+    }
+    Notice {
+        kind: match report.progress {
+            Progress::Failed { .. } => REPORT_FAILED,
+            Progress::Queued | Progress::Running | Progress::Done { .. } => REPORT_READY,
+        },
+        subject: report.id.to_string(),
+        data,
+    }
+}
+
 impl Store {
     /// Puts an order on record, or finds the report of an equal one; what failed is made again. None when too many wait.
     ///
@@ -198,6 +272,7 @@ impl Store {
             .bind(order.format)
             .bind(&order.question)
             .bind(i64::from(order.version))
+            .bind(&order.schedule)
             .bind(WAITING_MAX)
             .execute(&self.pool)
             .await
@@ -281,45 +356,45 @@ impl Store {
         Ok(written.rows_affected() == 1)
     }
 
-    /// Ends a report that is whole; false when the claim was lost.
+    /// Ends a report that is whole, and tells of it; false when the claim was lost.
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn report_done(
-        &self,
-        id: ReportId,
-        me: ProcessId,
-        rows: u64,
-        totals: &str,
-        sha256: [u8; 32],
-    ) -> Result<bool, StoreFault> {
+    pub async fn report_done(&self, id: ReportId, me: ProcessId, whole: Whole<'_>) -> Result<bool, StoreFault> {
         let operation = "report_done";
-        let written = sqlx::query(DONE)
+        let done = sqlx::query_as(DONE)
             .bind(id.as_uuid())
             .bind(me.0)
-            .bind(signed("rows", rows).map_err(OutOfPlace::during(operation))?)
-            .bind(totals)
-            .bind(sha256)
-            .execute(&self.pool)
-            .await
-            .map_err(StoreFault::writing(operation))?;
-        Ok(written.rows_affected() == 1)
+            .bind(signed("rows", whole.rows).map_err(OutOfPlace::during(operation))?)
+            .bind(whole.totals)
+            .bind(whole.sha256)
+            .bind(i64::from(whole.edition));
+        self.report_end(operation, done).await
     }
 
-    /// Ends a report that cannot be made.
+    /// Ends a report that cannot be made, and tells of it; false when the claim was lost.
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn report_fail(&self, id: ReportId, me: ProcessId, failure: &str) -> Result<(), StoreFault> {
-        let operation = "report_fail";
-        sqlx::query(FAIL)
-            .bind(id.as_uuid())
-            .bind(me.0)
-            .bind(failure)
-            .execute(&self.pool)
-            .await
-            .map_err(StoreFault::writing(operation))?;
-        Ok(())
+    pub async fn report_fail(&self, id: ReportId, me: ProcessId, failure: &str) -> Result<bool, StoreFault> {
+        let failed = sqlx::query_as(FAIL).bind(id.as_uuid()).bind(me.0).bind(failure);
+        self.report_end("report_fail", failed).await
+    }
+
+    async fn report_end(
+        &self,
+        operation: &'static str,
+        end: QueryAs<'_, Postgres, ReportRow, PgArguments>,
+    ) -> Result<bool, StoreFault> {
+        let mut transaction = self.begin(operation).await?;
+        let ended = end.fetch_optional(&mut *transaction).await;
+        let Some(report) = read(operation, ended.map_err(StoreFault::reading(operation))?)? else {
+            return Ok(false);
+        };
+        notices::add(&mut transaction, operation, &[notice(&report)]).await?;
+        commit(transaction, operation).await?;
+        self.ring();
+        Ok(true)
     }
 
     /// A piece of a report; none after the last.
@@ -336,14 +411,16 @@ impl Store {
             .map_err(StoreFault::reading(operation))
     }
 
-    /// Forgets some of the reports that ended longer ago than this; true when there may be more.
+    /// Forgets some of the reports that ended longer ago than this or have so many bytes of newer ones beside them; true when
+    /// there may be more.
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn reports_forget(&self, after: Duration) -> Result<bool, StoreFault> {
+    pub async fn reports_forget(&self, after: Duration, bytes: u64) -> Result<bool, StoreFault> {
         let operation = "reports_forget";
         let gone = sqlx::query(FORGET)
             .bind(i64::try_from(after.as_secs()).unwrap_or(i64::MAX))
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
             .execute(&self.pool)
             .await
             .map_err(StoreFault::writing(operation))?;

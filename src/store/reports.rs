@@ -7,10 +7,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
-use sqlx::{FromRow, Postgres, Row};
+use sqlx::{Postgres, Row};
 
 use super::rows::{OutOfPlace, RecordRow, amount, record_columns, unsigned};
 use super::{DateTime, Record, Store, StoreFault, Utc};
@@ -39,16 +39,11 @@ macro_rules! conditions {
     };
 }
 
-/// A page: `$lead` is the condition that an index begins with, `$at` and `$id` its order.
+/// Which payments are on a page: `$lead` is the condition that an index begins with, `$at` and `$id` its order.
 macro_rules! page {
     ($lead:literal, $at:literal, $id:literal) => {
         concat!(
-            "select ",
-            record_columns!(),
-            ", (select r.state from reconciliations r where r.payment_id = p.id order by r.subject limit 1) as reconciliation,
-                (select sum(case when l.debit = 'facilitator:gas' then l.amount else -l.amount end)::text
-                    from ledger_entries l where l.payment_id = p.id and l.purpose = 'gas') as gas
-            from payments p join settlements s on s.payment_id = p.id
+            "select p.created_at, p.id from payments p join settlements s on s.payment_id = p.id
             where ",
             $lead,
             " (",
@@ -69,6 +64,14 @@ macro_rules! page {
 }
 
 statements! {
+    // Of whatever was found: one plan for all.
+    ENTRIES = concat!("select ", record_columns!(), ",
+            (select r.state from reconciliations r where r.payment_id = p.id order by r.subject limit 1) as reconciliation,
+            (select sum(case when l.debit = 'facilitator:gas' then l.amount else -l.amount end)::text
+                from ledger_entries l where l.payment_id = p.id and l.purpose = 'gas') as gas,
+            (select t.paid::text from refund_totals t where t.payment_id = p.id) as refunded,
+            (select (t.recorded - t.paid)::text from refund_totals t where t.payment_id = p.id) as refund_pending
+        from payments p join settlements s on s.payment_id = p.id where p.id = any($1::uuid[])");
     COUNT = concat!("select count(*) from payments p join settlements s on s.payment_id = p.id
         where (p.created_at, p.id) > ($1, $2) and p.created_at < $3 ", conditions!());
     BY_TIME = page!("", "p.created_at", "p.id");
@@ -201,6 +204,10 @@ pub struct Entry {
     pub reconciliation: Option<reconciliation::State>,
     /// What settling it has cost its signer so far, in the chain's smallest unit; none before it is known.
     pub gas: Option<Amount>,
+    /// How much of it has gone back, as the finalized chain shows.
+    pub refunded: Amount,
+    /// How much more is to go back.
+    pub refund_pending: Amount,
 }
 
 #[derive(sqlx::FromRow)]
@@ -209,15 +216,20 @@ struct EntryRow {
     record: RecordRow,
     reconciliation: Option<String>,
     gas: Option<String>,
+    refunded: Option<String>,
+    refund_pending: Option<String>,
 }
 
 impl EntryRow {
     fn read(self) -> Result<Entry, OutOfPlace> {
+        let sum = |column, text: Option<String>| text.map_or(Ok(Amount::ZERO), |text| amount(column, &text));
         let state = |text: String| reconciliation::State::named(&text).ok_or(OutOfPlace("reconciliation"));
         Ok(Entry {
             record: self.record.read()?,
             reconciliation: self.reconciliation.map(state).transpose()?,
             gas: self.gas.map(|text| amount("gas", &text)).transpose()?,
+            refunded: sum("refunded", self.refunded)?,
+            refund_pending: sum("refund_pending", self.refund_pending)?,
         })
     }
 }
@@ -248,45 +260,64 @@ impl Store {
     /// [`StoreFault::Unavailable`].
     pub async fn payments_list(&self, filter: &Filter, after: Option<&Cursor>, limit: u16) -> Result<Page, StoreFault> {
         let limit = usize::from(limit.clamp(1, PAGE_MAX));
-        let mut entries = Vec::new();
+        let mut places = Vec::new();
         for states in filter.walks() {
-            entries.extend(
-                self.payments_walk(filter, &states, after, limit.saturating_add(1))
-                    .await?,
-            );
+            let walk = self.payments_walk(filter, &states, after, limit.saturating_add(1));
+            places.extend(walk.await?);
         }
-        entries.sort_by_key(|it| Cursor::after(&it.record));
-        let is_last = entries.len() <= limit;
-        entries.truncate(limit);
-        let next = entries.last().filter(|_| !is_last).map(|it| Cursor::after(&it.record));
+        places.sort_unstable();
+        let is_last = places.len() <= limit;
+        places.truncate(limit);
+        let next = places.last().copied().filter(|_| !is_last);
+        let ids: Vec<PaymentId> = places.iter().map(|it| PaymentId::from_uuid(it.id)).collect();
+        let mut entries = self.payments_entries(&ids).await?;
+        entries.retain(|it| filter.still_lets(&it.record));
         Ok(Page { entries, next })
     }
 
-    /// The first `limit` in these states, along one index.
+    /// These payments with what the books make of them, in the order of when they were first reserved, then of their ids.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn payments_entries(&self, ids: &[PaymentId]) -> Result<Vec<Entry>, StoreFault> {
+        let operation = "payments_entries";
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<EntryRow> = sqlx::query_as(ENTRIES)
+            .bind(ids.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let entries: Result<Vec<Entry>, _> = rows.into_iter().map(EntryRow::read).collect();
+        let mut entries = entries.map_err(OutOfPlace::during(operation))?;
+        entries.sort_by_key(|it| Cursor::after(&it.record));
+        Ok(entries)
+    }
+
+    /// Where the first `limit` in these states stand, along one index.
     async fn payments_walk(
         &self,
         filter: &Filter,
         states: &[State],
         after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<Entry>, StoreFault> {
-        let operation = "payments_list";
+    ) -> Result<Vec<Cursor>, StoreFault> {
         let mut query = filter
             .bound(filter.statement(states), after, states)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX));
         for text in filter.name.iter().flat_map(Name::columns) {
             query = query.bind(text);
         }
-        let rows = query
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreFault::reading(operation))?;
-        rows.iter()
-            .map(|row| {
-                let row = EntryRow::from_row(row).map_err(StoreFault::reading(operation))?;
-                row.read().map_err(OutOfPlace::during(operation))
+        let fault = StoreFault::reading("payments_list");
+        let rows = query.fetch_all(&self.pool).await.map_err(&fault)?;
+        let place = |row: &PgRow| {
+            Ok(Cursor {
+                at: row.try_get(0)?,
+                id: row.try_get(1)?,
             })
-            .collect()
+        };
+        rows.iter().map(place).collect::<Result<_, _>>().map_err(&fault)
     }
 
     /// How many payments meet `filter`, whatever their name.
@@ -317,16 +348,19 @@ impl Name {
         }
     }
 
-    /// What its statement compares: a text, and the kind of a reference.
+    /// What its statement compares: that text, and the kind of a reference.
     fn columns(&self) -> Vec<String> {
-        match self {
-            Self::Id(id) => vec![id.as_uuid().to_string()],
-            Self::Key(key) => vec![hex::encode(key.0)],
-            Self::Reference(it) => vec![it.value.clone(), it.kind.as_str().to_owned()],
-            Self::Transaction(tx) => vec![tx.0.clone()],
-            Self::Memo(text) | Self::Resource(text) => vec![text.clone()],
-            Self::MerchantReference(label) | Self::Order(label) => vec![label.to_string()],
-        }
+        let kind = match self {
+            Self::Reference(it) => Some(it.kind.as_str().to_owned()),
+            Self::Id(_)
+            | Self::Key(_)
+            | Self::Transaction(_)
+            | Self::Memo(_)
+            | Self::MerchantReference(_)
+            | Self::Order(_)
+            | Self::Resource(_) => None,
+        };
+        [self.text()].into_iter().chain(kind).collect()
     }
 }
 
@@ -343,7 +377,7 @@ impl Cursor {
 
 impl Filter {
     /// The place to begin after. The nil id comes before every payment of its instant.
-    fn start(&self, after: Option<&Cursor>) -> (DateTime<Utc>, Uuid) {
+    pub(super) fn start(&self, after: Option<&Cursor>) -> (DateTime<Utc>, Uuid) {
         let from = self
             .created_from
             .unwrap_or(DateTime::UNIX_EPOCH)
@@ -352,8 +386,20 @@ impl Filter {
         after.map_or(start, |cursor| start.max((cursor.at, cursor.id)))
     }
 
-    /// The statement with all that it compares but a name and how many rows. Planned anew for these values: a plan kept for
-    /// all values cannot know that the walk ends early, and at 300,000 payments took a second instead of a millisecond.
+    /// The time before which everything was reserved.
+    pub(super) fn end(&self) -> DateTime<Utc> {
+        self.created_before.unwrap_or_else(end_of_time).min(end_of_time())
+    }
+
+    /// No index leads to fewer payments than that by time.
+    pub(super) fn is_led_by_time(&self) -> bool {
+        let walks = self.walks();
+        walks.iter().all(|states| self.statement(states) == BY_TIME)
+    }
+
+    /// The statement with all that it compares but a name and how many rows. Planned anew for these values, but for names
+    /// that few payments have: a plan kept for all values cannot know that the walk ends early, and at 300,000 payments took a
+    /// second instead of a millisecond.
     fn bound(
         &self,
         statement: &'static str,
@@ -365,10 +411,10 @@ impl Filter {
         let reconciled: Vec<&'static str> = self.reconciliations.iter().map(|it| it.as_str()).collect();
         let seconds = |at: Option<Timestamp>| at.map(|it| i64::try_from(it.0).unwrap_or(i64::MAX));
         sqlx::query(statement)
-            .persistent(false)
+            .persistent(self.name.as_ref().is_some_and(Name::is_of_few))
             .bind(from_at)
             .bind(from_id)
-            .bind(self.created_before.unwrap_or_else(end_of_time).min(end_of_time()))
+            .bind(self.end())
             .bind((!states.is_empty()).then_some(states))
             .bind((!reconciled.is_empty()).then_some(reconciled))
             .bind(self.network.as_ref().map(ToString::to_string))
@@ -381,6 +427,20 @@ impl Filter {
             .bind(seconds(self.landed_before))
             .bind(self.final_from)
             .bind(self.final_before)
+    }
+
+    /// What can have changed since the payment was found is still as asked for.
+    fn still_lets(&self, record: &Record) -> bool {
+        let landed = record.settlement.landed().map(|it| it.block.time);
+        (self.states.is_empty() || self.states.contains(&record.settlement.state()))
+            && self.landed_from.is_none_or(|from| landed >= Some(from))
+            && self
+                .landed_before
+                .is_none_or(|before| landed.is_some_and(|it| it < before))
+            && self.final_from.is_none_or(|from| record.final_at >= Some(from))
+            && self
+                .final_before
+                .is_none_or(|before| record.final_at.is_some_and(|it| it < before))
     }
 
     /// The states that are walked apart and merged. Nearly every payment is final, so that state leads nowhere; each of

@@ -1,12 +1,12 @@
 //! Statements as they were closed.
 //!
-//! What is on a line beside its place is the payment's own row, which nothing changes once it is final.
+//! What is on a line beside its place is the payment's own row, or the refund's, which nothing changes once it is final.
 
 use sqlx::types::Uuid;
 
 use super::rows::{OutOfPlace, amount, network as network_of, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc};
-use crate::domain::id::{PaymentId, StatementId};
+use crate::domain::id::{PaymentId, RefundId, StatementId};
 use crate::domain::merkle::Hash;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
@@ -19,7 +19,7 @@ macro_rules! closed {
         concat!(
             "select t.id, t.network, t.asset, t.pay_to, t.sequence, t.starts_at, t.ends_at, t.opening::text as opening,
                 t.credits::text as credits, t.late_credits::text as late_credits,
-                t.other_credits::text as other_credits, t.debits::text as debits,
+                t.other_credits::text as other_credits, t.debits::text as debits, t.refunds::text as refunds,
                 t.unexplained::text as unexplained, t.closing::text as closing, t.balance::text as balance,
                 t.block_height, t.block_hash, t.block_time, t.gas::text as gas, t.lines, t.late, t.merkle_root,
                 t.previous, t.hash, t.created_at
@@ -35,14 +35,20 @@ statements! {
     FIND = closed!("where t.id > $1 and ($2::text is null or t.network = $2) and ($3::text is null or t.asset = $3)
             and ($4::text is null or t.pay_to = $4) and t.starts_at >= $5 and t.starts_at < $6
         order by t.id limit $7");
-    LINES = "select p.asset, p.pay_to, p.id as payment_id, p.amount::text as amount, s.landed_tx, s.landed_log_index,
-            s.landed_height, s.landed_hash, s.landed_time, p.payer,
-            coalesce(p.merchant_reference, p.order_id, p.memo, (select min(r.value) from payment_references r
-                where r.payment_id = p.id and r.kind = 'payment_identifier')) as reference
+    LINES = "select t.asset, t.pay_to, coalesce(f.payment_id, p.id) as payment_id, f.id as refund_id,
+            coalesce(f.amount, p.amount)::text as amount, coalesce(f.paid_tx, s.landed_tx) as landed_tx,
+            coalesce(f.paid_log_index, s.landed_log_index) as landed_log_index,
+            coalesce(f.paid_height, s.landed_height) as landed_height,
+            coalesce(f.paid_hash, s.landed_hash) as landed_hash, coalesce(f.paid_time, s.landed_time) as landed_time,
+            coalesce(f.recipient, p.payer) as payer,
+            coalesce(f.merchant_reference, p.merchant_reference, p.order_id, p.memo,
+                (select min(r.value) from payment_references r
+                    where r.payment_id = p.id and r.kind = 'payment_identifier')) as reference
         from statements t
             join statement_lines l on l.network = t.network and l.asset = t.asset and l.pay_to = t.pay_to
                 and l.sequence = t.sequence
-            join payments p on p.id = l.payment_id join settlements s on s.payment_id = l.payment_id
+            left join payments p on p.id = l.payment_id left join settlements s on s.payment_id = l.payment_id
+            left join refunds f on f.id = l.refund_id
         where t.id = $1 and l.position >= $2 order by l.position limit $3";
 }
 
@@ -86,6 +92,7 @@ pub(super) struct StatementRow {
     late_credits: String,
     other_credits: String,
     debits: String,
+    refunds: String,
     unexplained: String,
     closing: String,
     balance: Option<String>,
@@ -132,6 +139,7 @@ impl StatementRow {
                 late_credits: amount("late_credits", &self.late_credits)?,
                 other_credits: self.other_credits.parse().map_err(|_| OutOfPlace("other_credits"))?,
                 debits: amount("debits", &self.debits)?,
+                refunds: amount("refunds", &self.refunds)?,
                 unexplained: self.unexplained.parse().map_err(|_| OutOfPlace("unexplained"))?,
                 closing: amount("closing", &self.closing)?,
                 balance,
@@ -152,6 +160,7 @@ pub(super) struct LineRow {
     asset: String,
     pay_to: String,
     payment_id: Uuid,
+    refund_id: Option<Uuid>,
     amount: String,
     landed_tx: String,
     landed_log_index: i64,
@@ -172,6 +181,7 @@ impl LineRow {
     pub(super) fn read(self) -> Result<Line, OutOfPlace> {
         Ok(Line {
             payment: PaymentId::from_uuid(self.payment_id),
+            refund: self.refund_id.map(RefundId::from_uuid),
             amount: amount("amount", &self.amount)?,
             tx: TxId(self.landed_tx),
             log_index: unsigned("landed_log_index", self.landed_log_index)?,

@@ -18,19 +18,42 @@ use crate::domain::time::Timestamp;
 statements! {
     // From the first landing on record, or from what is final now: what came to an account before it was ours to look
     // after is nobody's business.
-    WATCH = "insert into watched_accounts (network, asset, holder, first_height, scanned_height, created_at)
-        select n.network, n.asset, n.holder, n.first, n.first - 1, now()
+    // What pays a refund is watched at the wallet that it leaves.
+    WATCH = "insert into watched_accounts (network, asset, holder, first_height, scanned_height, is_wallet, created_at)
+        select n.network, n.asset, n.holder, n.first, n.first - 1, n.is_wallet, now()
         from (
-            select f.network, f.asset, f.holder, least($2, (select min(s.landed_height)
+            select f.network, f.asset, f.holder, f.is_wallet, least($2, (select min(s.landed_height)
                 from payments p join settlements s on s.payment_id = p.id
-                where p.pay_to = f.holder and p.asset = f.asset and p.network = f.network)) as first
-            from (select distinct network, asset, pay_to as holder from payments where id = any($1::uuid[])) as f
+                where p.network = f.network and p.asset = f.asset and (
+                    (not f.is_wallet and p.pay_to = f.holder) or (f.is_wallet and p.payer = f.holder
+                        and exists (select 1 from refund_attempts a where a.key = p.key))))) as first
+            from (
+                select o.network, o.asset, o.holder, bool_and(o.is_wallet) as is_wallet
+                from (
+                    select p.network, p.asset, case when a.key is null then p.pay_to else p.payer end as holder,
+                        a.key is not null as is_wallet
+                    from payments p left join refund_attempts a on a.key = p.key where p.id = any($1::uuid[])
+                ) as o
+                group by o.network, o.asset, o.holder
+            ) as f
             where not exists (select 1 from watched_accounts w
                 where w.network = f.network and w.asset = f.asset and w.holder = f.holder)
         ) as n
         on conflict (network, asset, holder) do nothing";
-    ALL = "select asset, holder, first_height, scanned_height, balance::text as balance from watched_accounts
+    PAID_INTO = "update watched_accounts w set is_wallet = false
+        where w.is_wallet and exists (select 1 from payments p where p.id = any($1::uuid[]) and p.network = w.network
+            and p.asset = w.asset and p.pay_to = w.holder
+            and not exists (select 1 from refund_attempts a where a.key = p.key))";
+    ALL = "select asset, holder, first_height, scanned_height, balance::text as balance, is_wallet from watched_accounts
         where network = $1 order by asset, holder";
+    THESE = "select w.asset, w.holder, w.first_height, w.scanned_height, w.balance::text as balance
+        from unnest($2::text[], $3::text[]) as n(asset, holder)
+        join watched_accounts w on w.network = $1 and w.asset = n.asset and w.holder = n.holder";
+    BEHIND = "select asset, holder, first_height, scanned_height, balance::text as balance from watched_accounts
+        where network = $1 and scanned_height < $2 and not asset = any($3::text[])
+        order by scanned_height, asset, holder limit $4";
+    NEXT_BEHIND = "select min(scanned_height) from watched_accounts
+        where network = $1 and scanned_height >= $2 and not asset = any($3::text[])";
     OBSERVE = "insert into observed_transfers (network, tx, log_index, direction, asset, holder, counterparty, amount,
             block_height, block_hash, block_time, authorizer, nonce, memo, sender, created_at)
         select $1, t.tx, t.log_index, t.direction, t.asset, t.holder, t.counterparty, t.amount::numeric, t.block_height,
@@ -64,6 +87,8 @@ pub struct Followed {
     pub scanned: Range<u64>,
     /// What it held after the last of them, where that is known.
     pub balance: Option<Amount>,
+    /// It is followed only because refunds are paid from it.
+    pub is_wallet: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -73,10 +98,11 @@ struct FollowedRow {
     first_height: i64,
     scanned_height: i64,
     balance: Option<String>,
+    is_wallet: bool,
 }
 
 #[derive(sqlx::FromRow)]
-struct TransferRow {
+pub(super) struct TransferRow {
     tx: String,
     log_index: i64,
     direction: String,
@@ -94,7 +120,8 @@ struct TransferRow {
 }
 
 impl Store {
-    /// Begins to follow the accounts that these payments were reserved for: from the first landing on record, or from the
+    /// Begins to follow the accounts that these payments were reserved for, or those that they leave where they pay
+    /// refunds: from the first landing on record, or from the
     /// block `height` where there is none.
     ///
     /// # Errors
@@ -102,10 +129,16 @@ impl Store {
     pub async fn accounts_watch(&self, payments: &[PaymentId], height: u64) -> Result<(), StoreFault> {
         let operation = "accounts_watch";
         let height = signed("height", height).map_err(OutOfPlace::during(operation))?;
+        let payments: Vec<_> = payments.iter().map(PaymentId::as_uuid).collect();
         let mut connection = self.connection(operation).await?;
         sqlx::query(WATCH)
-            .bind(payments.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
+            .bind(&payments)
             .bind(height)
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreFault::writing(operation))?;
+        sqlx::query(PAID_INTO)
+            .bind(&payments)
             .execute(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))?;
@@ -125,6 +158,75 @@ impl Store {
             .map_err(StoreFault::reading(operation))?;
         let followed: Result<_, _> = rows.into_iter().map(FollowedRow::read).collect();
         followed.map_err(OutOfPlace::during(operation))
+    }
+
+    /// Those of these accounts that are followed on the network.
+    ///
+    /// # Errors
+    /// As of [`Store::accounts_watched`].
+    pub async fn accounts_watched_of(
+        &self,
+        network: &NetworkId,
+        accounts: &[Account],
+    ) -> Result<Vec<Followed>, StoreFault> {
+        let operation = "accounts_watched_of";
+        let rows: Vec<FollowedRow> = sqlx::query_as(THESE)
+            .bind(network.as_str())
+            .bind(accounts.iter().map(|it| it.asset.as_str()).collect::<Vec<_>>())
+            .bind(accounts.iter().map(|it| it.holder.as_str()).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let followed: Result<_, _> = rows.into_iter().map(FollowedRow::read).collect();
+        followed.map_err(OutOfPlace::during(operation))
+    }
+
+    /// Followed accounts of the network that are not read up to this block, the furthest behind first, at most `limit`; none
+    /// in the assets that are left out.
+    ///
+    /// # Errors
+    /// As of [`Store::accounts_watched`].
+    pub async fn accounts_behind(
+        &self,
+        network: &NetworkId,
+        height: u64,
+        without: &[String],
+        limit: usize,
+    ) -> Result<Vec<Followed>, StoreFault> {
+        let operation = "accounts_behind";
+        let rows: Vec<FollowedRow> = sqlx::query_as(BEHIND)
+            .bind(network.as_str())
+            .bind(signed("height", height).map_err(OutOfPlace::during(operation))?)
+            .bind(without)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let followed: Result<_, _> = rows.into_iter().map(FollowedRow::read).collect();
+        followed.map_err(OutOfPlace::during(operation))
+    }
+
+    /// The next block to read of those accounts of the network that are further than to have this one next, but the least
+    /// far; none where there are no such accounts. None in the assets that are left out.
+    ///
+    /// # Errors
+    /// As of [`Store::accounts_watched`].
+    pub async fn accounts_next(
+        &self,
+        network: &NetworkId,
+        height: u64,
+        without: &[String],
+    ) -> Result<Option<u64>, StoreFault> {
+        let operation = "accounts_next";
+        let scanned: Option<i64> = sqlx::query_scalar(NEXT_BEHIND)
+            .bind(network.as_str())
+            .bind(signed("height", height).map_err(OutOfPlace::during(operation))?)
+            .bind(without)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let next = scanned.map(|it| unsigned("scanned_height", it.saturating_add(1)));
+        next.transpose().map_err(OutOfPlace::during(operation))
     }
 
     /// Keeps transfers that were seen in finalized blocks, as far as they are not on record.
@@ -270,12 +372,13 @@ impl FollowedRow {
             },
             scanned: unsigned("first_height", self.first_height)?..unsigned("scanned_height", next)?,
             balance: self.balance.map(|text| amount("balance", &text)).transpose()?,
+            is_wallet: self.is_wallet,
         })
     }
 }
 
 impl TransferRow {
-    fn read(self) -> Result<Transfer, OutOfPlace> {
+    pub(super) fn read(self) -> Result<Transfer, OutOfPlace> {
         let directions = [Direction::Credit, Direction::Debit];
         let direction = directions.into_iter().find(|it| it.as_str() == self.direction);
         Ok(Transfer {

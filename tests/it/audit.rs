@@ -14,7 +14,7 @@ use crate::support::solana::world::Setup as SolanaSetup;
 use crate::support::world::{Setup, World};
 
 /// The exit status, and the kinds that were named.
-async fn audit<N>(world: &World<N>) -> (i32, BTreeSet<String>) {
+pub(crate) async fn audit<N>(world: &World<N>) -> (i32, BTreeSet<String>) {
     let (status, said) = world.facilitator.run("audit", &["--json"]).await;
     let findings = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let kinds = findings.map(|it| it["kind"].as_str().expect("each has a kind").to_owned());

@@ -26,14 +26,14 @@ pub(crate) enum Stop {
     DatabaseGoesOn(Obstacle),
 }
 
-enum Stopped {
+pub(crate) enum Stopped {
     Chain(FaultHandle),
     Database(Obstruction),
     DatabaseGoesOn(Obstruction),
 }
 
 impl Stop {
-    async fn arm<N>(self, world: &World<N>) -> Stopped {
+    pub(crate) async fn arm<N>(self, world: &World<N>) -> Stopped {
         match self {
             Self::Chain(pick, fault) => Stopped::Chain(world.proxy.fault(pick, fault)),
             Self::Database(obstacle) => Stopped::Database(world.db.obstruct(obstacle).await),
@@ -43,14 +43,14 @@ impl Stop {
 }
 
 impl Stopped {
-    async fn reached(&self) {
+    pub(crate) async fn reached(&self) {
         match self {
             Self::Chain(fault) => fault.met(1).await,
             Self::Database(obstruction) | Self::DatabaseGoesOn(obstruction) => obstruction.met().await,
         }
     }
 
-    async fn clear(self) {
+    pub(crate) async fn clear(self) {
         match self {
             Self::Chain(fault) => fault.discard(),
             Self::Database(obstruction) => obstruction.remove_with_the_waiting().await,

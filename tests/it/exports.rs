@@ -23,7 +23,7 @@ use crate::support::{offered, provided};
 const PATH: &str = "/v1/statements";
 
 /// A day with two payments, a direct transfer of 7 and 5 that went, closed; the service runs.
-async fn closed_world() -> (World, String) {
+pub(crate) async fn closed_world() -> (World, String) {
     let (mut world, _) = paid_world_at_rest().await;
     let pay_to = addresses().pay_to;
     world.node.fund(pay_to).await;
@@ -65,6 +65,7 @@ fn line_of(line: &Value) -> Line {
     let time = chrono::DateTime::parse_from_rfc3339(text(block, "time")).unwrap();
     Line {
         payment: text(line, "payment").parse().unwrap(),
+        refund: line["refund"].as_str().map(|it| it.parse().unwrap()),
         amount: text(line, "amount").parse().unwrap(),
         tx: TxId(text(line, "transaction").to_owned()),
         log_index: line["logIndex"].as_u64().unwrap(),
@@ -177,6 +178,45 @@ async fn every_form_of_a_statement_is_the_same_over_http_and_by_the_command() {
     }
 }
 
+#[tokio::test]
+async fn a_statement_comes_in_the_form_that_is_accepted_unless_one_is_named() {
+    let (world, id) = closed_world().await;
+    let caller = world.facilitator.caller();
+    let get = async |query: &str, accept: &str| {
+        let headers = [("accept", accept.to_owned())];
+        caller.get_with(&format!("{PATH}/{id}{query}"), &headers).await
+    };
+    for (query, accept, expected) in [
+        ("", "*/*", "application/json"),
+        (
+            "",
+            "text/csv, application/json;q=0.5",
+            "text/csv; charset=utf-8; header=present",
+        ),
+        ("", "application/xml", "application/xml"),
+        (
+            "?format=xero",
+            "application/pdf",
+            "text/csv; charset=utf-8; header=present",
+        ),
+        ("?format=json", "text/csv", "application/json"),
+    ] {
+        let answer = get(query, accept).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some(expected)),
+            "{accept}"
+        );
+        assert_eq!(answer.header("vary"), Some("Accept"));
+    }
+    assert_eq!(get("", "text/csv").await.text(), get("?format=csv", "*/*").await.text());
+    let refused = get("", "application/pdf").await;
+    let error = &refused.json()["error"];
+    assert_eq!((refused.status, &error["code"]), (406, &Value::from("not_acceptable")));
+    assert!(text(error, "message").contains("application/xml"), "{error}");
+    assert_eq!(refused.header("vary"), Some("Accept"));
+}
+
 /// Holds the document to the schema, where there is one here.
 async fn valid(name: &str, document: &str) {
     let Some(schemas) = offered("FACILITATOR_SCHEMAS", "schema of ISO 20022") else {
@@ -217,6 +257,7 @@ async fn a_bank_statement_is_one_by_the_schema_of_iso_20022_whatever_was_paid() 
     let detail = |(number, reference): (u64, Option<&str>)| Detail {
         line: Line {
             payment: PaymentId::mint(),
+            refund: None,
             amount: Amount::from_units(u128::from(number) * 1_234_567),
             tx: TxId("5".repeat(88)),
             log_index: number,
@@ -275,6 +316,12 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
     let (mut world, _) = paid_world_at_rest().await;
     let pay_to = addresses().pay_to;
     pays(&world, addresses().accounts[3].address, pay_to, 7).await;
+    world.node.fund(pay_to).await;
+    world
+        .node
+        .call("anvil_impersonateAccount", serde_json::json!([pay_to]))
+        .await;
+    pays(&world, pay_to, addresses().accounts[1].address, 2_500).await;
     day_passes(&world).await;
     world.facilitator.start().await;
     let place = std::env::temp_dir().join(format!("closing-{}", std::process::id()));
@@ -295,6 +342,11 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
         (text(&statement, "otherCredits"), text(&statement, "unexplained")),
         ("7", "0")
     );
+    assert_eq!(
+        (text(&statement, "debits"), text(&statement, "refunds")),
+        ("2500", "2500")
+    );
+    assert!(written("refund.csv").contains(",awaiting,"));
     let units = |key: &str| text(&statement, key).parse::<i128>().unwrap();
     assert_eq!(
         written("moved.txt").trim(),
@@ -305,10 +357,20 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
     for journal in ["quickbooks.csv", "xero.csv"] {
         let lines = written(journal);
         assert!(
-            lines.contains("Stablecoin wallet") && lines.contains("Sales"),
+            lines.contains("Stablecoin wallet") && lines.contains("Sales") && lines.contains("Refunds"),
             "{lines}"
         );
     }
     assert!(written("camt053.xml").contains("<Cd>CLBD</Cd>"));
+    assert_eq!(written("bank.xml"), written("camt053.xml"));
+    for (report, lines) in [
+        ("activity.csv", 4),
+        ("fees.csv", 3),
+        ("days.csv", 2),
+        ("open.ndjson", 0),
+    ] {
+        assert_eq!(written(report).lines().count(), lines, "{report}");
+    }
+    assert!(written("totals.txt").starts_with("0 rows, sha256 "));
     std::fs::remove_dir_all(&place).unwrap();
 }

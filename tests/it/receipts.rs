@@ -87,6 +87,37 @@ async fn a_receipt_is_good_to_whoever_has_the_published_key_and_says_what_the_ch
 }
 
 #[tokio::test]
+async fn a_receipt_stays_good_after_the_secret_was_changed() {
+    let mut world = World::prepare(Setup::default()).await;
+    world.facilitator.config.tells_private = Some(false);
+    world.facilitator.start().await;
+    let paid = world.facilitator.settle(&Payment::by(1).body()).await;
+    paid.settled();
+    let id = paid.json()["extra"]["paymentId"].as_str().unwrap().to_owned();
+    let place = format!("/v1/settlements/{id}/receipt");
+    let receipt = world.facilitator.get(&place).await.json()["receipt"].clone();
+    let keys = world.facilitator.get("/.well-known/jwks.json").await.json();
+    let former = keys["keys"][0]["x"].as_str().unwrap();
+    world.facilitator.terminate();
+    world.facilitator.ended().await;
+    let retired = format!("retired_receipt_keys = [\"{former}\"]");
+    world.facilitator.config.signing = (
+        "0fad50fad50fad50fad50fad50fad50fad50fad50fad50fad50fad50fad50fad",
+        retired,
+    );
+    world.facilitator.start().await;
+    let keys = world.facilitator.get("/.well-known/jwks.json").await;
+    let both = keys.json()["keys"].as_array().unwrap().clone();
+    assert_eq!((both.len(), &both[1]["x"]), (2, &json!(former)));
+    let anew = world.facilitator.get(&place).await.json()["receipt"].clone();
+    assert_ne!(anew, receipt);
+    for receipt in [&receipt, &anew] {
+        let (status, printed) = check(&keys.text(), receipt.as_str().unwrap());
+        assert_eq!(status, Some(0), "{printed}");
+    }
+}
+
+#[tokio::test]
 async fn there_is_no_receipt_of_what_the_chain_does_not_show_and_none_without_a_key() {
     let world = World::usual().await;
     let paid = world.facilitator.settle(&Payment::by(1).body()).await;

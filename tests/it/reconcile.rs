@@ -9,9 +9,9 @@ use crate::events::notices;
 use crate::support::contracts::{Token, addresses, third_party};
 use crate::support::eventually;
 use crate::support::payer::{NETWORK, Payment};
-use crate::support::proxy::{Fault, fee_quote, past_balance};
+use crate::support::proxy::{Call, Fault, fee_quote, past_balance};
 use crate::support::solana::world::hasty;
-use crate::support::world::{Payable, Setup, World};
+use crate::support::world::{Setup, World};
 use crate::waiting::until_facts_are_old;
 
 /// The exit status, and how many open exceptions of each state were named.
@@ -322,6 +322,44 @@ async fn a_node_that_knows_no_old_balance_has_no_difference_invented() {
     forgotten.release();
 }
 
+/// What is asked for by the transaction still shows it, so that nobody is told of a loss; and once lists are whole again, it
+/// is matched.
+#[tokio::test]
+async fn a_node_that_leaves_transfers_out_of_its_lists_makes_no_loss_of_them() {
+    let (mut world, _) = paid_world().await;
+    world.facilitator.terminate();
+    world.facilitator.ended().await;
+    world.db.tamper("delete from reconciliations").await;
+    world.db.tamper("delete from observed_transfers").await;
+    world
+        .db
+        .tamper("update watched_accounts set scanned_height = first_height - 1, balance = null")
+        .await;
+    let is_logs = |call: &Call| call.method == "eth_getLogs";
+    let left_out = world.proxy.fault(is_logs, Fault::Result("[]"));
+    assert_eq!(
+        reconcile(&world, &[]).await,
+        (1, named(&[("balance_mismatch", 1)])),
+        "the balance tells that something is missing, and not from whom"
+    );
+    let reasons: Vec<String> = sqlx::query_scalar("select reason from reconciliations where state = 'pending'")
+        .fetch_all(&world.db.pool)
+        .await
+        .unwrap();
+    let is_doubt = |it: &String| it.ends_with("does not pay it, but asked for alone it is there");
+    assert_eq!(reasons.len(), 2);
+    assert!(reasons.iter().all(is_doubt), "{reasons:?}");
+    left_out.release();
+    reconcile(&world, &[]).await;
+    assert_eq!(
+        world
+            .db
+            .count("reconciliations where state = 'matched' and payment_id is not null")
+            .await,
+        2
+    );
+}
+
 #[tokio::test]
 async fn the_service_matches_what_is_paid_while_it_runs() {
     let (world, _) = paid_world().await;
@@ -333,22 +371,32 @@ async fn the_service_matches_what_is_paid_while_it_runs() {
     assert_eq!(world.db.count("reconciliations").await, 2);
 }
 
+/// An order's name on the chain as `facilitator reference derive` makes it.
+const DERIVED: &str = "7747bfe0db18ca589e64c8a3bbff08b33c548a2010e9fe8530ac2c8786e8ee38";
+
 #[tokio::test]
 async fn payments_on_solana_are_matched_and_two_for_one_order_are_told() {
     let world = hasty().start().await;
-    let first = world.payment(0).await.remembering("order 7");
-    world.facilitator.settle(&first.body()).await.settled();
-    world.reaches(&first, "final").await;
+    let pays = async |memo: &str, labels: &[(&'static str, &str)]| {
+        let payment = world.payment(0).await.remembering(memo);
+        let answer = world.facilitator.caller().settle_named(&payment.body(), labels).await;
+        answer.settled();
+        world.reaches(&payment, "final").await;
+    };
+    // A memo that the seller has for everybody names no order.
+    pays("thank you", &[]).await;
+    pays("thank you", &[("order-id", "7")]).await;
     assert_eq!(reconcile(&world, &[]).await, (0, named(NOTHING)));
-    assert_eq!(world.db.count("reconciliations where state = 'matched'").await, 1);
-    let second = world.payment(0).await.remembering("order 7");
-    assert_ne!(first.nonce(), second.nonce());
-    world.facilitator.settle(&second.body()).await.settled();
-    world.reaches(&second, "final").await;
+    assert_eq!(world.db.count("reconciliations where state = 'matched'").await, 2);
+    pays("thank you", &[("order-id", "7")]).await;
     assert_eq!(reconcile(&world, &[]).await, (1, named(&[("duplicate", 1)])));
+    pays(DERIVED, &[]).await;
+    pays(DERIVED, &[]).await;
+    assert_eq!(reconcile(&world, &[]).await, (1, named(&[("duplicate", 2)])));
     world
         .db
-        .tamper("update payments set amount = amount + 1 where memo is not null")
+        .tamper("update payments set amount = amount + 1 where memo = 'thank you'")
         .await;
-    assert_eq!(reconcile(&world, &[]).await, (1, named(&[("amount_mismatch", 2)])));
+    let differ = named(&[("amount_mismatch", 3), ("duplicate", 1)]);
+    assert_eq!(reconcile(&world, &[]).await, (1, differ));
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::exports::closed_world;
+use crate::support::anvil::number;
 use crate::support::books::books_agree;
 use crate::support::contracts::addresses;
 use crate::support::eventually;
@@ -96,6 +98,115 @@ async fn a_report_is_made_once_and_says_the_same_in_every_format() {
     books_agree(&world).await;
 }
 
+/// The rows of the report, which the command prints and the service makes alike, with its totals.
+async fn rows(world: &World, kind: &str) -> (Vec<Value>, Value) {
+    let report = made(world, &json!({"type": kind, "format": "ndjson"})).await;
+    let bytes = content(world, &report).await;
+    let arguments = ["--of", kind, "--format", "ndjson"];
+    let (status, printed) = world.facilitator.run("report", &arguments).await;
+    assert!(status.success() && printed.as_bytes() == bytes, "{kind}: {printed}");
+    let rows: Vec<Value> = printed.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    assert_eq!((&report["rows"], &report["edition"]), (&json!(rows.len()), &json!(1)));
+    (rows, report["totals"].clone())
+}
+
+fn units(value: &Value) -> i128 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn every_kind_says_what_the_chain_the_ledger_and_the_statements_say() {
+    let (world, statement) = closed_world().await;
+    let at = addresses();
+    let (moved, totals) = rows(&world, "balance_activity").await;
+    let told = |row: &Value| {
+        let of = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        (
+            of("direction"),
+            of("amount_atomic"),
+            of("belongs_to"),
+            of("reconciliation"),
+        )
+    };
+    let mut said: Vec<_> = moved.iter().map(told).collect();
+    said.sort();
+    let row = |of: [&str; 4]| (of[0].to_owned(), of[1].to_owned(), of[2].to_owned(), of[3].to_owned());
+    assert_eq!(
+        said,
+        [
+            row(["credit", "10000", "payment", "matched"]),
+            row(["credit", "10000", "payment", "matched"]),
+            row(["credit", "7", "stray", "unknown_on_chain"]),
+            row(["debit", "5", "stray", ""]),
+        ]
+    );
+    for row in &moved {
+        assert_eq!(row["account"], at.pay_to.to_string());
+        let prefix = match (row["belongs_to"].as_str(), row["direction"].as_str()) {
+            (Some("payment"), _) => Some("pay_"),
+            (_, Some("credit")) => Some("exc_"),
+            _ => None,
+        };
+        let id = row["belongs_to_id"].as_str();
+        assert_eq!(id.map(|it| &it[..4]), prefix, "{row}");
+    }
+    let sum = |direction: &str| {
+        let groups = totals.as_array().unwrap();
+        units(&groups.iter().find(|it| it["direction"] == direction).unwrap()["amount"])
+    };
+    let held = world.node.balance_of(at.usdc, at.pay_to).await;
+    assert_eq!(sum("credit") - sum("debit"), i128::try_from(held).unwrap());
+
+    let (fees, totals) = rows(&world, "fees_and_gas").await;
+    let ledger: Vec<(String, String)> = sqlx::query_as(
+        "select substr(credit, 8), sum(amount)::text from ledger_entries where purpose = 'gas' group by credit",
+    )
+    .fetch_all(&world.db.pool)
+    .await
+    .unwrap();
+    let booked = totals.as_array().unwrap().iter();
+    let text = |it: &Value, key: &str| it[key].as_str().unwrap().to_owned();
+    let booked: Vec<_> = booked.map(|it| (text(it, "signer"), text(it, "booked"))).collect();
+    assert_eq!(booked, ledger);
+    for row in &fees {
+        let receipt = world.node.receipt(row["transaction"].as_str().unwrap()).await;
+        let paid = |key: &str| u128::from(number(&receipt[key]));
+        assert_eq!(
+            units(&row["cost_atomic"]),
+            i128::try_from(paid("gasUsed") * paid("effectiveGasPrice")).unwrap()
+        );
+        let (whole, rest) = row["cost"].as_str().unwrap().split_once('.').unwrap();
+        assert_eq!((whole, rest.len()), ("0", 18));
+        assert!(row["payment_ids"].as_str().unwrap().starts_with("pay_"));
+    }
+
+    let (days, totals) = rows(&world, "statements").await;
+    let shown = world
+        .facilitator
+        .get(&format!("/v1/statements/{statement}"))
+        .await
+        .json();
+    for (column, key) in [
+        ("closing_atomic", "closing"),
+        ("other_credits_atomic", "otherCredits"),
+        ("unexplained_atomic", "unexplained"),
+        ("hash", "hash"),
+        ("merkle_root", "merkleRoot"),
+    ] {
+        assert_eq!(days[0][column], shown[key], "{column}");
+    }
+    assert_eq!(
+        (&totals[0]["amount"], &totals[0]["debits"]),
+        (&json!("20000"), &json!("5"))
+    );
+    assert_eq!(days[0]["gas_atomic"], totals[0]["gas"]);
+
+    let (open, _) = rows(&world, "reconciliation_exceptions").await;
+    assert_eq!((open.len(), &open[0]["amount"]), (1, &json!("0.000007")));
+    let made = "notices where kind = 'report.ready'";
+    assert_eq!(world.db.count(made).await, 4);
+}
+
 #[tokio::test]
 async fn a_report_that_a_killed_process_was_making_is_made() {
     let mut world = World::usual().await;
@@ -131,15 +242,31 @@ async fn an_order_that_is_none_is_refused_and_a_report_that_is_not_there_is_not_
             "body",
         ),
         (json!({"type": "everything", "format": "csv"}), "type"),
-        (json!({"type": "exceptions", "format": "pdf"}), "format"),
-        (json!({"type": "exceptions", "format": "csv", "version": 0}), "version"),
+        (json!({"type": "statements", "format": "pdf"}), "format"),
+        (json!({"type": "statements", "format": "csv", "version": 0}), "version"),
         (
             json!({"type": "settlements", "format": "csv", "filter": {"state": "settled"}}),
             "state",
         ),
         (
             json!({"type": "settlements", "format": "csv", "filter": {"cursor": "7"}}),
-            "query",
+            "cursor: expected no such condition",
+        ),
+        (
+            json!({"type": "fees_and_gas", "format": "csv", "filter": {"payTo": "0x1"}}),
+            "payTo: expected no such condition: a report of fees_and_gas takes some of network, signer",
+        ),
+        (
+            json!({"type": "balance_activity", "format": "csv", "filter": {"direction": "up"}}),
+            "direction: expected credit or debit",
+        ),
+        (
+            json!({"type": "statements", "format": "csv", "filter": {"from": "yesterday"}}),
+            "from",
+        ),
+        (
+            json!({"type": "reconciliation_exceptions", "format": "csv", "filter": {"payer": "0x1"}}),
+            "payer",
         ),
     ] {
         let answer = world.facilitator.caller().post("/v1/reports", &asked).await;

@@ -1,14 +1,18 @@
 //! Days that are over and final are closed, by the chain's own time and against what it holds, and prove themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, U256};
 use serde_json::Value;
 
+use crate::audit::audit;
 use crate::reconcile::{paid_world, reconcile};
 use crate::support::anvil::number;
 use crate::support::contracts::{Token, addresses, third_party};
+use crate::support::eventually;
 use crate::support::proxy::{Fault, past_balance};
+use crate::support::solana::surfpool::Sureness;
+use crate::support::solana::world::hasty;
 use crate::support::world::World;
 
 const DAY: u64 = 86_400;
@@ -16,7 +20,7 @@ const DAY: u64 = 86_400;
 /// A row by the names of its columns.
 pub(crate) type Row = BTreeMap<String, String>;
 
-async fn statement(world: &World, arguments: &[&str]) -> (Option<i32>, Vec<Row>) {
+async fn statement<N>(world: &World<N>, arguments: &[&str]) -> (Option<i32>, Vec<Row>) {
     let (status, said) = world.facilitator.run("statement", arguments).await;
     let mut lines = said.split("\r\n");
     let columns: Vec<&str> = lines.next().unwrap().split(',').collect();
@@ -28,13 +32,13 @@ async fn statement(world: &World, arguments: &[&str]) -> (Option<i32>, Vec<Row>)
     (status.code(), rows)
 }
 
-async fn closed(world: &World) -> Vec<Row> {
+async fn closed<N>(world: &World<N>) -> Vec<Row> {
     let (status, rows) = statement(world, &["close"]).await;
     assert_eq!(status, Some(0), "{rows:?}");
     rows
 }
 
-pub(crate) async fn is_closed(world: &World) -> Row {
+pub(crate) async fn is_closed<N>(world: &World<N>) -> Row {
     let rows = closed(world).await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     row.clone()
@@ -72,6 +76,12 @@ pub(crate) async fn pays(world: &World, from: Address, to: Address, value: u64) 
     world.node.send_mined(from, addresses().usdc, &call).await;
 }
 
+/// What the ledger has of the transactions' costs.
+async fn gas_posted<N>(world: &World<N>) -> String {
+    let posted = "select sum(amount)::text from ledger_entries where purpose = 'gas'";
+    sqlx::query_scalar(posted).fetch_one(&world.db.pool).await.unwrap()
+}
+
 fn sums(row: &Row) -> [&str; 5] {
     ["credits", "late_credits", "other_credits", "debits", "unexplained"]
         .map(|it| row[&format!("{it}_atomic")].as_str())
@@ -103,12 +113,7 @@ async fn a_day_is_closed_once_it_is_over_final_and_read_and_proves_itself() {
         .await;
     assert_eq!(block["hash"], row["block_hash"].as_str());
     assert!(number(&block["timestamp"]) < midnight);
-    let spent = "sum(amount)::bigint from ledger_entries where purpose = 'gas'";
-    let gas: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select {spent}")))
-        .fetch_one(&world.db.pool)
-        .await
-        .unwrap();
-    assert_eq!(row["gas_atomic"], gas.to_string());
+    assert_eq!(row["gas_atomic"], gas_posted(&world).await);
     assert_eq!(closed(&world).await, [], "a day is closed once");
     let told = world.db.count("notices where kind = 'statement.closed'").await;
     assert_eq!(told, 1);
@@ -132,6 +137,22 @@ async fn a_day_is_closed_once_it_is_over_final_and_read_and_proves_itself() {
         assert_eq!(authorization["nonce"], nonce);
         assert_eq!([&line["amount_atomic"], &line["amount"]], ["10000", "0.010000"]);
     }
+
+    assert_eq!(audit(&world).await, (0, BTreeSet::new()));
+    let lost = "create table kept as select * from statement_lines where position = 1;
+        delete from statement_lines where position = 1;
+        update settlements set final_at = final_at - interval '1 day'";
+    world.db.tamper(lost).await;
+    let named = BTreeSet::from(["not_on_statement".to_owned()]);
+    assert_eq!(
+        audit(&world).await,
+        (1, named),
+        "a day that is closed without a payment"
+    );
+    world
+        .db
+        .tamper("insert into statement_lines select * from kept; drop table kept")
+        .await;
 
     let change = "update payments set amount = amount + 1 where payer = (select min(payer) from payments)";
     world.db.tamper(change).await;
@@ -197,4 +218,36 @@ async fn a_statement_tells_all_that_moved_and_what_nothing_explains() {
         "no node could say"
     );
     assert_eq!(fourth["closing_atomic"], held().await);
+}
+
+#[tokio::test]
+async fn a_day_on_solana_is_closed_against_what_the_token_account_held() {
+    let mut world = hasty().start().await;
+    for _ in 0..2 {
+        let payment = world.payment(0).await;
+        world.facilitator.settle(&payment.body()).await.settled();
+        world.reaches(&payment, "final").await;
+    }
+    world.facilitator.terminate();
+    world.facilitator.ended().await;
+    assert_eq!(closed(&world).await, [], "the day is not over");
+    let midnight = (world.node.time().await / DAY + 1) * DAY;
+    world.node.travel(midnight + 60).await;
+    eventually("the next day is final", async || {
+        let newest = world.node.slot(Sureness::Finalized).await;
+        (world.node.time_of(newest).await? > midnight).then_some(())
+    })
+    .await;
+    assert_eq!(closed(&world).await, [], "its end was not read");
+    assert_eq!(reconcile(&world, &[]).await, (0, BTreeMap::new()));
+    let row = is_closed(&world).await;
+    assert_eq!(sums(&row), ["20000", "0", "0", "0", "0"]);
+    assert_eq!([&row["sequence"], &row["lines"], &row["late"]], ["1", "2", "0"]);
+    assert_eq!(row["closing_atomic"], world.received().await.to_string());
+    assert_eq!(row["balance_atomic"], row["closing_atomic"]);
+    assert!(world.node.time_of(row["block_number"].parse().unwrap()).await.unwrap() < midnight);
+    assert_eq!(row["gas_atomic"], gas_posted(&world).await);
+    let (status, shown) = statement(&world, &["export", "--id", &row["id"]]).await;
+    assert_eq!((status, shown.len()), (Some(0), 2));
+    assert_eq!(closed(&world).await, [], "a day is closed once");
 }

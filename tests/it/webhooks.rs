@@ -205,6 +205,22 @@ async fn s04_an_endpoint_that_hangs_fails_or_floods_harms_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_pause_until_a_date_is_kept() {
+    let world = telling().await;
+    let then = chrono::DateTime::from_timestamp((crate::support::now() + 7200).try_into().unwrap(), 0).unwrap();
+    let date = then.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let receiver = Receiver::start(Manner::After(date)).await;
+    add(&world, &receiver, &["payment.reserved"]).await;
+    pay(&world, 1).await;
+    eventually("the pause is kept", async || {
+        let kept = "webhook_deliveries where outcome = 'HTTP 503' and due_at between now() + interval '110 minutes'
+            and now() + interval '125 minutes'";
+        (world.db.count(kept).await == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn s03_a_redirect_is_not_followed_and_a_private_address_not_connected_to() {
     let mut world = telling().await;
     let secret = Receiver::start(Manner::Status(200)).await;

@@ -77,7 +77,9 @@ fn the_file_has_the_routes_of_the_router() {
     let served = ROUTES
         .iter()
         .map(|route| (route.method.to_owned(), route.path.to_owned()));
-    let by_operator = operator::PATHS.iter().map(|path| ("GET".to_owned(), (*path).to_owned()));
+    let by_operator = operator::PATHS
+        .iter()
+        .map(|path| ("GET".to_owned(), (*path).to_owned()));
     assert_eq!(written, served.chain(by_operator).collect());
 }
 

@@ -18,6 +18,7 @@ use facilitator::domain::rail::{
     Replacement, Sighting, SignedTx, Simulation, Standing, TxId, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Scan};
+use facilitator::domain::refund::{Presented, Repayment};
 use facilitator::domain::rejection::{Malformed, Refused};
 use facilitator::domain::request::PaymentRequest;
 use facilitator::domain::time::Timestamp;
@@ -418,6 +419,14 @@ impl Rail for SimRail {
 
     async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
         self.ask("scan", |view| scan::solana(view.0, accounts, &blocks)).await
+    }
+
+    async fn repay(&self, _: &Repayment<'_>) -> Result<Presented, RailFault> {
+        unreachable!("no story has a refund")
+    }
+
+    async fn is_over(&self, _: u64) -> Result<bool, RailFault> {
+        unreachable!("no story has a refund")
     }
 
     async fn hint(&self) {

@@ -548,3 +548,176 @@ insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at, en
 -- webhook_deliveries_attempts_range
 insert into webhook_deliveries (endpoint_id, source, seq, due_at, created_at, attempts)
     values (gen_random_uuid(), 0, 1, now(), now(), -1);
+
+-- refunds_id
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 2) n;
+
+-- refunds_payment
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, gen_random_uuid(), 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_idempotency_key
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select gen_random_uuid(), p.id, 'k', p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 2) n;
+
+-- refunds_idempotency_key_length
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, '', p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_digest_length
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, 'short', 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_amount_range
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 0, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_parties_named
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', '', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_labels_length
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, reason)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting', '' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_claimed_tx_length
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, claimed_tx)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting', '' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_paid_by_one
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, claimed_tx, wallet)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'executing', 't', 'w' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_height_range
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, -1, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_state_known
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, ended_at)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'lost', now() from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_execution_of_state
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'executing' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_execution_of_state
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, wallet)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting', 'w' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_attempts_range
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, attempts)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting', 1 from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_out_of_state
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, wallet, is_out)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'executing', 'w', true from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_paid_of_state
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, ended_at)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'paid', now() from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_paid_complete
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, paid_tx, paid_log_index, paid_height, paid_hash, ended_at)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'paid', 't', 1, 1, 'h', now() from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_end_of_state
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'cancelled' from (select * from payments limit 1) p, generate_series(1, 1) n;
+
+-- refunds_transfer_once
+insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state, paid_tx, paid_log_index, paid_height, paid_hash, paid_time, ended_at)
+    select gen_random_uuid(), p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'paid', 't', 1, 1, 'h', 1, now() from (select * from payments limit 1) p, generate_series(1, 2) n;
+
+-- refund_totals_payment_id
+insert into refund_totals select p.id, 1, 0, 0 from (select * from payments limit 1) p, generate_series(1, 2);
+
+-- refund_totals_payment
+insert into refund_totals values (gen_random_uuid(), 1, 0, 0);
+
+-- refund_totals_within_payment
+insert into refund_totals select id, 1, 2, 0 from payments limit 1;
+
+-- refund_totals_paid_recorded
+insert into refund_totals select id, 2, 1, 2 from payments limit 1;
+
+-- refund_attempts_refund
+insert into refund_attempts (refund_id, attempt, key, nonce, proof, extra, good_until, created_at)
+    select gen_random_uuid(), 1, key, 'n', '{}', '{}', 1, now() from payments limit 1;
+
+-- refund_attempts_name
+with r as (insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n returning id, digest)
+insert into refund_attempts (refund_id, attempt, key, nonce, proof, extra, good_until, created_at)
+    select r.id, 1, sha256(n::text::bytea), 'n', '{}', '{}', 1, now() from r, generate_series(1, 2) n;
+
+-- refund_attempts_key
+with r as (insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n returning id, digest)
+insert into refund_attempts (refund_id, attempt, key, nonce, proof, extra, good_until, created_at)
+    select r.id, n, r.digest, 'n', '{}', '{}', 1, now() from r, generate_series(1, 2) n;
+
+-- refund_attempts_count_range
+with r as (insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n returning id, digest)
+insert into refund_attempts (refund_id, attempt, key, nonce, proof, extra, good_until, created_at)
+    select r.id, 0, r.digest, 'n', '{}', '{}', 1, now() from r, generate_series(1, 1) n;
+
+-- refund_attempts_key_length
+with r as (insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n returning id, digest)
+insert into refund_attempts (refund_id, attempt, key, nonce, proof, extra, good_until, created_at)
+    select r.id, 1, 'short', 'n', '{}', '{}', 1, now() from r, generate_series(1, 1) n;
+
+-- refund_attempts_proof_present
+with r as (insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k' || n, p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p, generate_series(1, 1) n returning id, digest)
+insert into refund_attempts (refund_id, attempt, key, nonce, proof, extra, good_until, created_at)
+    select r.id, 1, r.digest, '', '{}', '{}', 1, now() from r, generate_series(1, 1) n;
+
+-- statements_refunds_range
+insert into statements select network, asset, pay_to, 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0, 0, 0,
+    null, null, null, null, 1 from payments limit 1;
+
+-- statement_lines_of_one
+insert into statement_lines select 'eip155:1', 'a', 'b', 1, 0, null from payments limit 1;
+
+-- statement_lines_refund
+with t as (insert into statements select network, asset, pay_to, 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id, 0, 0, 0,
+    0, 0 from payments limit 1 returning network, asset, pay_to)
+insert into statement_lines select network, asset, pay_to, 1, 0, null, gen_random_uuid() from t;
+
+-- statement_lines_refund_once
+with r as (insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount, settles_after, created_at, state)
+    select p.id, p.id, 'k', p.key, 'eip155:1', 'a', 'b', 'c', 1, 0, now(), 'awaiting' from (select * from payments limit 1) p returning id)
+insert into statement_lines select 'eip155:1', 'a', 'b', 1, n, null, id from r, generate_series(1, 2) n;
+
+-- reports_schedule_named
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at, schedule)
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, now(), '' from (select * from payments limit 1) p;
+
+-- reports_edition_range
+insert into reports (id, ordered, kind, format, question, version, state, expected, rows, bytes, created_at, edition)
+select p.id, p.key, 'k', 'f', 'q', 1, 'queued', 0, 0, 0, now(), 0 from (select * from payments limit 1) p;
+
+-- report_deliveries_once
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at)
+    select 's', 0, 1, now(), now() from generate_series(1, 2);
+
+-- report_deliveries_schedule_named
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at) values ('', 0, 1, now(), now());
+
+-- report_deliveries_period_order
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at) values ('s', 1, 1, now(), now());
+
+-- report_deliveries_state_known
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, state, ended_at)
+    values ('s', 0, 1, now(), now(), 'lost', now());
+
+-- report_deliveries_ended_of_state
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, state)
+    values ('s', 0, 1, now(), now(), 'delivered');
+
+-- report_deliveries_counts_range
+insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, claims)
+    values ('s', 0, 1, now(), now(), -1);

@@ -20,11 +20,16 @@ mod dice;
 mod feed;
 mod lanes;
 mod leases;
+mod moved;
+mod reconciling;
+mod refunds;
 mod replacing;
+mod report_deliveries;
 mod report_jobs;
 mod reports;
 mod reserving;
 mod schema;
+mod shown;
 #[expect(dead_code, reason = "the simulator reads more of it")]
 #[path = "../sim/store/mod.rs"]
 mod sim_store;

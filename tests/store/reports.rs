@@ -10,7 +10,8 @@ use facilitator::domain::id::PaymentId;
 use facilitator::domain::labels::Label;
 use facilitator::domain::reconciliation;
 use facilitator::domain::settlement::{Event, State};
-use facilitator::store::{Cursor, Filter, Name, Record, Store};
+use facilitator::store::{Cursor, DateTime, Filter, Name, Record, Store, Summary};
+use futures_util::TryStreamExt;
 
 use crate::support::{advance, block, execute, landed, name, on_database, reserve, sample, tx};
 
@@ -26,6 +27,47 @@ async fn all(store: &Store, filter: &Filter, limit: u16) -> Vec<Record> {
             return records;
         }
     }
+}
+
+/// What a report says of the payments that meet the filter.
+async fn swept(store: &Store, filter: &Filter) -> Vec<String> {
+    let pages: Vec<Vec<Summary>> = store.payments_sweep(filter.clone()).try_collect().await.unwrap();
+    pages.into_iter().flatten().map(|it| format!("{it:?}")).collect()
+}
+
+/// The same, of those that are listed.
+async fn summaries(store: &Store, filter: &Filter) -> Vec<String> {
+    let page = store.payments_list(filter, None, 1_000).await.unwrap();
+    let summaries = page.entries.into_iter().map(Summary::from);
+    summaries.map(|it| format!("{it:?}")).collect()
+}
+
+/// Ids follow time, but where a clock was wrong they do not: then others lie between those of a stretch.
+#[tokio::test]
+async fn a_report_reads_payments_whose_ids_lie_far_apart() {
+    on_database(async |db| {
+        let store = &db.store;
+        for key in 0..6 {
+            let record = reserve(store, &sample(key).named(&[&format!("name {key}")])).await;
+            if key == 5 {
+                let confirmed = advance(store, &record, Event::Confirmed(landed("t", 3, false))).await;
+                advance(store, &confirmed, Event::Finalized(landed("t", 3, true))).await;
+            }
+        }
+        let others = "insert into payments select (jsonb_populate_record(p, jsonb_build_object('created_at', '2100-01-01T00:00:00Z',
+                'id', left(p.id::text, 13) || '-7fff-bfff-' || lpad(to_hex(n), 12, '0'),
+                'key', '\\x' || encode(sha256(n::text::bytea), 'hex')))).*
+            from payments p, generate_series(1, 9000) n where p.key = decode(repeat('00', 32), 'hex')";
+        execute(&mut db.raw().await, others.into()).await.unwrap();
+        let filter = Filter {
+            created_before: DateTime::from_timestamp(4_000_000_000, 0),
+            ..Filter::default()
+        };
+        let swept = swept(store, &filter).await;
+        assert_eq!(swept.len(), 6);
+        assert_eq!(swept, summaries(store, &filter).await);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,6 +196,11 @@ async fn each_filter_lists_what_it_names_and_nothing_else() {
                 let expected: Vec<PaymentId> = expected.iter().map(|index| records[*index].id).collect();
                 assert_eq!(listed, expected, "{filter:?}, {limit} a page");
             }
+            assert_eq!(
+                swept(store, &filter).await,
+                summaries(store, &filter).await,
+                "{filter:?}"
+            );
         }
         assert_eq!(
             store

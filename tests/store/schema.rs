@@ -82,13 +82,14 @@ async fn every_statement_fits_the_schema() {
 }
 
 /// What happened, and is only ever added to.
-const APPEND_ONLY: [&str; 8] = [
+const APPEND_ONLY: [&str; 9] = [
     "evidence",
     "notices",
     "events",
     "ledger_entries",
     "observed_transfers",
     "reconciliation_actions",
+    "refund_attempts",
     "statement_lines",
     "statements",
 ];
@@ -111,6 +112,10 @@ async fn nothing_rewrites_the_records_of_what_happened() {
             insert into statements select network, asset, pay_to, 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id,
                 0, 0, 0, 0, 0 from payments;
             insert into statement_lines select network, asset, pay_to, 1, 0, id from payments;
+            insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount,
+                settles_after, created_at, state) select id, id, 'k', key, network, asset, pay_to, payer, 1, 1, now(),
+                'awaiting' from payments;
+            insert into refund_attempts select id, 1, key, 'n', 'p', 'e', 1, now() from payments;
             insert into notices (id, kind, subject, body, created_at) select id, 'a.b', 'a', '{}', now() from payments";
         execute(&mut raw, rest.into()).await.unwrap();
         assert_eq!(store.accounts_watched(&network).await.unwrap().len(), 1);
@@ -205,6 +210,23 @@ async fn a_fault_shows_neither_the_url_nor_what_was_stored() {
         assert_eq!(fault.constraint(), Some("payment_references_value_length"));
         assert!(!format!("{fault} {fault:?}").contains("secret"), "{fault:?}");
         assert_eq!(db.count("payments").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_statements_of_the_page_on_retention_run() {
+    on_database(async |db| {
+        let page = std::fs::read_to_string("docs/retention.md").unwrap();
+        let blocks: Vec<&str> = page
+            .split("```sql")
+            .skip(1)
+            .filter_map(|it| it.split("```").next())
+            .collect();
+        assert_eq!(blocks.len(), 2);
+        for block in blocks {
+            execute(&mut db.raw().await, block.to_owned()).await.unwrap();
+        }
     })
     .await;
 }

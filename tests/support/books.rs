@@ -33,7 +33,7 @@ const PAYMENTS: &str = "select s.state, p.asset, p.payer, p.pay_to, p.amount::te
     from payments p join settlements s on s.payment_id = p.id where p.network = $1";
 
 /// Rules that the database can be asked for alone; each names the rows that break it.
-const RULES: [(&str, &str); 6] = [
+const RULES: [(&str, &str); 7] = [
     (
         "every payment has a settlement",
         "select p.id::text from payments p left join settlements s on s.payment_id = p.id where s.payment_id is null",
@@ -60,10 +60,22 @@ const RULES: [(&str, &str); 6] = [
                     <> (s.state in ('confirmed', 'final'))::int",
     ),
     (
-        "the ledger moves what was paid, from the payer to the merchant",
+        "the ledger moves what was paid, from the payer to the merchant, and a refund back",
         "select e.id::text from ledger_entries e join payments p on p.id = e.payment_id
+            left join refund_attempts a on a.key = p.key
             where e.purpose = 'payment' and (e.amount <> p.amount or e.asset <> p.asset
-                or e.debit <> 'payer:' || p.payer or e.credit <> 'merchant:' || p.pay_to)",
+                or e.debit <> case when a.key is null then 'payer:' else 'merchant:' end || p.payer
+                or e.credit <> case when a.key is null then 'merchant:' else 'payer:' end || p.pay_to)",
+    ),
+    (
+        "what is refunded is within the payment, and is what its refunds say",
+        "select p.id::text from payments p left join refund_totals t on t.payment_id = p.id
+            left join refunds r on r.payment_id = p.id
+            group by p.id, p.amount, t.recorded, t.paid
+            having coalesce(t.recorded, 0) > p.amount
+                or coalesce(t.recorded, 0)
+                    <> coalesce(sum(r.amount) filter (where r.state in ('awaiting', 'executing', 'paid')), 0)
+                or coalesce(t.paid, 0) <> coalesce(sum(r.amount) filter (where r.state = 'paid'), 0)",
     ),
     (
         "every version that a settlement took has its event",

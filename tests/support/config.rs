@@ -22,8 +22,12 @@ pub(crate) struct Config {
     pub(crate) http_connections_max: usize,
     /// Whether webhooks are sent, and if so whether to addresses that are not public, too.
     pub(crate) tells_private: Option<bool>,
+    /// What it signs for itself with, and what else stands beside that.
+    pub(crate) signing: (&'static str, String),
     pub(crate) evm: Vec<Evm>,
     pub(crate) solana: Vec<Solana>,
+    /// Sections besides.
+    pub(crate) more: String,
 }
 
 /// An EVM network.
@@ -100,8 +104,10 @@ impl Config {
             log_filter: "info",
             http_connections_max: 8192,
             tells_private: None,
+            signing: (SIGNING, String::new()),
             evm: Vec::new(),
             solana: Vec::new(),
+            more: String::new(),
         }
     }
 
@@ -120,6 +126,7 @@ impl Config {
             log_filter,
             http_connections_max,
             wait_seconds,
+            more,
             ..
         } = self;
         let evm = self.evm.iter().enumerate().map(|(i, it)| it.to_toml(i));
@@ -141,12 +148,14 @@ impl Config {
             [settle]
             wait_seconds = {wait_seconds}
             {networks}
+            {more}
             "#,
             operator = self
                 .operator_port
                 .map_or_else(String::new, |it| format!("[operator]\nlisten = \"127.0.0.1:{it}\"")),
             webhooks = self.tells_private.map_or_else(String::new, |it| format!(
-                "[signing]\nsecret = {{ env = \"SIGNING\" }}\n[webhooks]\nallow_private = {it}"
+                "[signing]\nsecret = {{ env = \"SIGNING\" }}\n{}\n[webhooks]\nallow_private = {it}",
+                self.signing.1
             )),
             networks = evm.chain(solana).collect::<String>(),
         )
@@ -156,7 +165,7 @@ impl Config {
     pub(crate) fn secrets(&self) -> Vec<(String, String)> {
         let mut secrets = vec![
             ("DATABASE".to_owned(), self.database_url.clone()),
-            ("SIGNING".to_owned(), SIGNING.to_owned()),
+            ("SIGNING".to_owned(), self.signing.0.to_owned()),
         ];
         for (index, network) in self.evm.iter().enumerate() {
             secrets.push((format!("RPC_{index}"), network.rpc_url.clone()));

@@ -290,6 +290,13 @@ impl Caller {
         self.post_bytes(path, &[], body.to_string().into()).await
     }
 
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&'static str, String)]) -> Answer {
+        self.client
+            .get_with(&format!("{}{path}", self.base), headers)
+            .await
+            .unwrap()
+    }
+
     pub(crate) async fn post_bytes(&self, path: &str, headers: &[(&'static str, String)], body: Vec<u8>) -> Answer {
         self.client
             .post(&format!("{}{path}", self.base), headers, body)

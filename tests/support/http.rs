@@ -44,7 +44,18 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, url: &str) -> Result<Answer, reqwest::Error> {
-        read(self.0.get(url).send().await?).await
+        self.get_with(url, &[]).await
+    }
+
+    pub(crate) async fn get_with(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Answer, reqwest::Error> {
+        let named = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        read(self.0.get(url).headers(named.collect()).send().await?).await
     }
 
     pub(crate) async fn post(

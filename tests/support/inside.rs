@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use facilitator::app::books::Books;
 use facilitator::app::feed::Feed;
+use facilitator::app::refunds::Refunds;
 use facilitator::app::reports::Reports;
 use facilitator::app::{App, SystemClock};
 use facilitator::config::Config;
@@ -53,6 +54,7 @@ impl Inside {
         let parts = Parts {
             app,
             books: Books::new(reports, rails),
+            refunds: Refunds::new(store.clone(), config.wallets().unwrap()),
             feed: Feed::new(store.clone()),
             notary: None,
             style: config.style(),

@@ -21,6 +21,7 @@ pub(crate) mod proxy;
 pub(crate) mod receiver;
 mod rpc;
 pub(crate) mod solana;
+pub(crate) mod store;
 pub(crate) mod world;
 
 use std::io::Write;

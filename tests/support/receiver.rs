@@ -18,6 +18,8 @@ pub(crate) enum Manner {
     Status(u16),
     /// With this many seconds of `Retry-After`.
     Later(u64),
+    /// With this date as `Retry-After`.
+    After(String),
     /// Sends elsewhere.
     Redirect(String),
     /// Never.
@@ -120,6 +122,7 @@ async fn receive(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Byte
         Manner::Later(seconds) => {
             (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())]).into_response()
         }
+        Manner::After(date) => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", date)]).into_response(),
         Manner::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response(),
         Manner::Hang => {
             tokio::time::sleep(Duration::from_hours(1)).await;

@@ -9,8 +9,9 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::de::Error;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::app::reports::table::{Cell, Column, Kind};
 use crate::export::csv::{escape, rfc3339};
@@ -61,6 +62,14 @@ impl Format {
             Self::Ndjson => "application/x-ndjson",
             Self::Parquet => "application/vnd.apache.parquet",
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let expected = || format!("expected one of {}", Self::ALL.map(Self::as_str).join(", "));
+        Self::named(&name).ok_or_else(|| D::Error::custom(expected()))
     }
 }
 
@@ -145,7 +154,11 @@ impl Encoder {
     /// The bytes since they were last taken.
     #[must_use]
     pub fn take(&self) -> Vec<u8> {
-        self.out.with(std::mem::take)
+        // The next ones will be about as many.
+        self.out.with(|out| {
+            let next = Vec::with_capacity(out.len());
+            std::mem::replace(out, next)
+        })
     }
 
     /// The bytes that are left, and those that end the report.

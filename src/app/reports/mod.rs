@@ -1,28 +1,32 @@
 //! Reports: rows of the records in a file, with a count, control totals and a digest. Made at once for whoever asks on the
 //! command line, or ordered over HTTP and made in the background by any process, once for each order.
 
+pub mod delivery;
 pub mod encode;
+mod kinds;
 pub mod table;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use serde::Serialize;
+use futures_util::stream::{BoxStream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use self::encode::{Encoder, Format};
-use self::table::{Cell, Column};
-use crate::app::question::{EXCEPTIONS, FILTERS, Keys};
-use crate::domain::amount::Amount;
-use crate::domain::id::ExceptionId;
+use self::kinds::{Asked, Rows};
+use self::table::Cell;
+use crate::app::question::Keys;
 use crate::domain::lease::ProcessId;
-use crate::domain::network::NetworkId;
 use crate::domain::rejection::Malformed;
 use crate::export::Decimals;
-use crate::store::{Cursor, ExceptionFilter, Filter, PAGE_MAX, Piece, Report, ReportOrder, Store, StoreFault};
+use crate::store::{Piece, Report, ReportOrder, Store, StoreFault, Summary, Whole};
 use crate::task::guarded;
+
+pub use self::kinds::Kind;
+pub use self::totals::Totals;
 
 /// How often a process looks for reports to make.
 const EVERY: Duration = Duration::from_secs(1);
@@ -36,65 +40,20 @@ const PIECE: usize = 1 << 20;
 /// How long reports are kept once they are made.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
-/// What a report is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Payments and where their money is.
-    Settlements,
-    /// What reconciliation found.
-    Exceptions,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Settlements, Self::Exceptions];
-
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Settlements => "settlements",
-            Self::Exceptions => "exceptions",
-        }
-    }
-
-    /// The kind of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == name)
-    }
-
-    const fn columns(self) -> &'static [Column] {
-        match self {
-            Self::Settlements => &table::SETTLEMENTS,
-            Self::Exceptions => &table::EXCEPTIONS,
-        }
-    }
-}
+/// Bytes of a report, and of all that are kept beside the newest: of more, the oldest go.
+const BYTES_MAX: u64 = 8 << 30;
+const BYTES_KEPT: u64 = 32 << 30;
 
 /// What somebody wants to have: which rows, and how written.
 #[derive(Debug, Clone)]
 pub struct Order {
     /// How it is written.
     pub format: Format,
+    /// What it is of.
+    pub kind: Kind,
     asked: Asked,
     /// The conditions as they were given.
     question: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone)]
-enum Asked {
-    Settlements(Box<Filter>),
-    Exceptions(ExceptionFilter),
-}
-
-impl Asked {
-    const fn kind(&self) -> Kind {
-        match self {
-            Self::Settlements(_) => Kind::Settlements,
-            Self::Exceptions(_) => Kind::Exceptions,
-        }
-    }
 }
 
 impl Order {
@@ -109,25 +68,25 @@ impl Order {
         mut question: BTreeMap<String, String>,
         canonical: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Malformed> {
-        for key in ["asset", "payer", "payTo"] {
+        for key in ["asset", "payer", "payTo", "signer"] {
             if let Some(account) = question.get_mut(key)
                 && let Some(text) = canonical(account)
             {
                 *account = text;
             }
         }
-        let known = match kind {
-            Kind::Settlements => FILTERS,
-            Kind::Exceptions => EXCEPTIONS,
-        };
+        let known = kind.conditions();
         let mut keys = Keys::of(question.clone(), known)?;
-        let asked = match kind {
-            Kind::Settlements => Asked::Settlements(Box::new(keys.filter()?)),
-            Kind::Exceptions => Asked::Exceptions(keys.exceptions()?),
-        };
-        keys.end(known)?;
+        let asked = kind.ask(&mut keys)?;
+        if let Some(key) = keys.first() {
+            return Err(Malformed {
+                path: key.to_owned(),
+                expected: format!("no such condition: a report of {} takes some {known}", kind.as_str()),
+            });
+        }
         Ok(Self {
             format,
+            kind,
             asked,
             question,
         })
@@ -145,55 +104,23 @@ impl Order {
         .ok()
     }
 
-    /// As it goes on record: what differs in nothing is one report.
-    fn on_record(&self, version: u32) -> ReportOrder {
-        let (kind, format) = (self.asked.kind().as_str(), self.format.as_str());
+    /// As it goes on record: what differs in nothing is one report. What a schedule orders is never one that somebody had
+    /// ordered before, when the period may not have been over.
+    fn on_record(&self, version: u32, scheduled: Option<(&str, &str)>) -> ReportOrder {
+        let (kind, format) = (self.kind.as_str(), self.format.as_str());
         let question = serde_json::json!(self.question).to_string();
-        let whole = serde_json::json!([kind, format, version, question]).to_string();
+        let whole = match scheduled {
+            None => serde_json::json!([kind, format, version, question]),
+            Some((_, delivery)) => serde_json::json!([kind, format, version, question, delivery]),
+        };
         ReportOrder {
-            ordered: Sha256::digest(whole).into(),
+            ordered: Sha256::digest(whole.to_string()).into(),
             kind,
             format,
             question,
             version,
+            schedule: scheduled.map(|(schedule, _)| schedule.to_owned()),
         }
-    }
-}
-
-/// Rows and sums by network and asset, to hold against what was received.
-#[derive(Debug, Clone, Default)]
-pub struct Totals(BTreeMap<(NetworkId, String), (u64, u128)>);
-
-impl Totals {
-    fn add(&mut self, network: &NetworkId, asset: &str, amount: Amount) {
-        let (rows, sum) = self.0.entry((network.clone(), asset.to_owned())).or_default();
-        *rows = rows.saturating_add(1);
-        *sum = sum.saturating_add(amount.units());
-    }
-
-    /// All rows.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.0.values().map(|(rows, _)| rows).sum()
-    }
-
-    /// A JSON array of objects with `network`, `asset`, `rows` and `amount` (atomic units, as text).
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        #[derive(Serialize)]
-        struct Total<'a> {
-            network: &'a str,
-            asset: &'a str,
-            rows: u64,
-            amount: String,
-        }
-        let totals = self.0.iter().map(|((network, asset), (rows, sum))| Total {
-            network: network.as_str(),
-            asset,
-            rows: *rows,
-            amount: sum.to_string(),
-        });
-        serde_json::to_string(&totals.collect::<Vec<_>>()).unwrap_or_default()
     }
 }
 
@@ -206,6 +133,9 @@ pub enum ReportFault {
     /// The bytes could not be written.
     #[error("the report cannot be written: {0}")]
     Writing(#[from] io::Error),
+    /// It would be larger than [`BYTES_MAX`].
+    #[error("the report would have more than {} GiB; ask for less of it, or make it with `facilitator report`", BYTES_MAX >> 30)]
+    TooLarge,
     /// Another process makes it now.
     #[error("another process makes this report now")]
     Lost,
@@ -228,8 +158,8 @@ impl Reports {
     pub async fn expected(&self, order: &Order) -> Result<u64, StoreFault> {
         match &order.asked {
             Asked::Settlements(filter) => self.store.payments_count(filter).await,
-            // They are few, and read faster than counted.
-            Asked::Exceptions(_) => Ok(0),
+            // Read as fast as counted.
+            Asked::Rows(_) => Ok(0),
         }
     }
 
@@ -240,8 +170,8 @@ impl Reports {
     pub fn make(&self, order: &Order) -> Result<Making<'_>, ReportFault> {
         Ok(Making {
             reports: self,
-            encoder: Some(Encoder::new(order.format, order.asked.kind().columns())?),
-            pages: Pages::of(order.asked.clone()),
+            encoder: Some(Encoder::new(order.format, order.kind.columns())?),
+            pages: Pages::of(order.asked.clone(), &self.store),
             totals: Totals::default(),
         })
     }
@@ -251,7 +181,21 @@ impl Reports {
     /// # Errors
     /// The database could not be asked.
     pub async fn order(&self, order: &Order, version: u32) -> Result<Option<Report>, StoreFault> {
-        self.store.report_order(&order.on_record(version)).await
+        self.store.report_order(&order.on_record(version, None)).await
+    }
+
+    /// The same for a schedule. `delivery` sets it apart from any other.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn order_scheduled(
+        &self,
+        order: &Order,
+        schedule: &str,
+        delivery: &str,
+    ) -> Result<Option<Report>, StoreFault> {
+        let scheduled = order.on_record(1, Some((schedule, delivery)));
+        self.store.report_order(&scheduled).await
     }
 
     /// Makes what is ordered and forgets what is old, until told to stop. What was not finished is made anew.
@@ -271,7 +215,7 @@ impl Reports {
                         made = self.make_ordered(&report, me) => made?,
                     }
                 }
-                self.store.reports_forget(KEPT).await.map(|_| ())
+                self.store.reports_forget(KEPT, BYTES_KEPT).await.map(|_| ())
             };
             if let Some(Err(fault)) = guarded(work).await {
                 tracing::warn!(error = %fault, "no report could be made");
@@ -281,10 +225,7 @@ impl Reports {
 
     async fn make_ordered(&self, report: &Report, me: ProcessId) -> Result<(), StoreFault> {
         let Some(order) = Order::of(report) else {
-            return self
-                .store
-                .report_fail(report.id, me, "this version cannot make it")
-                .await;
+            return self.fail(report, me, "this version cannot make it").await;
         };
         match self.make_pieces(report, &order, me).await {
             Ok(()) => {
@@ -293,20 +234,33 @@ impl Reports {
             }
             Err(ReportFault::Lost) => Ok(()),
             // What cannot be read now cannot be read the next time.
-            Err(fault @ (ReportFault::Writing(_) | ReportFault::Store(StoreFault::Corrupt { .. }))) => {
-                self.store.report_fail(report.id, me, &fault.to_string()).await
-            }
+            Err(
+                fault @ (ReportFault::Writing(_)
+                | ReportFault::TooLarge
+                | ReportFault::Store(StoreFault::Corrupt { .. })),
+            ) => self.fail(report, me, &fault.to_string()).await,
             Err(ReportFault::Store(fault)) => Err(fault),
         }
+    }
+
+    async fn fail(&self, report: &Report, me: ProcessId, failure: &str) -> Result<(), StoreFault> {
+        if self.store.report_fail(report.id, me, failure).await? {
+            tracing::warn!(report.id = %report.id, failure, "a report cannot be made");
+        }
+        Ok(())
     }
 
     async fn make_pieces(&self, report: &Report, order: &Order, me: ProcessId) -> Result<(), ReportFault> {
         let expected = self.expected(order).await?;
         let (mut making, mut digest, mut waiting, mut position) = (self.make(order)?, Sha256::new(), Vec::new(), 0u64);
-        let mut is_whole = false;
+        let (mut is_whole, mut written) = (false, 0u64);
         while !is_whole {
             match making.next().await? {
                 Some(bytes) => {
+                    written = written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                    if written > BYTES_MAX {
+                        return Err(ReportFault::TooLarge);
+                    }
                     digest.update(&bytes);
                     waiting.extend(bytes);
                 }
@@ -324,9 +278,13 @@ impl Reports {
                 waiting.clear();
             }
         }
-        let (sums, sha256) = (making.totals.to_json(), digest.finalize().into());
-        let rows = making.totals.rows();
-        held(self.store.report_done(report.id, me, rows, &sums, sha256).await?)
+        let whole = Whole {
+            rows: making.totals.rows(),
+            totals: &making.totals.to_json(),
+            sha256: digest.finalize().into(),
+            edition: order.kind.edition(),
+        };
+        held(self.store.report_done(report.id, me, whole).await?)
     }
 }
 
@@ -365,47 +323,33 @@ impl Making<'_> {
 
 /// The rows of an order, page by page.
 enum Pages {
-    Settlements(Box<Filter>, Option<Cursor>),
-    Exceptions(ExceptionFilter, Option<ExceptionId>),
+    Settlements(BoxStream<'static, Result<Vec<Summary>, StoreFault>>),
+    Rows(Box<dyn Rows>),
     Over,
 }
 
 impl Pages {
-    fn of(asked: Asked) -> Self {
+    fn of(asked: Asked, store: &Store) -> Self {
         match asked {
-            Asked::Settlements(filter) => Self::Settlements(filter, None),
-            Asked::Exceptions(filter) => Self::Exceptions(filter, None),
+            Asked::Settlements(filter) => Self::Settlements(store.payments_sweep(*filter)),
+            Asked::Rows(question) => Self::Rows(question.pages()),
         }
     }
 
     async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
         match self {
-            Self::Settlements(filter, after) => {
-                let page = reports.store.payments_list(filter, after.as_ref(), PAGE_MAX).await?;
-                let row = |it| table::settlement(it, &reports.decimals);
-                let rows = page.entries.iter().map(row).collect();
-                for it in &page.entries {
-                    let paid = &it.record.authorization;
-                    totals.add(&it.record.network, &paid.asset, paid.amount);
-                }
-                match page.next {
-                    Some(next) => *after = Some(next),
-                    None => *self = Self::Over,
-                }
-                Ok(Some(rows))
-            }
-            Self::Exceptions(filter, after) => {
-                let found = reports.store.exceptions_list(filter, *after, PAGE_MAX).await?;
-                let rows = found.iter().map(|it| table::exception(it, &reports.decimals)).collect();
-                for it in &found {
+            Self::Settlements(sweep) => {
+                let Some(page) = sweep.next().await.transpose()? else {
+                    *self = Self::Over;
+                    return Ok(None);
+                };
+                for it in &page {
                     totals.add(&it.network, &it.asset, it.amount);
                 }
-                match found.last() {
-                    Some(last) => *after = Some(last.id),
-                    None => *self = Self::Over,
-                }
-                Ok(Some(rows))
+                let row = |it| table::settlement(it, &reports.decimals);
+                Ok(Some(page.into_iter().map(row).collect()))
             }
+            Self::Rows(rows) => rows.next(reports, totals).await,
             Self::Over => Ok(None),
         }
     }

@@ -1,12 +1,13 @@
-//! What reports consist of: named columns in a fixed order, and a row of cells for each payment or exception.
+//! What reports consist of: named columns in a fixed order, and rows of cells.
 //!
 //! Columns are never renamed or moved; additions go at the end.
 
 use crate::domain::labels::{Label, Metadata};
 use crate::domain::rail::ChainPoint;
-use crate::domain::reconciliation;
+use crate::domain::refund::Purpose;
+use crate::domain::time::Timestamp;
 use crate::export::Decimals;
-use crate::store::{Action, DateTime, Entry, Exception, Utc};
+use crate::store::{DateTime, Exception, Summary, Utc};
 
 /// A column: its name, and what its cells are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,23 +42,23 @@ pub enum Cell {
     Time(DateTime<Utc>),
 }
 
-const fn text(name: &'static str) -> Column {
+pub(super) const fn text(name: &'static str) -> Column {
     let kind = Kind::Text;
     Column { name, kind }
 }
 
-const fn integer(name: &'static str) -> Column {
+pub(super) const fn integer(name: &'static str) -> Column {
     let kind = Kind::Integer;
     Column { name, kind }
 }
 
-const fn time(name: &'static str) -> Column {
+pub(super) const fn time(name: &'static str) -> Column {
     let kind = Kind::Time;
     Column { name, kind }
 }
 
 /// Columns of payments.
-pub const SETTLEMENTS: [Column; 26] = [
+pub const SETTLEMENTS: [Column; 29] = [
     text("id"),
     time("created_at"),
     text("state"),
@@ -84,6 +85,9 @@ pub const SETTLEMENTS: [Column; 26] = [
     text("metadata"),
     text("reconciliation"),
     text("gas_cost_atomic"),
+    text("refunded_atomic"),
+    text("refunded"),
+    text("refund_of"),
 ];
 
 /// Columns of the reconciliation's exceptions.
@@ -105,43 +109,44 @@ pub const EXCEPTIONS: [Column; 13] = [
 
 /// The row of a payment.
 #[must_use]
-pub fn settlement(entry: &Entry, decimals: &Decimals) -> Vec<Cell> {
-    let record = &entry.record;
-    let (paid, labels) = (&record.authorization, &record.labels);
-    let landed = record.settlement.landed();
-    let references: Vec<String> = record
+pub fn settlement(payment: Summary, decimals: &Decimals) -> Vec<Cell> {
+    let references: Vec<String> = payment
         .references
         .iter()
         .map(|it| format!("{}={}", it.kind.as_str(), it.value))
         .collect();
-    let words = |label: &Option<Label>| maybe(label.as_ref().map(Label::as_str));
+    let (labels, landing, purpose) = (payment.labels, payment.landing, Purpose::of(&payment.references));
+    let words = |label: Option<Label>| maybe(label.map(|it| it.to_string()));
     vec![
-        Cell::Text(record.id.to_string()),
-        Cell::Time(record.created_at),
-        of(record.settlement.state().as_str()),
-        of(record.network.as_str()),
-        of(&paid.asset),
-        of(&paid.payer),
-        of(&paid.pay_to),
-        Cell::Text(paid.amount.to_string()),
-        of(&decimals.write(&record.network, &paid.asset, paid.amount)),
-        of(&paid.nonce),
-        maybe(landed.map(|it| &it.tx).or(record.txs.last()).map(|tx| tx.0.as_str())),
-        number(landed.map(|it| it.log_index)),
-        number(landed.map(|it| it.block.height)),
-        landed.map_or(Cell::Empty, |it| block_time(&it.block)),
-        record.confirmed_at.map_or(Cell::Empty, Cell::Time),
-        record.final_at.map_or(Cell::Empty, Cell::Time),
-        maybe(record.resource_url.as_deref()),
-        of(&references.join(" ")),
-        maybe(paid.memo.as_deref()),
-        of(record.scheme.as_str()),
-        Cell::Text(paid.key.to_string()),
-        words(&labels.merchant_reference),
-        words(&labels.order_id),
+        Cell::Text(payment.id.to_string()),
+        Cell::Time(payment.created_at),
+        of(payment.state.as_str()),
+        of(payment.network.as_str()),
+        of(payment.asset.as_str()),
+        maybe(Some(payment.payer)),
+        maybe(Some(payment.pay_to)),
+        Cell::Text(payment.amount.to_string()),
+        maybe(Some(decimals.write(&payment.network, &payment.asset, payment.amount))),
+        maybe(Some(payment.nonce)),
+        maybe(payment.tx.map(|it| it.0)),
+        number(landing.map(|it| it.log_index)),
+        number(landing.map(|it| it.height)),
+        landing.map_or(Cell::Empty, |it| instant(it.time)),
+        payment.confirmed_at.map_or(Cell::Empty, Cell::Time),
+        payment.final_at.map_or(Cell::Empty, Cell::Time),
+        maybe(payment.resource_url),
+        maybe(Some(references.join(" "))),
+        maybe(payment.memo),
+        of(payment.scheme.as_str()),
+        Cell::Text(payment.key.to_string()),
+        words(labels.merchant_reference),
+        words(labels.order_id),
         labels.metadata.as_ref().map_or(Cell::Empty, metadata),
-        maybe(entry.reconciliation.map(reconciliation::State::as_str)),
-        entry.gas.map_or(Cell::Empty, |it| Cell::Text(it.to_string())),
+        maybe(payment.reconciliation.map(crate::domain::reconciliation::State::as_str)),
+        payment.gas.map_or(Cell::Empty, |it| Cell::Text(it.to_string())),
+        Cell::Text(payment.refunded.to_string()),
+        maybe(Some(decimals.write(&payment.network, &payment.asset, payment.refunded))),
+        maybe(purpose.map(|it| it.payment.to_string())),
     ]
 }
 
@@ -153,36 +158,41 @@ pub fn exception(exception: &Exception, decimals: &Decimals) -> Vec<Cell> {
         Cell::Time(exception.since),
         of(exception.state.as_str()),
         of(&exception.reason),
-        maybe(exception.handled.map(Action::as_str)),
+        maybe(exception.handled.map(|it| it.as_str().to_owned())),
         exception.payment.map_or(Cell::Empty, |it| Cell::Text(it.to_string())),
         of(exception.network.as_str()),
         of(&exception.asset),
         of(&exception.pay_to),
         Cell::Text(exception.amount.to_string()),
         of(&decimals.write(&exception.network, &exception.asset, exception.amount)),
-        maybe(exception.tx.as_ref().map(|tx| tx.0.as_str())),
+        maybe(exception.tx.as_ref().map(|tx| tx.0.clone())),
         number(exception.height),
     ]
 }
 
-fn of(text: &str) -> Cell {
+pub(super) fn of(text: &str) -> Cell {
     maybe(Some(text))
 }
 
 /// No text says the same as an empty one: formats differ in whether they can tell the two apart.
-fn maybe(text: Option<&str>) -> Cell {
-    text.filter(|it| !it.is_empty())
-        .map_or(Cell::Empty, |it| Cell::Text(it.to_owned()))
+pub(super) fn maybe(text: Option<impl Into<String>>) -> Cell {
+    text.map(Into::into)
+        .filter(|it: &String| !it.is_empty())
+        .map_or(Cell::Empty, Cell::Text)
 }
 
-fn number(value: Option<u64>) -> Cell {
+pub(super) fn number(value: Option<u64>) -> Cell {
     value
         .and_then(|it| i64::try_from(it).ok())
         .map_or(Cell::Empty, Cell::Integer)
 }
 
-fn block_time(block: &ChainPoint) -> Cell {
-    let seconds = i64::try_from(block.time.0).ok();
+pub(super) fn block_time(block: &ChainPoint) -> Cell {
+    instant(block.time)
+}
+
+pub(super) fn instant(at: Timestamp) -> Cell {
+    let seconds = i64::try_from(at.0).ok();
     seconds
         .and_then(|it| DateTime::from_timestamp(it, 0))
         .map_or(Cell::Empty, Cell::Time)

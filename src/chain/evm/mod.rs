@@ -19,6 +19,7 @@ mod outbid;
 mod payload;
 mod probe;
 mod reader;
+mod refund;
 mod scan;
 mod search;
 mod settings;
@@ -41,7 +42,8 @@ use self::lens::{Caps, Question};
 use self::listing::{Listing, checksummed};
 use self::probe::Chain;
 use self::reader::Reader;
-pub use self::settings::{AssetSettings, Settings, Wei};
+use self::refund::Wallets;
+pub use self::settings::{AssetSettings, DECIMALS as COIN_DECIMALS, Settings, Wei};
 use self::strangers::Strangers;
 use super::Unservable;
 use super::coalesce::Coalescer;
@@ -56,6 +58,7 @@ use crate::domain::rail::{
     SignedTx, Standing, TxId, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
+use crate::domain::refund::{Presented, Repayment};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::domain::time::Timestamp;
@@ -80,6 +83,7 @@ pub struct EvmRail {
     lanes: Vec<LaneId>,
     /// One for each lane, in the same order.
     signers: Vec<Signer>,
+    wallets: Wallets,
     listing: Listing,
     coalescer: Coalescer<Reader>,
     strangers: Strangers,
@@ -106,6 +110,7 @@ impl EvmRail {
         settings.check()?;
         let chain_id = settings.chain_id().unwrap_or_default();
         let signers = signers(settings)?;
+        let wallets = Wallets::of(settings)?;
         let listing = Listing::new(settings, chain_id, signers.iter().map(Signer::address).collect());
         let caps = Caps {
             read: settings.gas_read_max,
@@ -150,6 +155,7 @@ impl EvmRail {
                 })
                 .collect(),
             signers,
+            wallets,
             listing,
             coalescer: Coalescer::new(reader, tasks.clone()),
             strangers: Strangers::default(),
@@ -215,6 +221,15 @@ fn purse(settings: &Settings, prices: Prices) -> Result<Purse, String> {
         balance_min,
         budget: settings.budget.budget(settings::DECIMALS, settlement_max)?,
     })
+}
+
+/// Which wallet refunds the payments to which recipient.
+///
+/// # Errors
+/// Names the key and what was expected there.
+pub fn refund_wallets(settings: &Settings) -> Result<Vec<(String, String)>, String> {
+    let addresses: Vec<_> = signers(settings)?.iter().map(Signer::address).collect();
+    Wallets::of(settings)?.assigned(settings, &addresses)
 }
 
 fn signers(settings: &Settings) -> Result<Vec<Signer>, String> {
@@ -414,6 +429,15 @@ impl Rail for EvmRail {
             async move { scan::scan(&rpc, accounts, blocks).await }
         };
         self.rpc().alike(scan).await
+    }
+
+    async fn repay(&self, repayment: &Repayment<'_>) -> Result<Presented, RailFault> {
+        let signed = self.wallets.sign(&self.listing, repayment);
+        signed.map_err(|cause| self.rpc().fault("repay", cause))
+    }
+
+    async fn is_over(&self, good_until: u64) -> Result<bool, RailFault> {
+        Ok(self.final_until().await? >= Timestamp(good_until))
     }
 
     async fn hint(&self) {

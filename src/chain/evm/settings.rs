@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::eip3009;
 use super::listing::checksummed;
-use crate::chain::{BudgetSettings, Decimal, Secret, Urls};
+use crate::chain::{BudgetSettings, Decimal, Secret, Urls, WalletSettings};
 use crate::domain::network::NetworkId;
 
 /// The most payments one transaction may be told to carry. At 120,000 gas each they come near the protocol's
@@ -85,6 +85,9 @@ pub struct Settings {
     /// The most gas that one read of a token may use.
     #[serde(default = "default::gas_read_max")]
     pub gas_read_max: u64,
+    /// The wallets that refunds are paid from.
+    #[serde(rename = "refund_wallet", default)]
+    pub refund_wallets: Vec<WalletSettings>,
     /// The tokens accepted; at least one.
     #[serde(rename = "asset")]
     pub assets: Vec<AssetSettings>,
@@ -112,7 +115,7 @@ pub struct AssetSettings {
 pub struct Wei(pub u128);
 
 /// Digits of the coin after the point, on every EVM chain.
-pub(super) const DECIMALS: u8 = 18;
+pub const DECIMALS: u8 = 18;
 
 mod default {
     pub(super) const fn quorum() -> usize {

@@ -28,6 +28,7 @@ use crate::domain::settlement::Landed;
 use crate::domain::time::Timestamp;
 
 mod lane;
+mod scan;
 mod watch;
 
 /// At most this much wei for a unit of gas, and nothing for data.

@@ -57,6 +57,11 @@ impl FeePayer {
         &self.address
     }
 
+    /// The key, for who signs something else than fees.
+    pub(super) const fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
     /// Signs the transaction as its fee payer, which it must name as such: nobody else's place is filled.
     pub(super) fn seal(&self, transaction: &Transaction) -> Sealed {
         let signature = self.key.sign(transaction.message_bytes()).to_bytes();

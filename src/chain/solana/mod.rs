@@ -30,6 +30,7 @@ mod programs;
 mod rail_trials;
 mod reader;
 mod recipients;
+mod refund;
 mod scan;
 mod settings;
 pub mod sighting;
@@ -58,10 +59,11 @@ use solana_pubkey::Pubkey;
 use self::body::Body;
 use self::fee_payer::FeePayer;
 use self::listing::Listing;
-use self::node::Node;
+use self::node::{BLOCKHASH_BLOCKS, Node};
 use self::probe::Cluster;
 use self::reader::Reader;
-pub use self::settings::{AssetSettings, Commitment, Settings, TokenProgram};
+use self::refund::Wallets;
+pub use self::settings::{AssetSettings, Commitment, DECIMALS as COIN_DECIMALS, Settings, TokenProgram};
 use self::subscription::Subscriptions;
 use super::Unservable;
 use super::coalesce::Coalescer;
@@ -77,6 +79,7 @@ use crate::domain::rail::{
     Sighting, SignedTx, Standing, TxId, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
+use crate::domain::refund::{Presented, Repayment};
 use crate::domain::rejection::{Malformed, Refused};
 use crate::domain::request::PaymentRequest;
 use crate::domain::time::Timestamp;
@@ -107,6 +110,7 @@ pub struct SolanaRail {
     lanes: Vec<LaneId>,
     /// One for each lane, in the same order; those that are advertised no more come last.
     fee_payers: Vec<FeePayer>,
+    wallets: Wallets,
     /// How many of them are advertised.
     advertised: usize,
     listing: Listing,
@@ -132,6 +136,7 @@ impl SolanaRail {
     async fn proven(settings: &Settings, tasks: &Tasks) -> Result<Self, String> {
         settings.check()?;
         let fee_payers = fee_payers(settings)?;
+        let wallets = Wallets::of(settings)?;
         let addresses: Vec<Pubkey> = fee_payers.iter().map(|it| *it.address()).collect();
         let advertised: Vec<Pubkey> = addresses.iter().take(settings.signers.len()).copied().collect();
         let listing = Listing::of(settings, addresses);
@@ -173,6 +178,7 @@ impl SolanaRail {
             purse,
             lanes: fee_payers.iter().map(lane).collect(),
             fee_payers,
+            wallets,
             advertised: advertised.len(),
             listing,
             coalescer: Coalescer::new(reader, tasks.clone()),
@@ -208,6 +214,18 @@ fn purse(settings: &Settings) -> Result<Purse, String> {
         balance_min: Amount::from_units(settings.balance_min_lamports.into()),
         budget: settings.budget.budget(settings::DECIMALS, settlement_max)?,
     })
+}
+
+/// Which wallet refunds the payments to which recipient.
+///
+/// # Errors
+/// Names the key and what was expected there.
+pub fn refund_wallets(settings: &Settings) -> Result<Vec<(String, String)>, String> {
+    let addresses: Vec<_> = fee_payers(settings)?
+        .iter()
+        .map(|it| it.address().to_string())
+        .collect();
+    Wallets::of(settings)?.assigned(settings, &addresses)
 }
 
 /// The fee payers, those that are advertised first.
@@ -400,6 +418,19 @@ impl Rail for SolanaRail {
             async move { scan::scan(&self.node.through(rpc), held, blocks).await }
         };
         self.node.rpc().alike(scan).await
+    }
+
+    async fn repay(&self, repayment: &Repayment<'_>) -> Result<Presented, RailFault> {
+        let latest = refund::latest_blockhash(&self.node).await?;
+        let signed = self.wallets.sign(&self.listing, repayment, latest);
+        signed.map_err(|cause| self.fault("repay", cause))
+    }
+
+    async fn is_over(&self, good_until: u64) -> Result<bool, RailFault> {
+        let ask = |rpc| async move { refund::finalized_height(&self.node.through(rpc)).await };
+        let finalized = self.node.rpc().reached(ask).await?;
+        // As many blocks more as keep one node's word from another's.
+        Ok(finalized > good_until.saturating_add(BLOCKHASH_BLOCKS))
     }
 
     async fn hint(&self) {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Deserializer};
 use solana_pubkey::Pubkey;
 
-use crate::chain::{BudgetSettings, Secret, Urls};
+use crate::chain::{BudgetSettings, Secret, Urls, WalletSettings};
 use crate::domain::network::NetworkId;
 
 /// How many characters of a cluster's genesis hash its CAIP-2 reference has (CAIP-30).
@@ -70,6 +70,9 @@ pub struct Settings {
     /// begun; at least 1. Fifteen block times, and at least 30 s, when absent.
     #[serde(default)]
     pub stalled_after_seconds: Option<u64>,
+    /// The wallets that refunds are paid from.
+    #[serde(rename = "refund_wallet", default)]
+    pub refund_wallets: Vec<WalletSettings>,
     /// The tokens accepted; at least one.
     #[serde(rename = "asset")]
     pub assets: Vec<AssetSettings>,
@@ -113,7 +116,7 @@ pub enum TokenProgram {
 }
 
 /// Digits of SOL after the point.
-pub(super) const DECIMALS: u8 = 9;
+pub const DECIMALS: u8 = 9;
 
 mod default {
     pub(super) const fn quorum() -> usize {

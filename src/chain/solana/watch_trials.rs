@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use solana_pubkey::Pubkey;
 use tokio::time::timeout;
 
@@ -11,8 +12,10 @@ use super::body::Body;
 use super::deliver::deliver;
 use super::fee_payer::{FeePayer, Sealed};
 use super::instructions::{TRANSFER_INDEX, Transfer};
+use super::listing::Listing;
 use super::node::Node;
-use super::settings::Commitment;
+use super::scan::{self, TokenAccount};
+use super::settings::{Commitment, Settings};
 use super::subscription::Subscriptions;
 use super::surfpool::Surfpool;
 use super::transaction::Transaction;
@@ -22,6 +25,7 @@ use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey, Window};
 use crate::domain::id::PaymentId;
 use crate::domain::rail::{Delivery, Observation, Sighting, TxId, Watched};
+use crate::domain::reconciliation::{self, Account, Direction, Held};
 use crate::domain::settlement::{CannotLand, Landed, Setback};
 use crate::task::Tasks;
 
@@ -85,6 +89,22 @@ impl Chain {
             landed: None,
             since_height,
         }
+    }
+
+    /// What a rail of this node's token accepts.
+    fn listing(&self) -> Listing {
+        let mint = self.surfpool.text("/mints/usdc/address");
+        let settings: Settings = serde_json::from_value(json!({
+            "id": self.node.rpc().network(), "rpc_url": "http://localhost", "signers": [""],
+            "budget": {
+                "total": { "minute": "unlimited", "day": "unlimited" },
+                "signer": { "minute": "unlimited", "day": "unlimited" },
+                "payer": { "minute": "unlimited", "day": "unlimited" },
+            },
+            "asset": [{ "address": mint, "symbol": "USDC", "decimals": 6, "program": "token" }],
+        }))
+        .unwrap();
+        Listing::of(&settings, vec![*self.fee_payer.address()])
     }
 
     async fn deliver(&self, payment: &Payment) -> Delivery {
@@ -260,4 +280,76 @@ async fn an_account_that_does_not_exist_holds_nothing() {
     let lamports = balance::read(&chain.node, &[poor, rich, empty]).await.unwrap();
     assert_eq!((lamports[0].units(), lamports[2].units()), (1_000_000, 0));
     assert!(lamports[1].units() >= 10_000_000);
+}
+
+#[tokio::test]
+async fn every_transfer_of_an_account_is_read_once_it_is_final() {
+    let chain = Chain::start();
+    let first = scan::finalized(&chain.node).await.unwrap();
+    let payments = [
+        chain.payment(AMOUNT, AMOUNT, "order 7").await,
+        chain.payment(AMOUNT + 1, AMOUNT + 1, "order 8").await,
+        chain.payment(u64::MAX >> 1, u64::MAX >> 1, "too much").await,
+    ];
+    let is_final = |seen: &Observation| match seen {
+        Observation::Landed(landed) => landed.is_final,
+        Observation::CannotLand(_) => true,
+        Observation::SetBack { .. } | Observation::Unseen { .. } | Observation::Stranded => false,
+    };
+    for payment in &payments {
+        chain.deliver(payment).await;
+        chain.await_seen(payment, is_final).await;
+    }
+    let last = scan::finalized(&chain.node).await.unwrap();
+
+    let listing = chain.listing();
+    let account = |path: &str| Account {
+        asset: payments[0].authorization.asset.clone(),
+        holder: chain.surfpool.address(path).to_string(),
+    };
+    let accounts = [account("/seller/address"), account("/payers/0/address")];
+    let watched = accounts.each_ref().map(|it| TokenAccount::of(&listing, it).unwrap());
+    let read = scan::scan(&chain.node, &watched, first..=last).await.unwrap();
+    assert_eq!(read.until, last);
+    let told = |it: &reconciliation::Transfer| {
+        (
+            it.account.clone(),
+            it.direction,
+            it.amount.units(),
+            it.tx.clone(),
+            it.memo.clone(),
+            it.nonce.clone(),
+        )
+    };
+    let [seller, payer] = accounts;
+    let mut expected = Vec::new();
+    for (payment, memo) in payments.iter().zip(["order 7", "order 8"]) {
+        let units = payment.authorization.amount.units();
+        let nonce = Some(payment.authorization.nonce.clone());
+        for (account, direction) in [(&seller, Direction::Credit), (&payer, Direction::Debit)] {
+            let (tx, memo) = (payment.sealed.id.clone(), Some(memo.to_owned()));
+            expected.push((account.clone(), direction, units, tx, memo, nonce.clone()));
+        }
+    }
+    assert_eq!(read.transfers.iter().map(told).collect::<Vec<_>>(), expected);
+    let counterparties: Vec<_> = read
+        .transfers
+        .iter()
+        .map(|it| it.counterparty.clone().unwrap())
+        .collect();
+    let sides = [payer.holder.clone(), seller.holder.clone()];
+    assert_eq!(counterparties, [sides.clone(), sides].concat());
+    let moved = |held: &Held| held.after.unwrap().units().abs_diff(held.before.unwrap().units());
+    let both = u128::from(AMOUNT + AMOUNT + 1);
+    assert_eq!(read.balances.iter().map(moved).collect::<Vec<_>>(), [both, both]);
+
+    assert!(
+        scan::scan(&chain.node, &watched, first..=last + 1_000).await.is_err(),
+        "not final"
+    );
+    let nothing = scan::scan(&chain.node, &watched, first..=first).await.unwrap();
+    assert_eq!(
+        (nothing.transfers.len(), &nothing.balances),
+        (0, &vec![Held::default(); 2])
+    );
 }

@@ -9,6 +9,7 @@ mod fates;
 mod fee_payers;
 mod harness;
 mod records;
+mod refunds;
 mod replicas;
 mod secrets;
 mod settle;

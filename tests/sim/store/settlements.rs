@@ -172,7 +172,7 @@ impl Tables {
     fn entries(&self, applied: &[&Advance<'_>]) -> Result<Vec<Entry>, StoreFault> {
         let mut entries = Vec::new();
         for it in applied {
-            if let Some(posting) = posting(&it.record.authorization, &it.event) {
+            if let Some(posting) = posting(&it.record.authorization, &it.record.references, &it.event) {
                 let mut entry = Entry {
                     payment: it.record.id,
                     version: it.record.version + 1,

@@ -189,6 +189,23 @@ impl Surfpool {
         self.call("getSlot", json!([sureness.config()])).await.as_u64().unwrap()
     }
 
+    /// The time of the newest block, Unix seconds.
+    pub(crate) async fn time(&self) -> u64 {
+        let slot = self.slot(Sureness::Confirmed).await;
+        self.time_of(slot).await.expect("the newest block has a time")
+    }
+
+    /// The time of this slot's block, Unix seconds; none where there is none.
+    pub(crate) async fn time_of(&self, slot: u64) -> Option<u64> {
+        self.call("getBlockTime", json!([slot])).await.as_u64()
+    }
+
+    /// Goes on at this time, Unix seconds, as many slots later as fit between.
+    pub(crate) async fn travel(&self, time: u64) {
+        self.call("surfnet_timeTravel", json!([{"absoluteTimestamp": time * 1000}]))
+            .await;
+    }
+
     /// Waits until so many more blocks are as sure as this.
     pub(crate) async fn blocks_pass(&self, count: u64, sureness: Sureness) {
         let end = self.block_height(Sureness::Confirmed).await + count;

@@ -1,0 +1,131 @@
+//! What each of our mined transactions has cost, and how its payments share that. The share of a payment that is over is what
+//! the ledger has of it as gas: summed by signer and network, `booked` is the ledger's balance.
+
+use async_trait::async_trait;
+
+use super::{Asked, Listing, Question, Rows};
+use crate::app::question::{Keys, NETWORK};
+use crate::app::reports::Reports;
+use crate::app::reports::table::{Cell, Column, block_time, integer, number, of, text, time};
+use crate::app::reports::totals::Totals;
+use crate::domain::amount::Amount;
+use crate::domain::rejection::Malformed;
+use crate::export::{COIN, Decimals};
+use crate::store::{Fee, FeeFilter, PAGE_MAX, StoreFault};
+
+pub(super) const LISTING: Listing = Listing {
+    name: "fees_and_gas",
+    columns: &COLUMNS,
+    edition: 1,
+    conditions: "of network, signer, blockTimeFrom, blockTimeBefore, each at most once and not empty",
+    period: Some(["blockTimeFrom", "blockTimeBefore"]),
+    ask: |keys| Ok(Asked::rows(filter(keys)?)),
+};
+
+const COLUMNS: [Column; 17] = [
+    time("block_time"),
+    text("network"),
+    text("signer"),
+    integer("nonce"),
+    text("transaction"),
+    integer("block_number"),
+    text("block_hash"),
+    text("purpose"),
+    text("cost_atomic"),
+    text("cost"),
+    integer("payments"),
+    text("share_atomic"),
+    text("share"),
+    text("first_share_atomic"),
+    text("booked_atomic"),
+    text("booked"),
+    text("payment_ids"),
+];
+
+fn filter(keys: &mut Keys) -> Result<FeeFilter, Malformed> {
+    Ok(FeeFilter {
+        network: keys.parsed("network", NETWORK)?,
+        signer: keys.take("signer"),
+        from: keys.block_time("blockTimeFrom")?,
+        before: keys.block_time("blockTimeBefore")?,
+    })
+}
+
+impl Question for FeeFilter {
+    fn pages(&self) -> Box<dyn Rows> {
+        Box::new(Pages {
+            filter: self.clone(),
+            after: None,
+            is_over: false,
+        })
+    }
+}
+
+struct Pages {
+    filter: FeeFilter,
+    after: Option<Fee>,
+    is_over: bool,
+}
+
+#[async_trait]
+impl Rows for Pages {
+    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let mut found = reports
+            .store
+            .fees_list(&self.filter, self.after.as_ref(), PAGE_MAX)
+            .await?;
+        for it in &found {
+            let sum = totals.of(&it.network, COIN, ("signer", &it.signer));
+            sum.add(it.cost);
+            sum.add_besides("booked", signed(booked(it)));
+            sum.add_besides("payments", i128::try_from(it.shares.len()).unwrap_or(i128::MAX));
+        }
+        let rows = found.iter().map(|it| row(it, &reports.decimals)).collect();
+        self.after = found.pop();
+        self.is_over = self.after.is_none();
+        Ok(Some(rows))
+    }
+}
+
+fn signed(amount: Amount) -> i128 {
+    i128::try_from(amount.units()).unwrap_or(i128::MAX)
+}
+
+/// What the ledger has of the transaction.
+fn booked(fee: &Fee) -> Amount {
+    let over = fee.shares.iter().filter(|it| it.is_booked);
+    over.fold(Amount::ZERO, |sum, it| {
+        Amount::from_units(sum.units().saturating_add(it.cost.units()))
+    })
+}
+
+fn row(fee: &Fee, decimals: &Decimals) -> Vec<Cell> {
+    let coins = |amount| of(&decimals.write(&fee.network, COIN, amount));
+    let atomic = |amount: Amount| Cell::Text(amount.to_string());
+    let share = |place: Option<&crate::store::Share>| place.map(|it| it.cost);
+    // The first of several bears what does not divide.
+    let (first, each) = (share(fee.shares.first()), share(fee.shares.last()));
+    let ids: Vec<String> = fee.shares.iter().map(|it| it.payment.to_string()).collect();
+    vec![
+        block_time(&fee.block),
+        of(fee.network.as_str()),
+        of(&fee.signer),
+        number(Some(fee.nonce)),
+        of(&fee.tx.0),
+        number(Some(fee.block.height)),
+        of(&fee.block.hash),
+        of(if fee.is_empty { "free_nonce" } else { "settle" }),
+        atomic(fee.cost),
+        coins(fee.cost),
+        number(u64::try_from(ids.len()).ok()),
+        each.map_or(Cell::Empty, atomic),
+        each.map_or(Cell::Empty, coins),
+        first.map_or(Cell::Empty, atomic),
+        atomic(booked(fee)),
+        coins(booked(fee)),
+        of(&ids.join(" ")),
+    ]
+}

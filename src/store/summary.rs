@@ -1,0 +1,342 @@
+//! What a report says of a payment, and the rows that it is put together from: read by position, since there are millions.
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::types::Uuid;
+
+use super::labels::LabelsRow;
+use super::reports::Entry;
+use super::rows::{OutOfPlace, amount, network, reference, unsigned};
+use super::{DateTime, Utc};
+use crate::domain::amount::Amount;
+use crate::domain::authorization::PaymentKey;
+use crate::domain::id::PaymentId;
+use crate::domain::labels::Labels;
+use crate::domain::network::{NetworkId, Scheme};
+use crate::domain::rail::TxId;
+use crate::domain::reconciliation;
+use crate::domain::request::PaymentReference;
+use crate::domain::settlement::State;
+use crate::domain::time::Timestamp;
+
+/// What a report says of a payment.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Our name for it.
+    pub id: PaymentId,
+    /// When it was first reserved.
+    pub created_at: DateTime<Utc>,
+    /// Where its money is.
+    pub state: State,
+    /// Where it happens.
+    pub network: NetworkId,
+    /// By which scheme.
+    pub scheme: Scheme,
+    /// The token.
+    pub asset: String,
+    /// Who pays.
+    pub payer: String,
+    /// Who is paid.
+    pub pay_to: String,
+    /// How much, in atomic units.
+    pub amount: Amount,
+    /// What makes the authorization unique.
+    pub nonce: String,
+    /// The authorization reference.
+    pub key: PaymentKey,
+    /// The transaction that landed it, or else the last one that carried it.
+    pub tx: Option<TxId>,
+    /// Where it landed.
+    pub landing: Option<Landing>,
+    /// When it was confirmed.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// When it became final.
+    pub final_at: Option<DateTime<Utc>>,
+    /// What it buys.
+    pub resource_url: Option<String>,
+    /// The transaction's memo.
+    pub memo: Option<String>,
+    /// The caller's names for it, in order of kind and value.
+    pub references: Vec<PaymentReference>,
+    /// The gateway's words for it.
+    pub labels: Labels,
+    /// How it stands against the chain; none before that was looked at.
+    pub reconciliation: Option<reconciliation::State>,
+    /// What settling it has cost its signer so far, in the chain's smallest unit; none before it is known.
+    pub gas: Option<Amount>,
+    /// How much of it has been paid back, in atomic units.
+    pub refunded: Amount,
+}
+
+/// Where a payment landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Landing {
+    /// Which of the block's logs, or of the transaction's transfers.
+    pub log_index: u64,
+    /// The block's height.
+    pub height: u64,
+    /// The block's time.
+    pub time: Timestamp,
+}
+
+impl From<Entry> for Summary {
+    fn from(entry: Entry) -> Self {
+        let record = entry.record;
+        let paid = record.authorization;
+        let landed = record.settlement.landed();
+        let landing = landed.map(|it| Landing {
+            log_index: it.log_index,
+            height: it.block.height,
+            time: it.block.time,
+        });
+        Self {
+            id: record.id,
+            created_at: record.created_at,
+            state: record.settlement.state(),
+            tx: landed.map(|it| it.tx.clone()).or(record.txs.into_iter().next_back()),
+            landing,
+            network: record.network,
+            scheme: record.scheme,
+            asset: paid.asset,
+            payer: paid.payer,
+            pay_to: paid.pay_to,
+            amount: paid.amount,
+            nonce: paid.nonce,
+            key: paid.key,
+            confirmed_at: record.confirmed_at,
+            final_at: record.final_at,
+            resource_url: record.resource_url,
+            memo: paid.memo,
+            references: record.references,
+            labels: record.labels,
+            reconciliation: entry.reconciliation,
+            gas: entry.gas,
+            refunded: entry.refunded,
+        }
+    }
+}
+
+/// What rows are read as: their columns, in the statement's order. Whether their types are the statement's is not looked up
+/// for every row: the tests read each.
+pub(super) trait Readable: Sized {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error>;
+}
+
+/// What was signed, and the words that came with it.
+pub(super) struct Paid {
+    pub(super) id: Uuid,
+    pub(super) created_at: DateTime<Utc>,
+    network: String,
+    asset: String,
+    payer: String,
+    pay_to: String,
+    amount: String,
+    nonce: String,
+    scheme: String,
+    key: Vec<u8>,
+    resource_url: Option<String>,
+    memo: Option<String>,
+    labels: LabelsRow,
+}
+
+/// Where its money is.
+pub(super) struct Settled {
+    pub(super) payment: Uuid,
+    state: String,
+    pub(super) landed_tx: Option<String>,
+    landed_log_index: Option<i64>,
+    landed_height: Option<i64>,
+    landed_time: Option<i64>,
+    confirmed_at: Option<DateTime<Utc>>,
+    final_at: Option<DateTime<Utc>>,
+}
+
+/// What other tables have of a payment.
+pub(super) struct Beside {
+    pub(super) carried: Option<TxId>,
+    pub(super) references: Vec<Named>,
+    pub(super) reconciliation: Option<Looked>,
+    pub(super) costs: Vec<Movement>,
+    pub(super) refunds: Option<Refunded>,
+}
+
+/// How much of it was paid back.
+pub(super) struct Refunded {
+    pub(super) payment: Uuid,
+    paid: String,
+}
+
+/// A movement of what settling it has cost.
+pub(super) struct Movement {
+    pub(super) payment: Uuid,
+    is_cost: bool,
+    amount: String,
+}
+
+/// A name of the caller's for it.
+pub(super) struct Named {
+    pub(super) payment: Uuid,
+    kind: String,
+    value: String,
+}
+
+/// How it stands against the chain.
+pub(super) struct Looked {
+    pub(super) payment: Uuid,
+    state: String,
+    pub(super) subject: String,
+}
+
+/// A transaction that carried it.
+pub(super) struct Carried {
+    pub(super) payment: Uuid,
+    pub(super) tx: TxId,
+}
+
+impl Paid {
+    pub(super) fn summary(self, settled: Settled, beside: Beside) -> Result<Summary, OutOfPlace> {
+        let landing = settled.landing()?;
+        let mut references = beside.references;
+        references.sort_unstable_by(|one, other| (&one.kind, &one.value).cmp(&(&other.kind, &other.value)));
+        let references = references.into_iter().map(|it| reference(&it.kind, it.value));
+        let looked = |it: Looked| reconciliation::State::named(&it.state).ok_or(OutOfPlace("reconciliation"));
+        Ok(Summary {
+            id: PaymentId::from_uuid(self.id),
+            created_at: self.created_at,
+            state: State::named(&settled.state).ok_or(OutOfPlace("state"))?,
+            network: network(&self.network)?,
+            scheme: Scheme::named(&self.scheme),
+            asset: self.asset,
+            payer: self.payer,
+            pay_to: self.pay_to,
+            amount: amount("amount", &self.amount)?,
+            nonce: self.nonce,
+            key: PaymentKey(self.key.try_into().map_err(|_| OutOfPlace("key"))?),
+            tx: settled.landed_tx.map(TxId).or(beside.carried),
+            landing,
+            confirmed_at: settled.confirmed_at,
+            final_at: settled.final_at,
+            resource_url: self.resource_url,
+            memo: self.memo,
+            references: references.collect::<Result<_, _>>()?,
+            labels: self.labels.read()?,
+            reconciliation: beside.reconciliation.map(looked).transpose()?,
+            gas: cost(&beside.costs)?,
+            refunded: beside
+                .refunds
+                .map_or(Ok(Amount::ZERO), |it| amount("refunded", &it.paid))?,
+        })
+    }
+}
+
+impl Settled {
+    fn landing(&self) -> Result<Option<Landing>, OutOfPlace> {
+        let (Some(log_index), Some(height), Some(time)) = (self.landed_log_index, self.landed_height, self.landed_time)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Landing {
+            log_index: unsigned("landed_log_index", log_index)?,
+            height: unsigned("landed_height", height)?,
+            time: Timestamp(unsigned("landed_time", time)?),
+        }))
+    }
+}
+
+/// What these come to; none of none.
+fn cost(movements: &[Movement]) -> Result<Option<Amount>, OutOfPlace> {
+    let (mut cost, mut back) = (Amount::ZERO, Amount::ZERO);
+    for it in movements {
+        let side = if it.is_cost { &mut cost } else { &mut back };
+        *side = side.checked_add(amount("gas", &it.amount)?).ok_or(OutOfPlace("gas"))?;
+    }
+    let sum = cost.checked_sub(back).ok_or(OutOfPlace("gas"))?;
+    Ok((!movements.is_empty()).then_some(sum))
+}
+
+impl Readable for Paid {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get_unchecked(0)?,
+            created_at: row.try_get_unchecked(1)?,
+            network: row.try_get_unchecked(2)?,
+            asset: row.try_get_unchecked(3)?,
+            payer: row.try_get_unchecked(4)?,
+            pay_to: row.try_get_unchecked(5)?,
+            amount: row.try_get_unchecked(6)?,
+            nonce: row.try_get_unchecked(7)?,
+            scheme: row.try_get_unchecked(8)?,
+            key: row.try_get_unchecked(9)?,
+            resource_url: row.try_get_unchecked(10)?,
+            memo: row.try_get_unchecked(11)?,
+            labels: LabelsRow {
+                merchant_reference: row.try_get_unchecked(12)?,
+                order_id: row.try_get_unchecked(13)?,
+                metadata: row.try_get_unchecked(14)?,
+            },
+        })
+    }
+}
+
+impl Readable for Settled {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            payment: row.try_get_unchecked(0)?,
+            state: row.try_get_unchecked(1)?,
+            landed_tx: row.try_get_unchecked(2)?,
+            landed_log_index: row.try_get_unchecked(3)?,
+            landed_height: row.try_get_unchecked(4)?,
+            landed_time: row.try_get_unchecked(5)?,
+            confirmed_at: row.try_get_unchecked(6)?,
+            final_at: row.try_get_unchecked(7)?,
+        })
+    }
+}
+
+impl Readable for Movement {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            payment: row.try_get_unchecked(0)?,
+            is_cost: row.try_get_unchecked(1)?,
+            amount: row.try_get_unchecked(2)?,
+        })
+    }
+}
+
+impl Readable for Named {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            payment: row.try_get_unchecked(0)?,
+            kind: row.try_get_unchecked(1)?,
+            value: row.try_get_unchecked(2)?,
+        })
+    }
+}
+
+impl Readable for Looked {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            payment: row.try_get_unchecked(0)?,
+            state: row.try_get_unchecked(1)?,
+            subject: row.try_get_unchecked(2)?,
+        })
+    }
+}
+
+impl Readable for Carried {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            payment: row.try_get_unchecked(0)?,
+            tx: TxId(row.try_get_unchecked(1)?),
+        })
+    }
+}
+
+impl Readable for Refunded {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            payment: row.try_get_unchecked(0)?,
+            paid: row.try_get_unchecked(1)?,
+        })
+    }
+}
