@@ -82,11 +82,13 @@ pub(super) fn path_of(path: &str) -> Option<&'static str> {
 }
 
 /// Those of the public routes that the page reads, and the one by which it handles exceptions.
-const SHARED: [Endpoint; 9] = [
+const SHARED: [Endpoint; 11] = [
     Endpoint::Lookup,
     Endpoint::Settlement,
     Endpoint::History,
     Endpoint::Receipt,
+    Endpoint::PaymentRefunds,
+    Endpoint::Refund,
     Endpoint::Events,
     Endpoint::Exceptions,
     Endpoint::ExceptionActions,

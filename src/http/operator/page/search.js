@@ -30,15 +30,17 @@ export default function search({ main, parameters }) {
     const asked = [
       ...KINDS.filter(([, , fits]) => fits(wanted)).map(([label, key, , write = (it) => it]) =>
         [label, `/payments/lookup${query({ [key]: write(wanted), limit: 50 })}`]),
+      ...(/^rfd_/.test(wanted) ? [["refund", `/v1/refunds/${encodeURIComponent(wanted)}`]] : []),
       ...OWN.map(([label, key, write]) => [label, `/v1/operator/payments${query({ [key]: write(wanted), limit: 50 })}`]),
     ];
     const answers = await Promise.all(asked.map(async ([label, path]) => {
       try {
         const found = await read(path, signal);
+        if (label === "refund") return [label, [await read(`/v1/settlements/${found.payment}`, signal)]];
         return [label, found.settlements ?? found.payments];
       } catch (error) {
-        // It is no name of this kind.
-        if (error.status === 400) return [label, []];
+        // It is no name of this kind, or there is no such refund.
+        if (error.status === 400 || error.status === 404) return [label, []];
         throw error;
       }
     }));
@@ -55,7 +57,7 @@ export default function search({ main, parameters }) {
     if (found.length === 1) { location.replace(`#/payments/${found[0].id}`); return; }
     if (!found.length) {
       clear(content, nothing("No payment has this name. Searched: id, transaction, nonce, authorization reference, merchant reference, order, "
-        + "idempotency key, payment identifier, memo, resource, payer and recipient. Names are compared whole."));
+        + "idempotency key, payment identifier, memo, resource, refund, payer and recipient. Names are compared whole."));
       return;
     }
     const by = { label: "Found by", cell: (it) => it.by };

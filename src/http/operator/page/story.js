@@ -60,6 +60,8 @@ function verdict(it, { admission }) {
     ["Sent alone", admission.alone && "yes: the payer's account runs code"],
     ["Signing tried again", admission.tries > 0 && `${admission.tries} times`],
     ["Cost", it.gasCost && native(it.gasCost, it.network)],
+    ["Refunded", it.refunded !== "0" && amount(it.refunded, it.network, it.asset)],
+    ["Refund under way", it.refundPending !== "0" && amount(it.refundPending, it.network, it.asset)],
   ]));
 }
 
@@ -103,6 +105,24 @@ const ledger = (it, { ledger: rows }) => section("Ledger", rows.length ? table({
     { label: "Booked (UTC)", cell: (row) => time(row.bookedAt, { brief: true }) },
   ] }).node : nothing("Nothing was booked."));
 
+const REFUND = { awaiting: "plain", executing: "plain", paid: "good", cancelled: "warn", failed: "bad" };
+
+const refunds = (it, { refunds: rows, isCut }) => section("Refunds",
+  it.refundOf && h("div", { class: "note" }, "This is itself a refund of ", h("a", { href: `#/payments/${it.refundOf}` }, it.refundOf), "."),
+  rows.length ? table({
+    wide: true, caption: "What of it goes back", items: rows, columns: [
+      { label: "Refund", cell: (row) => h("span", null, short(row.id, 8, 4), copy(row.id, "refund id")) },
+      { label: "State", cell: (row) => badge(REFUND[row.state] ?? "plain", words(row.state)) },
+      { label: "Amount", class: "number", cell: (row) => amount(row.amount, row.network, row.asset) },
+      { label: "To", cell: (row) => explored("account", row.network, row.recipient) },
+      { label: "Paid by", cell: (row) => row.wallet ? explored("account", row.network, row.wallet) : "the merchant" },
+      { label: "Transaction", cell: (row) => row.transaction ? explored("tx", row.network, row.transaction)
+        : row.settlement ? h("a", { href: `#/payments/${row.settlement}` }, "under way") : row.claimedTransaction ? h("span", null, short(row.claimedTransaction), " claimed") : "–" },
+      { label: "Why", cell: (row) => h("span", { class: "clip", title: row.problem ?? row.reason }, row.problem ?? row.reason ?? row.merchantReference ?? "–") },
+      { label: "Recorded (UTC)", cell: (row) => time(row.createdAt, { brief: true }) },
+    ] }).node : it.refundOf ? null : nothing("Nothing of it goes back."),
+  isCut && h("p", { class: "small" }, "Only the first 100 are shown."));
+
 const standing = ({ reconciliation: rows }) => section("Reconciliation", rows.length ? rows.map((row) => h("div", { class: "note" },
   badge(row.state === "matched" ? "good" : row.state === "pending" ? "plain" : "bad", words(row.state)), " ", row.reason, " since ", time(row.since),
   row.action && h("p", null, h("strong", null, `${row.action.action === "resolve" ? "Resolved" : "Ignored"} by `, row.action.actor), ": ", row.action.note, " (", time(row.action.at), ")")))
@@ -144,10 +164,11 @@ export default function story({ main, id }) {
   main.append(h("p", { class: "path" }, h("a", { href: "#/payments" }, "Payments"), " / ", h("span", null, id)), place);
   const at = encodeURIComponent(id);
   const view = loading(place, async (signal) => {
-    const [payment, history, rest] = await Promise.all([
-      read(`/v1/settlements/${at}`, signal), read(`/v1/settlements/${at}/events`, signal), read(`/v1/operator/payments/${at}`, signal)]);
-    return { payment, events: history.events, rest };
-  }, (content, { payment: it, events, rest }, isShown) => {
+    const [payment, history, rest, back] = await Promise.all([
+      read(`/v1/settlements/${at}`, signal), read(`/v1/settlements/${at}/events`, signal), read(`/v1/operator/payments/${at}`, signal),
+      read(`/v1/settlements/${at}/refunds`, signal)]);
+    return { payment, events: history.events, rest, back: { refunds: back.refunds, isCut: Boolean(back.nextCursor) } };
+  }, (content, { payment: it, events, rest, back }, isShown) => {
     document.title = `Payment ${it.id} · facilitator`;
     const open = isShown && content.querySelector(".receipt");
     if (open) return;
@@ -159,7 +180,7 @@ export default function story({ main, id }) {
       steps(it),
       h("div", { class: "columns" },
         h("aside", null, section("What happened", timeline(it, events)), verdict(it, rest), standing(rest), receipt(it)),
-        h("div", null, request(it), transactions(it, rest), evidence(it, rest), ledger(it, rest), webhooks(rest))));
+        h("div", null, request(it), transactions(it, rest), evidence(it, rest), ledger(it, rest), refunds(it, back), webhooks(rest))));
   });
   view.refresh();
   let soon = null;
