@@ -2,9 +2,9 @@
 
 import { h, s } from "./dom.js";
 
-const WIDTH = 720;
-const HEIGHT = 160;
-const FOOT = 18;
+const WIDTH = 440;
+const HEIGHT = 150;
+const FOOT = 20;
 
 /** How high a value is beside the highest, in thousandths: whole numbers all the way. */
 const part = (value, most) => most > 0n ? Number(value * 1000n / most) : 0;
@@ -16,7 +16,7 @@ const part = (value, most) => most > 0n ? Number(value * 1000n / most) : 0;
 export function chart({ title, columns, every }) {
   const most = columns.reduce((high, it) => it.value + it.lost > high ? it.value + it.lost : high, 0n);
   const step = WIDTH / columns.length;
-  const width = Math.max(2, Math.min(step - 3, 36));
+  const width = Math.max(2, Math.min(step * 0.72, 36));
   const high = HEIGHT - FOOT - 6;
   const bar = (it, index) => {
     const good = Math.round(part(it.value, most) * high / 1000);

@@ -13,7 +13,7 @@ function endpoint(it, place, best) {
   const lag = it.head === null || best === null ? null : Math.max(0, best - it.head);
   const words = it.foreign ? "of another chain" : it.fit ? "asked" : "passed over";
   return h("li", null, badge(it.fit && !it.foreign ? "good" : "bad", words), ` endpoint ${place + 1}`,
-    h("span", { class: "small" }, ` · ${it.latencyMs} ms`, it.faults > 0 && ` · ${it.faults} faults in a row`, lag ? ` · ${count(lag)} blocks behind the best` : null));
+    h("span", { class: "small" }, ` · ${it.latencyMs} ms`, it.faults > 0 && ` · ${it.faults} ${it.faults === 1 ? "fault" : "faults"} in a row`, lag ? ` · ${count(lag)} blocks behind the best` : null));
 }
 
 function card(it) {
@@ -23,7 +23,7 @@ function card(it) {
     h("p", { class: "small" }, h("code", null, it.network)),
     h("dl", { class: "facts" }, [
       ["Newest block", it.newest === null ? "not seen yet" : h("span", null, count(it.newest), h("span", { class: "unit" }, ` seen ${span(it.seenSecondsAgo)} ago`))],
-      ["Without a new one", it.pausedSeconds === null ? "–" : span(it.pausedSeconds)],
+      ["No newer for", it.pausedSeconds === null ? "–" : span(it.pausedSeconds)],
       ["Finalized", it.finalized === null ? "not answered" : h("span", null, count(it.finalized), it.newest !== null && h("span", { class: "unit" }, ` ${count(Math.max(0, it.newest - it.finalized))} behind the newest`))],
       ["Reconciled to", it.reconciled ? h("span", null, count(it.reconciled.height), h("span", { class: "unit" }, ` ${behind(it.finalized, it.reconciled.height)} · ${count(it.reconciled.accounts)} accounts`)) : "no account is followed yet"],
       ["Exceptions", it.exceptions ? h("a", { href: "#/exceptions" }, `${count(it.exceptions)} open`) : "none"],

@@ -18,7 +18,7 @@ function gauge(it) {
   const part = Math.min(100, Math.round(Math.log10(left + 1) / 5 * 100));
   const kind = left < 20 ? "bad" : left < 200 ? "warn" : "good";
   return s("svg", { class: `gauge ${kind}`, viewBox: "0 0 100 4", preserveAspectRatio: "none", role: "img", "aria-label": `${count(left)} settlements left at their worst` },
-    s("rect", { class: "back", width: 100, height: 4, rx: 2 }), s("rect", { class: "front", width: part, height: 4, rx: 2 }));
+    s("rect", { class: "back", width: 100, height: 4 }), s("rect", { class: "front", width: part, height: 4 }));
 }
 
 function lane(it) {

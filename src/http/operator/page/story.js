@@ -72,7 +72,7 @@ const transactions = (it, { transactions: rows }) => section("Transactions", row
     { label: "Lane", cell: (row) => short(row.signer) },
     { label: "Nonce", class: "number", cell: (row) => count(row.nonce) },
     { label: "Seat", class: "number", cell: (row) => `${row.seat + 1} of ${row.seats}` },
-    { label: "Fee", class: "number", cell: (row) => row.cost ? native(row.cost, it.network) : h("span", null, "at most ", native(row.costMax, it.network)) },
+    { label: "Fee", class: "number", cell: (row) => row.cost ? native(row.cost, it.network) : h("span", { title: "At most" }, "≤ ", native(row.costMax, it.network)) },
     { label: "Block", class: "number", cell: (row) => row.block ? explored("block", it.network, row.block.number, count(row.block.number)) : "–" },
     { label: "Signed (UTC)", cell: (row) => time(row.signedAt, { brief: true }) },
   ] }).node : nothing("Nothing was signed for it."));

@@ -68,9 +68,9 @@ export default function volume({ main, parameters }) {
     }
     const charts = [...groups.values()].map((rows) => drawn(found, rows, rows[0].network, rows[0].asset, by, period));
     const list = table({ caption: "By recipient, those with the most payments first", items: recipients.sums, columns: [
-      { label: "Paid to", class: "whom", cell: (it) => h("a", { href: `#/search${query({ q: it.payTo })}` }, short(it.payTo, 10, 8)) },
-      { label: "Network", class: "where", cell: (it) => network(it.network) },
+      { label: "Paid to", class: "what", cell: (it) => h("a", { href: `#/search${query({ q: it.payTo })}` }, short(it.payTo, 10, 8)) },
       { label: "Settled", class: "number", cell: (it) => amount(it.amount, it.network, it.asset) },
+      { label: "Network", class: "where", cell: (it) => network(it.network) },
       { label: "Payments", class: "number", cell: (it) => count(it.payments) },
       { label: "Failed", class: "number", cell: (it) => count(it.failed) },
     ] });

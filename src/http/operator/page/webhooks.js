@@ -9,10 +9,10 @@ export default function webhooks({ main }) {
   main.append(h("div", { class: "head" }, h("h1", null, "Webhooks")), place);
   const view = loading(place, (signal) => read("/v1/operator/webhooks", signal), (content, { endpoints, deliveries }) => {
     const who = table({ caption: "Endpoints", items: endpoints, columns: [
-      { label: "Endpoint", class: "who", cell: (it) => h("span", { class: "long" }, h("code", null, it.id), copy(it.id, "endpoint")) },
+      { label: "Endpoint", class: "why", cell: (it) => h("span", { class: "long" }, h("code", null, it.id), copy(it.id, "endpoint")) },
       { label: "State", class: "what", cell: (it) => it.disabledBecause ? h("span", { title: it.disabledBecause }, badge("bad", "disabled"), " ", it.disabledBecause) : badge("good", "told") },
+      { label: "Since", class: "plain", cell: (it) => it.waitingSince ? time(it.waitingSince, { brief: true }) : "–" },
       { label: "Waiting", class: "number", cell: (it) => count(it.waiting) },
-      { label: "Since", class: "when", cell: (it) => it.waitingSince ? time(it.waitingSince, { brief: true }) : "–" },
       { label: "Told of", class: "why", cell: (it) => it.types.length ? it.types.join(", ") : "everything" },
     ] });
     const what = table({ caption: "The newest deliveries", items: deliveries, columns: [
@@ -22,7 +22,7 @@ export default function webhooks({ main }) {
       { label: "Payment", class: "who", cell: (it) => it.payment ? h("a", { href: `#/payments/${it.payment}` }, short(it.payment, 8, 4)) : "–" },
       { label: "Endpoint", class: "whom", cell: (it) => short(it.endpoint, 9, 4) },
       { label: "Tries", class: "number", cell: (it) => count(it.attempts) },
-      { label: "Outcome", class: "tx", cell: (it) => h("span", { class: "clip", title: it.outcome }, it.outcome ?? "–") },
+      { label: "Outcome", class: "why", cell: (it) => h("span", { class: "clip", title: it.outcome }, it.outcome ?? "–") },
     ] });
     clear(content,
       section("Endpoints", endpoints.length ? who.node : nothing("No endpoint is told: facilitator webhook add makes one.")),
