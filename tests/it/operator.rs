@@ -3,9 +3,11 @@
 //! refuses.
 
 use alloy::primitives::U256;
+use facilitator::http::operator::PATHS;
 use serde_json::{Value, json};
 
 use crate::clients::run_script;
+use crate::refunds::{held, recorded};
 use crate::support::contracts::{Token, addresses, third_party};
 use crate::support::eventually;
 use crate::support::http::{Answer, Client};
@@ -13,9 +15,11 @@ use crate::support::offered;
 use crate::support::payer::Payment;
 use crate::support::process::free_port;
 use crate::support::proxy::{Fault, fee_quote};
+use crate::support::receiver::{Manner, Receiver};
 use crate::support::solana::world::Setup as SolanaSetup;
 use crate::support::world::{Payable, Setup, World};
 use crate::waiting::until_facts_are_old;
+use crate::webhooks::webhook;
 
 /// What a merchant may call a payment: markup wherever a page would take it for such.
 const HOSTILE: &str = "<img src=x onerror=\"globalThis.hit=1\"><script>globalThis.hit=1</script>'\"&lt;";
@@ -131,13 +135,18 @@ async fn an_operator_finds_and_sees_everything_by_keyboard_and_on_a_phone() {
     })
     .await;
 
+    let mut wanted = references(&world, &named).await;
+    let id = wanted["id"].as_str().unwrap().to_owned();
+    let asked = json!({"amount": "2500", "reason": "<b>goods</b> came back"});
+    wanted["names"]["refund"] = recorded(&world, &id, "r-1", &asked).await["id"].clone();
+
     let settings = [
         ("OPERATOR_URL", desk(&world)),
         ("CHROMIUM", chromium),
         ("HOSTILE", HOSTILE.to_owned()),
         ("FACILITATOR_URL", world.facilitator.base()),
         ("NEXT_BODY", Payment::by(2).body().to_string()),
-        ("WANTED", references(&world, &named).await.to_string()),
+        ("WANTED", wanted.to_string()),
     ];
     let report = run_script("page.mjs", &settings).await;
     assert_eq!(report["faults"], json!([]), "{report:#}");
@@ -150,80 +159,142 @@ async fn an_operator_finds_and_sees_everything_by_keyboard_and_on_a_phone() {
 async fn the_operators_listener_serves_the_page_and_its_reading_and_nothing_that_settles() {
     let mut world = shown(Setup::default()).await;
     world.facilitator.start().await;
-    let payment = Payment::by(1);
-    world.facilitator.settle(&payment.body()).await.settled();
-
     let page = get(&world, "/").await;
-    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    let policy = page.header("content-security-policy").unwrap();
     assert!(
-        page.status == 200 && policy.starts_with("default-src 'none'; script-src 'self';"),
+        page.status == 200
+            && policy.starts_with("default-src 'none'; script-src 'self';")
+            && !policy.contains("unsafe"),
         "{policy}"
     );
-    let tag = page.headers["etag"].to_str().unwrap();
-    assert_eq!(
-        (page.headers["cache-control"].to_str().unwrap(), tag.len()),
-        ("no-cache", 34)
-    );
-    for path in [
-        "/v1/operator/about",
-        "/v1/operator/signers",
-        "/v1/operator/networks",
-        "/v1/operator/webhooks",
+    let (kept, tag) = (page.header("cache-control").unwrap(), page.header("etag").unwrap());
+    assert_eq!((kept, tag.len()), ("no-cache", 34));
+    let absent = format!("pay_{}", "0".repeat(26));
+    for path in PATHS.map(|it| it.replace("{id}", &absent)) {
+        let answer = get(&world, &path).await;
+        let status = if path.ends_with(&absent) { 404 } else { 200 };
+        let kept = answer.header("cache-control").unwrap();
+        assert_eq!((answer.status, kept), (status, "no-store"), "{path}");
+        assert!(answer.header("content-security-policy").is_some(), "{path}");
+        assert_eq!(world.facilitator.get(&path).await.status, 404, "{path} is not public");
+        if status == 200 {
+            assert_eq!(get(&world, &format!("{path}?colour=red")).await.status, 400, "{path}");
+        }
+    }
+    assert_eq!(world.facilitator.get("/").await.status, 404);
+    for query in [
+        "state=lost",
+        "state=final&account=0x1",
+        "account=a&nonce=b",
+        "limit=201",
+        "cursor=x",
+        "state=",
     ] {
-        let answer = get(&world, path).await;
-        assert_eq!(
-            (answer.status, answer.headers["cache-control"].to_str().unwrap()),
-            (200, "no-store"),
-            "{path}"
-        );
-        assert_eq!(get(&world, &format!("{path}?colour=red")).await.status, 400, "{path}");
-        assert_eq!(world.facilitator.get(path).await.status, 404, "{path} is not public");
+        let path = format!("/v1/operator/payments?{query}");
+        assert_eq!(get(&world, &path).await.status, 400, "{path}");
     }
-    let caller = Client::new();
-    for path in ["/verify", "/settle", "/v1/reports"] {
-        let answer = caller
-            .post(&format!("{}{path}", desk(&world)), &[], b"{}".to_vec())
-            .await
-            .unwrap();
-        assert_eq!(answer.status, 404, "{path}");
+    let refunds = format!("/v1/settlements/{absent}/refunds");
+    for (path, status) in [
+        ("/verify", 404),
+        ("/settle", 404),
+        ("/v1/reports", 404),
+        (refunds.as_str(), 405),
+    ] {
+        let url = format!("{}{path}", desk(&world));
+        let answer = Client::new().post(&url, &[], b"{}".to_vec()).await.unwrap();
+        assert_eq!(answer.status, status, "{path}");
     }
-    let act = format!(
-        "{}/v1/reconciliation/exceptions/exc_{}/actions",
-        desk(&world),
-        "0".repeat(26)
-    );
+}
+
+#[tokio::test]
+async fn the_operators_listener_refuses_other_names_and_other_sites() {
+    let mut world = shown(Setup::default()).await;
+    world.facilitator.start().await;
+    let nobody = "0".repeat(26);
+    let act = format!("{}/v1/reconciliation/exceptions/exc_{nobody}/actions", desk(&world));
+    let read = format!("{}/v1/operator/about", desk(&world));
     let body = json!({"action": "ignore", "note": "a", "actor": "b"}).to_string();
+    let caller = Client::new();
     for (name, value) in [
         ("host", "evil.example"),
+        ("host", "127.0.0.1.evil.example:4022"),
         ("origin", "https://evil.example"),
+        ("origin", "null"),
         ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
     ] {
         let forged = [(name, value.to_owned())];
-        assert_eq!(
-            caller.post(&act, &forged, body.clone().into()).await.unwrap().status,
-            403,
-            "{name}"
-        );
+        let acted = caller.post(&act, &forged, body.clone().into()).await.unwrap();
+        let seen = caller.get_with(&read, &forged).await.unwrap();
+        assert_eq!((acted.status, seen.status), (403, 403), "{name}: {value}");
+        assert_eq!(seen.json()["error"]["code"], "from_elsewhere");
+        assert!(seen.header("content-security-policy").is_some());
     }
+    let own = [("origin", desk(&world)), ("sec-fetch-site", "same-origin".to_owned())];
+    assert_eq!(caller.get_with(&read, &own).await.unwrap().status, 200);
+    assert_eq!(caller.post(&act, &own, body.clone().into()).await.unwrap().status, 404);
     assert_eq!(caller.post(&act, &[], body.into()).await.unwrap().status, 404);
+}
 
-    let volume = get(&world, "/v1/operator/volume").await.json();
+#[tokio::test]
+async fn each_view_says_what_is_on_record_in_the_shape_that_is_written_down() {
+    let mut world = shown(Setup::default()).await;
+    world.facilitator.config.tells_private = Some(true);
+    world.facilitator.start().await;
+    let receiver = Receiver::start(Manner::Status(200)).await;
+    webhook(&world, &["add", "--url", &receiver.url]).await;
+    let payment = Payment::by(1);
+    world.facilitator.settle(&payment.body()).await.settled();
+    receiver.met(3).await;
+    world.node.mine(2).await;
+
+    let about = view(&world, "about", "OperatorAbout").await;
+    assert_eq!(about["assets"][0]["symbol"], "USDC", "{about}");
+    let volume = view(&world, "volume", "OperatorVolume").await;
     assert_eq!(volume["sums"][0]["amount"], "10000", "{volume}");
-    let networks = get(&world, "/v1/operator/networks").await;
-    let signers = get(&world, "/v1/operator/signers").await.json();
+    let volume = view(&world, "volume?period=month&by=recipient", "OperatorVolume").await;
+    let recipient = addresses().pay_to.to_string();
+    assert_eq!(volume["sums"][0]["payTo"], recipient.as_str(), "{volume}");
+    let networks = view(&world, "networks", "OperatorNetworks").await;
+    assert_eq!(networks["networks"][0]["endpoints"][0]["fit"], true, "{networks}");
+    assert!(!networks.to_string().contains(&world.proxy.url), "{networks}");
+    let signers = view(&world, "signers", "OperatorSigners").await;
     assert!(signers["signers"][0]["settlementsLeft"].as_u64() > Some(0), "{signers}");
-    assert!(!networks.text().contains(&world.proxy.url), "{}", networks.text());
-    assert_eq!(networks.json()["networks"][0]["endpoints"][0]["fit"], true);
-    let listed = get(&world, "/v1/operator/payments?state=confirmed,final").await.json();
-    let id = listed["payments"][0]["id"].as_str().unwrap();
-    let story = get(&world, &format!("/v1/operator/payments/{id}")).await.json();
+    assert_eq!(signers["signers"][0]["burn"]["transactions"], 1, "{signers}");
+    let told = eventually("a delivery is shown", async || {
+        let told = view(&world, "webhooks", "OperatorWebhooks").await;
+        (told["deliveries"][0]["state"] == "delivered").then_some(told)
+    })
+    .await;
+    assert!(!told.to_string().contains("canary"), "{told}");
+
+    let id = view(&world, "payments?limit=1", "OperatorPayments").await["payments"][0]["id"].clone();
+    let id = id.as_str().unwrap();
+    let (payer, nonce) = (payment.from, payment.nonce());
+    let upper = payer.to_string().to_uppercase().replace("0X", "0x");
+    for (query, found) in [
+        (format!("account={payer}"), 1),
+        (format!("account={upper}"), 1),
+        (format!("account={recipient}"), 1),
+        (format!("account={}", third_party()), 0),
+        (format!("nonce={nonce}"), 1),
+        ("state=confirmed,final".to_owned(), 1),
+        ("state=failed".to_owned(), 0),
+    ] {
+        let listed = view(&world, &format!("payments?{query}"), "OperatorPayments").await;
+        assert_eq!(listed["payments"].as_array().unwrap().len(), found, "{query}");
+    }
+    let story = view(&world, &format!("payments/{id}"), "OperatorStory").await;
     assert_eq!(story["transactions"][0]["status"], "mined", "{story}");
-    assert_eq!(
-        (
-            story["evidence"][0]["claim"].as_str(),
-            story["evidence"][0]["ours"].as_bool()
-        ),
-        (Some("landed"), Some(true))
-    );
+    let shown = &story["evidence"][0];
+    assert_eq!((&shown["claim"], &shown["ours"]), (&json!("landed"), &json!(true)));
     assert!(story["ledger"].as_array().unwrap().len() >= 2, "{story}");
+    assert_eq!(story["deliveries"][0]["type"], "payment.reserved", "{story}");
+}
+
+/// What the page reads, held to `openapi.yaml`.
+async fn view(world: &World, path: &str, schema: &str) -> Value {
+    let answer = get(world, &format!("/v1/operator/{path}")).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    held(answer.json(), schema)
 }

@@ -24,7 +24,7 @@ async fn telling() -> World {
 }
 
 /// What the command prints, line by line.
-async fn webhook(world: &World, arguments: &[&str]) -> Vec<String> {
+pub(crate) async fn webhook(world: &World, arguments: &[&str]) -> Vec<String> {
     let (status, said) = world.facilitator.run("webhook", arguments).await;
     assert!(status.success(), "{arguments:?}: {said}");
     said.lines().map(str::to_owned).collect()

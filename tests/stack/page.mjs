@@ -125,7 +125,7 @@ async function tells() {
   await page.goto(`${OPERATOR_URL}/#/payments/${wanted.id}`);
   await page.locator(".line li").first().waitFor();
   const text = await page.locator("main").innerText();
-  for (const part of ["Verified and reserved", "Signed and sent", "Confirmed", "Final", "order-7", HOSTILE, "<b>cart</b>", "<i>c7</i>", "landed", "facilitator:gas", "us", "posted", "1 of 1"]) {
+  for (const part of ["Verified and reserved", "Signed and sent", "Confirmed", "Final", "order-7", HOSTILE, "<b>cart</b>", "<i>c7</i>", "landed", "facilitator:gas", "us", "posted", "1 of 1", "<b>goods</b> came back", "awaiting", "0.0025 USDC"]) {
     must(text.includes(part), `the story does not say ${part}`);
   }
   await page.getByRole("button", { name: "Show the signed receipt" }).press("Enter");
