@@ -116,7 +116,7 @@ const fn metric(kind: Kind, name: &'static str, labels: &'static [&'static str],
 
 /// Every metric there is, in alphabetical order. Rules and dashboards in `deploy/` use no other.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 30] = [
+pub const METRICS: [Metric; 32] = [
     metric(Counter, "facilitator_budget_exhausted_total", &["network", "scope"], "Payments not begun because a budget was used up"),
     metric(Gauge, "facilitator_chain_stalled", &["network"], "1 while the chain makes no blocks"),
     metric(Counter, "facilitator_endpoint_disagreements_total", &["endpoint", "network"], "Looks at which the endpoint contradicted what enough others show"),
@@ -132,6 +132,8 @@ pub const METRICS: [Metric; 30] = [
     metric(Counter, "facilitator_payments_quarantined_total", &["network"], "Payments that could not be signed for, again and again"),
     metric(Gauge, "facilitator_reconciliation_exceptions", &["network", "state"], "Open exceptions on record"),
     metric(Gauge, "facilitator_reconciliation_lag_blocks", &["network"], "Finalized blocks not yet read by the reconciliation"),
+    metric(Counter, "facilitator_report_deliveries_total", &["outcome", "schedule"], "Tries at delivering a scheduled report, by what became of them"),
+    metric(Gauge, "facilitator_report_delivery_lag_seconds", &["schedule"], "Since the end of the oldest period whose report is owed; 0 when none is"),
     metric(Histogram, "facilitator_rpc_request_duration_seconds", &["network", "operation"], "From a request to a node to its answer"),
     metric(Counter, "facilitator_rpc_requests_total", &["endpoint", "method", "network"], "Calls made of nodes, each of a batch for itself"),
     metric(Histogram, "facilitator_settlement_confirmed_seconds", &["network"], "From when this process knew of a payment to its confirmation on record"),

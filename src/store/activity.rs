@@ -6,7 +6,7 @@ use sqlx::types::Uuid;
 use super::rows::{OutOfPlace, network as network_of, signed};
 use super::watching::TransferRow;
 use super::{Store, StoreFault};
-use crate::domain::id::{ExceptionId, PaymentId};
+use crate::domain::id::{ExceptionId, PaymentId, RefundId};
 use crate::domain::labels::Label;
 use crate::domain::network::NetworkId;
 use crate::domain::reconciliation::{Direction, State, Transfer};
@@ -16,10 +16,15 @@ statements! {
     // A transfer belongs to the payment whose authorization it used: see domain/reconciliation.rs, Claim::owns.
     PAGE = "select o.network, o.tx, o.log_index, o.direction, o.asset, o.holder, o.counterparty, o.amount::text as amount,
             o.block_height, o.block_hash, o.block_time, o.authorizer, o.nonce, o.memo, o.sender,
-            m.id as payment_id, m.merchant_reference, m.order_id, r.id as exception_id,
-            coalesce(r.state, (select c.state from reconciliations c where c.payment_id = m.id
-                order by c.subject limit 1)) as reconciliation
+            f.id as refund_id, m.id as payment_id, r.id as exception_id,
+            case when f.id is null then m.merchant_reference else f.merchant_reference end as merchant_reference,
+            case when f.id is null then m.order_id else (select q.order_id from payments q where q.id = f.payment_id)
+                end as order_id,
+            case when f.id is null then coalesce(r.state, (select c.state from reconciliations c where c.payment_id = m.id
+                order by c.subject limit 1)) else 'matched' end as reconciliation
         from observed_transfers o
+            left join refunds f on o.direction = 'debit' and f.network = o.network and f.paid_tx = o.tx
+                and f.paid_log_index = o.log_index
             left join lateral (select p.id, p.merchant_reference, p.order_id
                 from payments p join settlements s on s.payment_id = p.id
                 where p.nonce = o.nonce and p.network = o.network
@@ -77,6 +82,15 @@ pub enum Belonging {
         /// The order that it pays.
         order_id: Option<Label>,
     },
+    /// A refund that it paid.
+    Refund {
+        /// Which.
+        id: RefundId,
+        /// The merchant's name for it.
+        merchant_reference: Option<Label>,
+        /// The order that is refunded.
+        order_id: Option<Label>,
+    },
     /// No record of ours; what came in so is an exception of the reconciliation.
     Stray(Option<ExceptionId>),
 }
@@ -86,6 +100,7 @@ struct ActivityRow {
     network: String,
     #[sqlx(flatten)]
     transfer: TransferRow,
+    refund_id: Option<Uuid>,
     payment_id: Option<Uuid>,
     merchant_reference: Option<String>,
     order_id: Option<String>,
@@ -100,16 +115,23 @@ impl ActivityRow {
             read.transpose()
         };
         let state = |text: String| State::named(&text).ok_or(OutOfPlace("reconciliation"));
+        let merchant_reference = label("merchant_reference", self.merchant_reference)?;
+        let order_id = label("order_id", self.order_id)?;
         Ok(Activity {
             network: network_of(&self.network)?,
             transfer: self.transfer.read()?,
-            of: match self.payment_id {
-                Some(id) => Belonging::Payment {
-                    id: PaymentId::from_uuid(id),
-                    merchant_reference: label("merchant_reference", self.merchant_reference)?,
-                    order_id: label("order_id", self.order_id)?,
+            of: match (self.refund_id, self.payment_id) {
+                (Some(id), _) => Belonging::Refund {
+                    id: RefundId::from_uuid(id),
+                    merchant_reference,
+                    order_id,
                 },
-                None => Belonging::Stray(self.exception_id.map(ExceptionId::from_uuid)),
+                (None, Some(id)) => Belonging::Payment {
+                    id: PaymentId::from_uuid(id),
+                    merchant_reference,
+                    order_id,
+                },
+                (None, None) => Belonging::Stray(self.exception_id.map(ExceptionId::from_uuid)),
             },
             reconciliation: self.reconciliation.map(state).transpose()?,
         })

@@ -46,11 +46,11 @@ statements! {
             and not exists (select 1 from refund_attempts a where a.key = p.key))";
     ALL = "select asset, holder, first_height, scanned_height, balance::text as balance, is_wallet from watched_accounts
         where network = $1 order by asset, holder";
-    THESE = "select w.asset, w.holder, w.first_height, w.scanned_height, w.balance::text as balance
+    THESE = "select w.asset, w.holder, w.first_height, w.scanned_height, w.balance::text as balance, w.is_wallet
         from unnest($2::text[], $3::text[]) as n(asset, holder)
         join watched_accounts w on w.network = $1 and w.asset = n.asset and w.holder = n.holder";
-    BEHIND = "select asset, holder, first_height, scanned_height, balance::text as balance from watched_accounts
-        where network = $1 and scanned_height < $2 and not asset = any($3::text[])
+    BEHIND = "select asset, holder, first_height, scanned_height, balance::text as balance, is_wallet
+        from watched_accounts where network = $1 and scanned_height < $2 and not asset = any($3::text[])
         order by scanned_height, asset, holder limit $4";
     NEXT_BEHIND = "select min(scanned_height) from watched_accounts
         where network = $1 and scanned_height >= $2 and not asset = any($3::text[])";

@@ -364,12 +364,16 @@ async fn an_accountant_can_walk_through_the_page_on_closing_the_books() {
     assert!(written("camt053.xml").contains("<Cd>CLBD</Cd>"));
     assert_eq!(written("bank.xml"), written("camt053.xml"));
     for (report, lines) in [
-        ("activity.csv", 4),
+        ("activity.csv", 5),
         ("fees.csv", 3),
         ("days.csv", 2),
         ("open.ndjson", 0),
     ] {
         assert_eq!(written(report).lines().count(), lines, "{report}");
+    }
+    let activity = written("activity.csv");
+    for (belongs_to, transfers) in [(",payment,pay_", 2), (",refund,rfd_", 1), (",stray,exc_", 1)] {
+        assert_eq!(activity.matches(belongs_to).count(), transfers, "{activity}");
     }
     assert!(written("totals.txt").starts_with("0 rows, sha256 "));
     std::fs::remove_dir_all(&place).unwrap();

@@ -112,6 +112,16 @@ fn row(it: &Activity, decimals: &Decimals) -> Vec<Cell> {
             merchant_reference.as_ref(),
             order_id.as_ref(),
         ),
+        Belonging::Refund {
+            id,
+            merchant_reference,
+            order_id,
+        } => (
+            "refund",
+            Some(id.to_string()),
+            merchant_reference.as_ref(),
+            order_id.as_ref(),
+        ),
         Belonging::Stray(exception) => ("stray", exception.map(|id| id.to_string()), None, None),
     };
     vec![
