@@ -258,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_are_not_known_are_refused() {
+        let read = |value: serde_json::Value| serde_json::from_value::<Settings>(value);
+        let known = read(serde_json::json!({"listen": "[::1]:1", "hosts": ["desk.example"]})).unwrap();
+        assert_eq!((known.listen.port(), known.allow_remote), (1, false));
+        let unknown = read(serde_json::json!({"colour": "red"})).unwrap_err();
+        assert!(unknown.to_string().contains("colour"), "{unknown}");
+    }
+
+    #[test]
     fn nothing_here_moves_money() {
         for route in ROUTES.iter().filter(|it| SHARED.contains(&it.endpoint)) {
             let is_action = route.endpoint == Endpoint::ExceptionActions;
