@@ -40,6 +40,8 @@ pub struct Config {
     pub reports: delivery::Settings,
     /// What the facilitator signs for itself with. Without it, it signs nothing.
     pub signing: Option<signing::Settings>,
+    /// Who is asked about whoever pays and is paid. Without it nobody is screened, and the records say so.
+    pub screening: Option<app::screening::Settings>,
     /// Where webhooks may go.
     #[serde(default)]
     pub webhooks: app::webhooks::Settings,
@@ -160,6 +162,13 @@ impl Config {
             });
         }
         config.schedules()?;
+        if let Some(screening) = &config.screening {
+            let checked = screening.check(config.signing.is_some(), chain::canonical_account);
+            checked.map_err(|it| ConfigError::Key {
+                key: format!("screening.{}", it.key),
+                what: it.what,
+            })?;
+        }
         Ok(config)
     }
 }

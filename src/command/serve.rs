@@ -10,12 +10,15 @@ use crate::app::refunds::Refunds;
 use crate::app::reports::Reports;
 use crate::app::reports::delivery::Deliveries;
 use crate::app::reports::delivery::schedule::Schedule;
+use crate::app::screening::{self, Screening};
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile, repay};
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
+use crate::domain::signing::Secret;
+use crate::domain::time::Clock;
 use crate::outbound::Outbound;
 use crate::store::{Store, StoreFault};
 use crate::task::Tasks;
@@ -37,11 +40,16 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let (style, schedules) = (config.style(), config.schedules()?);
     let wallets = config.wallets()?;
     announce(&rails);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let secret = config.signing.as_ref().map(|it| &it.secret);
+    let screening = screening(config.screening, secret, &store, &*clock).await?;
+    screening.start(Arc::clone(&clock), &tasks);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
         rails.clone(),
-        Arc::new(SystemClock),
+        clock,
         config.settle,
+        screening,
         tasks.clone(),
     ));
     app.start().await?;
@@ -105,6 +113,22 @@ async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
         );
     }
     Ok(store)
+}
+
+/// Whoever screens, with the lists as they are now.
+async fn screening(
+    settings: Option<screening::Settings>,
+    secret: Option<&Secret>,
+    store: &Store,
+    clock: &dyn Clock,
+) -> Result<Arc<Screening>, Box<dyn Error>> {
+    let Some(settings) = settings else {
+        tracing::warn!("screening is off by configuration: nobody is asked about whoever pays and is paid");
+        return Ok(Arc::new(Screening::off()));
+    };
+    let screening = Screening::new(settings, store.clone(), secret)?;
+    screening.load(clock.now()).await?;
+    Ok(Arc::new(screening))
 }
 
 /// Closes days, makes reports and delivers them, in the background.

@@ -55,6 +55,8 @@ mod report_deliveries;
 mod report_jobs;
 mod reports;
 mod rows;
+mod screening_lists;
+mod screenings;
 mod session;
 mod settlements;
 mod statements;
@@ -84,6 +86,8 @@ pub use report_deliveries::{Delivering, Failed, Pauses};
 pub use report_jobs::{Piece, Progress, Report, ReportOrder, Whole};
 pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
+pub use screening_lists::{Edition, Fetched, Listed, Replaced as ListReplaced};
+pub use screenings::{Review, Screening, ScreeningFilter};
 pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
 pub use statements::{Closed, StatementFilter};
@@ -127,7 +131,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 18] = [
+const MIGRATIONS: [(i64, &str, &str); 19] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -158,6 +162,7 @@ const MIGRATIONS: [(i64, &str, &str); 18] = [
         include_str!("../../migrations/0018_watched_by_height.sql"),
     ),
     (19, "deliveries", include_str!("../../migrations/0019_deliveries.sql")),
+    (25, "screening", include_str!("../../migrations/0025_screening.sql")),
 ];
 
 statements! {
@@ -326,6 +331,8 @@ impl Store {
             report_deliveries::STATEMENTS,
             report_jobs::STATEMENTS,
             reports::STATEMENTS,
+            screening_lists::STATEMENTS,
+            screenings::STATEMENTS,
             session::STATEMENTS,
             settlements::STATEMENTS,
             statements::STATEMENTS,

@@ -50,6 +50,7 @@ mod replay;
 mod replicas;
 mod reports;
 mod rolling;
+mod screening;
 mod secrets;
 mod settle;
 mod solana;

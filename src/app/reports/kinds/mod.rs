@@ -4,6 +4,8 @@
 mod balance_activity;
 mod exceptions;
 mod fees_and_gas;
+mod refunds;
+mod screening_log;
 mod settlements;
 mod statements;
 
@@ -74,12 +76,14 @@ impl Kind {
     pub const SETTLEMENTS: Self = Self(&settlements::LISTING);
 
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::SETTLEMENTS,
         Self(&balance_activity::LISTING),
         Self(&fees_and_gas::LISTING),
         Self(&statements::LISTING),
         Self(&exceptions::LISTING),
+        Self(&refunds::LISTING),
+        Self(&screening_log::LISTING),
     ];
 
     /// Its name.
