@@ -18,7 +18,7 @@ create table screenings (
     payment_id uuid constraint screenings_payment references payments,
     refund_id uuid constraint screenings_refund references refunds,
     created_at timestamptz not null,
-    constraint screenings_stage_known check (stage in ('verify', 'settle', 'refund', 'review', 'sums')),
+    constraint screenings_stage_known check (stage in ('verify', 'settle', 'refund', 'review')),
     constraint screenings_decision_known check (decision in ('clear', 'not_checked', 'denied')),
     constraint screenings_policy_present check (policy <> ''),
     constraint screenings_network_named check (network like '_%:_%'),

@@ -10,7 +10,7 @@ use crate::app::refunds::Refunds;
 use crate::app::reports::Reports;
 use crate::app::reports::delivery::Deliveries;
 use crate::app::reports::delivery::schedule::Schedule;
-use crate::app::screening::{self, Screening};
+use crate::app::screening::{self, Screening, sums};
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile, repay};
@@ -41,6 +41,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let wallets = config.wallets()?;
     announce(&rails);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    sums::start(config.thresholds()?, store.clone(), Arc::clone(&clock), &tasks);
     let secret = config.signing.as_ref().map(|it| &it.secret);
     let screening = screening(config.screening, secret, &store, &*clock).await?;
     screening.start(Arc::clone(&clock), &tasks);
@@ -179,6 +180,15 @@ pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
         println!("{}: ok, signers {}", rail.id(), signers.join(", "));
     }
     tasks.drain(Duration::from_secs(1)).await;
+    let secret = config.signing.as_ref().map(|it| &it.secret);
+    match &config.screening {
+        Some(settings) => {
+            let screening = Screening::new(settings.clone(), store.clone(), secret)?;
+            screening.load(SystemClock.now()).await?;
+            println!("screening: ok");
+        }
+        None => println!("screening: off"),
+    }
     for schedule in config.schedules()? {
         let probed = schedule.place.probe().await;
         probed.map_err(|astray| format!("reports, schedule {}: {astray}", schedule.name))?;

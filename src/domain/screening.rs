@@ -178,13 +178,11 @@ pub enum Stage {
     Refund,
     /// When a list changed, of what is on record.
     Review,
-    /// When what somebody paid in all crossed a threshold.
-    Sums,
 }
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Verify, Self::Settle, Self::Refund, Self::Review, Self::Sums];
+    pub const ALL: [Self; 4] = [Self::Verify, Self::Settle, Self::Refund, Self::Review];
 
     /// The stage's stored and public name.
     #[must_use]
@@ -194,7 +192,6 @@ impl Stage {
             Self::Settle => "settle",
             Self::Refund => "refund",
             Self::Review => "review",
-            Self::Sums => "sums",
         }
     }
 

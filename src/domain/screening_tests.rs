@@ -1,3 +1,5 @@
+//! What the sources show, and what is decided by it.
+
 use super::*;
 
 const PAYER: &str = "0xAbCdEf0123456789aBcDeF0123456789abcdef01";
@@ -19,7 +21,7 @@ fn policy(lets_unchecked_pass: bool) -> Policy {
 fn look(source: &'static str, address: &str, found: Found) -> Look {
     Look {
         source,
-        version: "v1".into(),
+        version: "edition".into(),
         address: key(address).into_owned(),
         found,
     }
@@ -161,7 +163,7 @@ fn what_the_caller_hears_names_neither_who_nor_which_list() {
     for secret in [PAYER, "39796", "CYBER2", "list"] {
         assert!(!denial.rejection().to_string().contains(secret), "{secret}");
     }
-    for kept in ["39796", "CYBER2", "payer", "v1"] {
+    for kept in ["39796", "CYBER2", "payer", "edition"] {
         assert!(denial.evidence.body.contains(kept), "{kept}");
     }
     let unasked = judge(&policy(false), Stage::Verify, parties, &[]).unwrap_err();

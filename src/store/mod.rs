@@ -61,6 +61,7 @@ mod session;
 mod settlements;
 mod statements;
 mod summary;
+mod sums;
 mod sweep;
 mod transactions;
 mod watching;
@@ -92,6 +93,7 @@ pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
 pub use statements::{Closed, StatementFilter};
 pub use summary::{Landing, Summary};
+pub use sums::{Crossed, CrossedFilter, Threshold};
 pub use transactions::Carrier;
 pub use watching::Followed;
 
@@ -131,7 +133,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 19] = [
+const MIGRATIONS: [(i64, &str, &str); 20] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -163,6 +165,7 @@ const MIGRATIONS: [(i64, &str, &str); 19] = [
     ),
     (19, "deliveries", include_str!("../../migrations/0019_deliveries.sql")),
     (25, "screening", include_str!("../../migrations/0025_screening.sql")),
+    (26, "paid_sums", include_str!("../../migrations/0026_paid_sums.sql")),
 ];
 
 statements! {
@@ -336,6 +339,7 @@ impl Store {
             session::STATEMENTS,
             settlements::STATEMENTS,
             statements::STATEMENTS,
+            sums::STATEMENTS,
             sweep::STATEMENTS,
             transactions::STATEMENTS,
             watching::STATEMENTS,

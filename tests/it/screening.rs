@@ -98,7 +98,8 @@ async fn a_listed_payer_or_recipient_is_refused_before_the_chain_is_asked_and_no
     assert_eq!(world.db.count("payments").await, 0);
     assert_eq!(notices(&world, 1).await, ["screening.denied"]);
 
-    world.facilitator.settle(&Payment::by(2).body()).await.settled();
+    let paid = Payment::by(2);
+    world.facilitator.settle(&paid.body()).await.settled();
     let rows = log(&world).await;
     // The same refusal is on record once an hour.
     assert_eq!(
@@ -107,7 +108,7 @@ async fn a_listed_payer_or_recipient_is_refused_before_the_chain_is_asked_and_no
     );
     assert!(rows[0]["findings"].as_str().unwrap().contains("case 7"));
     assert!(rows[0]["subjects"].as_str().unwrap().contains(&payer));
-    let id = id_of(&world, &Payment::by(2)).await;
+    let id = id_of(&world, &paid).await;
     assert_eq!(rows[2]["payment_id"], id);
     let chained: String = world
         .db
@@ -210,7 +211,7 @@ async fn ofacs_list_is_fetched_takes_effect_and_lets_go_and_one_that_is_too_old_
 
     // A file that breaks off, or has much less than it had, is not believed.
     let whole = sdn(&[&payer(2), &payer(5), "x"]);
-    publisher.publishes(Some(whole[..whole.len() - 3].to_owned()));
+    publisher.publishes(Some(whole[..whole.len() - "</sdnList>".len()].to_owned()));
     let (status, said) = world.facilitator.run("screening", &["refresh"]).await;
     assert!(!status.success() && said.contains("ends before its end"), "{said}");
     publisher.publishes(Some(sdn(&["x"])));
@@ -434,4 +435,47 @@ async fn on_solana_an_address_is_listed_exactly_as_it_is_written() {
     })
     .await;
     assert_eq!(world.db.count("payments").await, 0);
+}
+
+#[tokio::test]
+async fn many_payments_that_reach_a_threshold_together_are_told_of_once_a_day() {
+    let list = List::of("");
+    let usdc = addresses().usdc;
+    let tables = format!(
+        "{}[[screening.threshold]]\nnetwork = \"eip155:84532\"\nasset = \"{usdc}\"\nday = \"0.02\"\nweek = \"0.03\"\n",
+        list.table()
+    );
+    let setup = Setup {
+        epoch: Some(1),
+        ..Setup::default()
+    };
+    let world = world(setup, &tables).await;
+    for payment in [Payment::by(1), Payment::by(1), Payment::by(2)] {
+        crate::refunds::paid(&world, &payment).await;
+    }
+    let review = |told: Vec<String>| told.iter().filter(|it| *it == "screening.review").count();
+    eventually("the first threshold is told of", async || {
+        (review(notices(&world, 0).await) == 1).then_some(())
+    })
+    .await;
+    crate::refunds::paid(&world, &Payment::by(1)).await;
+    eventually("the second threshold is told of, and the first no more", async || {
+        (review(notices(&world, 0).await) == 2).then_some(())
+    })
+    .await;
+    let arguments = ["--of", "travel_rule", "--format", "ndjson"];
+    let (status, printed) = world.facilitator.run("report", &arguments).await;
+    assert!(status.success(), "{printed}");
+    let rows: Vec<Value> = printed.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let told =
+        |row: &Value| [&row["span"], &row["amount"], &row["threshold"]].map(|it| it.as_str().unwrap().to_owned());
+    assert_eq!(rows.len(), 2);
+    assert_eq!(told(&rows[0]), ["day", "0.020000", "0.020000"]);
+    assert_eq!(told(&rows[1]), ["week", "0.030000", "0.030000"]);
+    assert!(rows.iter().all(|it| it["payer"] == Payment::by(1).from.to_string()));
+    let (summed, paid): (i64, i64) = (
+        world.db.one("select sum(amount)::bigint from paid_sums").await,
+        world.db.one("select sum(amount)::bigint from payments").await,
+    );
+    assert_eq!(summed, paid);
 }

@@ -803,3 +803,24 @@ insert into screening_reviews values ('eip155:1', 'a', 's', 'payer', now());
 
 -- screening_reviews_order
 insert into screening_reviews values ('eip155:1', 'a', 's', 'pay_to', now(), now() - interval '1 s');
+
+-- paid_sums_name
+insert into paid_sums select 'n', 'a', 'p', 1, 1, 1 from generate_series(1, 2);
+
+-- paid_sums_range
+insert into paid_sums values ('n', 'a', 'p', 1, 1, 0);
+
+-- paid_sums_place_name
+insert into paid_sums_place select 'sums', '' from generate_series(1, 2);
+
+-- paid_sums_place_one
+insert into paid_sums_place values ('other', '');
+
+-- paid_sums_crossed_name
+insert into paid_sums_crossed select 'n', 'a', 'p', 'day', 1, 1, 1, 1, now() from generate_series(1, 2);
+
+-- paid_sums_crossed_span_known
+insert into paid_sums_crossed values ('n', 'a', 'p', 'year', 1, 1, 1, 1, now());
+
+-- paid_sums_crossed_reached
+insert into paid_sums_crossed values ('n', 'a', 'p', 'day', 1, 1, 2, 1, now());

@@ -82,12 +82,13 @@ async fn every_statement_fits_the_schema() {
 }
 
 /// What happened, and is only ever added to.
-const APPEND_ONLY: [&str; 12] = [
+const APPEND_ONLY: [&str; 13] = [
     "evidence",
     "notices",
     "events",
     "ledger_entries",
     "observed_transfers",
+    "paid_sums_crossed",
     "reconciliation_actions",
     "refund_attempts",
     "screening_editions",
@@ -122,6 +123,7 @@ async fn nothing_rewrites_the_records_of_what_happened() {
             insert into screenings select id, 'settle', 'clear', 'p', 'eip155:1', '{}', key, id, null, now() from payments;
             insert into screening_editions select 'ofac', 1, key, '', 1, 1, 0, now() from payments;
             insert into screening_entries values ('ofac', 'a', '1', '', 1);
+            insert into paid_sums_crossed select network, asset, payer, 'day', 1, 1, 1, 1, now() from payments;
             insert into notices (id, kind, subject, body, created_at) select id, 'a.b', 'a', '{}', now() from payments";
         execute(&mut raw, rest.into()).await.unwrap();
         assert_eq!(store.accounts_watched(&network).await.unwrap().len(), 1);

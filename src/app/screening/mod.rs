@@ -11,6 +11,7 @@ mod remote;
 mod review;
 mod sdn;
 mod settings;
+pub mod sums;
 mod upkeep;
 
 use std::collections::HashMap;

@@ -1,3 +1,5 @@
+//! OFAC's files, in their own shape, and what is none of them.
+
 use super::*;
 
 /// In the shape of `SDN.XML`: a default namespace, and kinds of identifications that are none of addresses.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::sums::ThresholdSettings;
 use crate::domain::network::NetworkId;
 use crate::domain::screening::{Policy, Rules, Source};
 
@@ -38,6 +39,9 @@ pub struct Settings {
     pub oracle: Vec<OracleSettings>,
     /// A vendor, asked over HTTP.
     pub hook: Option<HookSettings>,
+    /// From which sums on somebody has to be looked at who has paid them in all.
+    #[serde(default)]
+    pub threshold: Vec<ThresholdSettings>,
 }
 
 /// What to do with what could not be checked.

@@ -8,6 +8,7 @@ mod refunds;
 mod screening_log;
 mod settlements;
 mod statements;
+mod travel_rule;
 
 use std::fmt;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Kind {
     pub const SETTLEMENTS: Self = Self(&settlements::LISTING);
 
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SETTLEMENTS,
         Self(&balance_activity::LISTING),
         Self(&fees_and_gas::LISTING),
@@ -84,6 +85,7 @@ impl Kind {
         Self(&exceptions::LISTING),
         Self(&refunds::LISTING),
         Self(&screening_log::LISTING),
+        Self(&travel_rule::LISTING),
     ];
 
     /// Its name.

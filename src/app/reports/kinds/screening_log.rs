@@ -43,7 +43,7 @@ fn filter(keys: &mut Keys) -> Result<ScreeningFilter, Malformed> {
         decision: keys.named("decision", "clear, not_checked or denied", |name| {
             Decision::named(name).filter(|it| *it != Decision::Off)
         })?,
-        stage: keys.named("stage", "verify, settle, refund, review or sums", Stage::named)?,
+        stage: keys.named("stage", "verify, settle, refund or review", Stage::named)?,
         network: keys.parsed("network", NETWORK)?,
         from: keys.time("createdFrom")?,
         before: keys.time("createdBefore")?,
