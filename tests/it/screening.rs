@@ -20,6 +20,7 @@ use crate::support::eventually;
 use crate::support::payer::Payment;
 use crate::support::receiver::{Manner, Receiver};
 use crate::support::solana;
+use crate::support::solana::programs::associated_account;
 use crate::support::world::{Setup, World};
 
 /// The operator's own list; gone with this value.
@@ -427,7 +428,24 @@ async fn on_solana_an_address_is_listed_exactly_as_it_is_written() {
         (verdict().await["isValid"] == true).then_some(())
     })
     .await;
-    // The seller's token account belongs to him, and he is listed.
+    // A delegate pays out of an account of somebody who is listed.
+    let owner = world.node.at.payers[1].address;
+    let usdc = world.node.mint("usdc");
+    let source = associated_account(owner, usdc.program, usdc.address);
+    world.node.delegate(source, payment.payer.address).await;
+    let by_delegate = async || {
+        let mut payment = world.payment(0).await;
+        payment.transfer.source = source;
+        world.facilitator.verify(&payment.body()).await.json()
+    };
+    assert_eq!(by_delegate().await["isValid"], true);
+    list.says(&format!("deny {owner}"));
+    eventually("the owner is listed", async || {
+        (by_delegate().await["invalidReason"] == "payment_rejected").then_some(())
+    })
+    .await;
+    let held: i64 = world.db.count("screenings where body like '%\"holder\"%'").await;
+    assert_eq!((held, verdict().await["isValid"].clone()), (1, json!(true)));
     let seller = world.node.at.seller.address.to_string();
     list.says(&format!("deny {seller}"));
     eventually("the recipient is listed", async || {

@@ -2,7 +2,7 @@
 //! [`crate::domain::screening::judge`]'s.
 //!
 //! Lists are in memory and looked up before any RPC; what has to be asked is asked while the chain is, and kept for a while.
-//! `/verify` writes nothing, but for a refusal, the same at most once an hour. Where screening is off nothing is looked up,
+//! `/verify` writes nothing but refusals, the same at most once an hour. Where screening is off nothing is looked up,
 //! asked or allocated.
 
 mod fetch;

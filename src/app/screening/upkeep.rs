@@ -26,11 +26,18 @@ const PAUSE_MAX: u64 = 1800;
 struct Remembered {
     /// Of OFAC's list: which edition is in memory.
     edition: Option<u64>,
+    /// The accounts on record were looked at with the lists as they are.
+    is_reviewed: bool,
+    /// What is wrong with the operator's list; told once.
+    wrong: Option<String>,
+}
+
+/// What it remembers between two fetches.
+#[derive(Default)]
+struct Fetches {
     /// Nothing is fetched before this.
     not_before: Timestamp,
     failures: u32,
-    /// The accounts on record were looked at with the lists as they are.
-    is_reviewed: bool,
 }
 
 impl Screening {
@@ -56,11 +63,19 @@ impl Screening {
         if self.on.is_none() {
             return;
         }
+        let (screening, stop, time) = (Arc::clone(self), tasks.stop_signal(), Arc::clone(&clock));
+        tasks.spawn("screening", async move { screening.look_after(&*time, &stop).await });
         let (screening, stop) = (Arc::clone(self), tasks.stop_signal());
-        tasks.spawn("screening", async move { screening.run(&*clock, &stop).await });
+        // A fetch may take minutes, in which the lists are looked after all the same.
+        tasks.spawn("screening refresh", async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = screening.fetch_in_time(&*clock) => {}
+            }
+        });
     }
 
-    async fn run(&self, clock: &dyn Clock, stop: &CancellationToken) {
+    async fn look_after(&self, clock: &dyn Clock, stop: &CancellationToken) {
         let Some(on) = &self.on else {
             return;
         };
@@ -70,18 +85,33 @@ impl Screening {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = async {
-                    guarded(on.refresh(clock, &mut remembered)).await;
-                    tokio::time::sleep(EVERY).await;
-                } => {}
+                () = tokio::time::sleep(EVERY) => {}
             }
+        }
+    }
+
+    async fn fetch_in_time(&self, clock: &dyn Clock) {
+        let Some(on) = &self.on else {
+            return;
+        };
+        let mut fetches = Fetches::default();
+        loop {
+            guarded(on.refresh(clock, &mut fetches)).await;
+            tokio::time::sleep(EVERY).await;
         }
     }
 
     async fn look(&self, on: &On, now: Timestamp, remembered: &mut Remembered) {
         match on.read_file(now).await {
-            Ok(is_new) => remembered.is_reviewed &= !is_new,
-            Err(what) => on.failed(FILE, &what),
+            Ok(is_new) => {
+                remembered.is_reviewed &= !is_new;
+                remembered.wrong = None;
+            }
+            Err(what) if remembered.wrong.as_ref() == Some(&what) => {}
+            Err(what) => {
+                on.failed(FILE, &what);
+                remembered.wrong = Some(what);
+            }
         }
         match on.read_ofac(remembered).await {
             Ok(is_new) => remembered.is_reviewed &= !is_new,
@@ -155,12 +185,12 @@ impl On {
     }
 
     /// Fetches OFAC's list once that is due. Several processes may, which does no harm.
-    async fn refresh(&self, clock: &dyn Clock, remembered: &mut Remembered) {
+    async fn refresh(&self, clock: &dyn Clock, fetches: &mut Fetches) {
         let Some(settings) = self.settings.ofac.as_ref().filter(|it| it.refresh_hours > 0) else {
             return;
         };
         let now = clock.now();
-        if now < remembered.not_before {
+        if now < fetches.not_before {
             return;
         }
         let newest = match self.store.screening_list(OFAC).await {
@@ -177,29 +207,25 @@ impl On {
             Ok(fetch::Refreshed {
                 became: ListReplaced::Shrunk { had, has },
                 ..
-            }) => self.again(
-                remembered,
-                clock.now(),
-                &format!("it has {has} addresses and had {had}"),
-            ),
+            }) => self.again(fetches, clock.now(), &format!("it has {has} addresses and had {had}")),
             Ok(refreshed) => {
-                remembered.failures = 0;
+                fetches.failures = 0;
                 tracing::info!(
                     published = refreshed.published,
                     addresses = refreshed.entries,
                     "OFAC's list fetched"
                 );
             }
-            Err(unfetched) => self.again(remembered, clock.now(), &unfetched.to_string()),
+            Err(unfetched) => self.again(fetches, clock.now(), &unfetched.to_string()),
         }
     }
 
-    fn again(&self, remembered: &mut Remembered, now: Timestamp, what: &str) {
+    fn again(&self, fetches: &mut Fetches, now: Timestamp, what: &str) {
         let pause = PAUSE_FIRST
-            .saturating_mul(2_u64.saturating_pow(remembered.failures))
+            .saturating_mul(2_u64.saturating_pow(fetches.failures))
             .min(PAUSE_MAX);
-        remembered.failures = remembered.failures.saturating_add(1);
-        remembered.not_before = now.plus(pause);
+        fetches.failures = fetches.failures.saturating_add(1);
+        fetches.not_before = now.plus(pause);
         self.failed(OFAC, what);
     }
 
