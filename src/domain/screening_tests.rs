@@ -1,5 +1,6 @@
 //! What the sources show, and what is decided by it.
 
+use super::Decision::{Clear, Denied, NotChecked};
 use super::*;
 
 const PAYER: &str = "0xAbCdEf0123456789aBcDeF0123456789abcdef01";
@@ -72,7 +73,6 @@ fn any_source_denies_and_what_was_not_asked_is_never_clear() {
         looks
     };
     let elsewhere = vec![look("list", PAYER, Found::Clear), look("list", SHOP, Found::Clear)];
-    use Decision::{Clear, Denied, NotChecked};
     let here = "eip155:1";
     for (name, looks, at, decision, lenient) in [
         ("all clear", all_clear(), here, Clear, true),

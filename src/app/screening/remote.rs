@@ -240,7 +240,11 @@ fn look(source: &'static str, version: &str, address: &str, found: Found) -> Loo
 }
 
 fn entry(reference: &str, reason: &str) -> Entry {
-    let bounded = |text: &str| text[..text.floor_char_boundary(SAID_MAX)].to_owned();
+    let bounded = |text: &str| {
+        let mut text = text.to_owned();
+        text.truncate(text.floor_char_boundary(SAID_MAX));
+        text
+    };
     Entry {
         reference: bounded(reference),
         reason: bounded(reason),

@@ -193,9 +193,8 @@ impl On {
         if now < fetches.not_before {
             return;
         }
-        let newest = match self.store.screening_list(OFAC).await {
-            Ok(newest) => newest,
-            Err(_) => return,
+        let Ok(newest) = self.store.screening_list(OFAC).await else {
+            return;
         };
         let due = newest.map_or(Timestamp(0), |it| {
             checked(&it).plus(settings.refresh_hours.saturating_mul(3600))

@@ -45,10 +45,7 @@ pub(super) async fn ask(rpc: &Pool, oracle: &str, accounts: &[&str]) -> Result<V
         return Err(rpc.fault(OPERATION, "the batch came back short"));
     }
     let read = |answer: Result<Box<RawValue>, RpcError>| {
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return Err(rpc.refused(OPERATION, error)),
-        };
+        let answer = answer.map_err(|error| rpc.refused(OPERATION, error))?;
         let word: Bytes = rpc.read(OPERATION, &answer)?;
         match <[u8; 32]>::try_from(word.as_ref()).map(U256::from_be_bytes) {
             Ok(U256::ZERO) => Ok(false),
