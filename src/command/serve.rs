@@ -169,7 +169,8 @@ pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
     println!("configuration: ok, {} network(s)", config.network.len());
     let store = Store::connect(&config.database).await?;
     store.ping().await?;
-    match store.schema_check().await {
+    let schema = store.schema_check().await;
+    match &schema {
         Ok(()) => println!("database: ok, schema up to date"),
         Err(fault) => println!("database: reachable; {fault} (serve and migrate bring it up to date)"),
     }
@@ -184,7 +185,9 @@ pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
     match &config.screening {
         Some(settings) => {
             let screening = Screening::new(settings.clone(), store.clone(), secret)?;
-            screening.load(SystemClock.now()).await?;
+            if schema.is_ok() {
+                screening.load(SystemClock.now()).await?;
+            }
             println!("screening: ok");
         }
         None => println!("screening: off"),

@@ -441,6 +441,30 @@ fn parties(payer: &str, pay_to: &str) -> Vec<Subject> {
     vec![subject(Role::Payer, payer), subject(Role::PayTo, pay_to)]
 }
 
+/// An account on record.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Where.
+    pub network: &'a NetworkId,
+    /// What for.
+    pub role: Role,
+    /// Canonical text of the rail.
+    pub address: &'a str,
+}
+
+impl Screenable for Known<'_> {
+    fn network(&self) -> &NetworkId {
+        self.network
+    }
+
+    fn subjects(&self) -> Vec<Subject> {
+        vec![Subject {
+            role: self.role,
+            address: self.address.to_owned(),
+        }]
+    }
+}
+
 /// Money that is to go back, from a wallet of the merchant's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payout {

@@ -180,10 +180,10 @@ impl Store {
             return Ok(Replaced::Same);
         }
         let old = entries(&mut transaction, operation, source).await?;
-        let (had, has) = (old.len(), file.entries.len());
-        if has.saturating_mul(2) < had && !is_believed {
-            let [had, has] = [had, has].map(|it| u64::try_from(it).unwrap_or(u64::MAX));
-            return Ok(Replaced::Shrunk { had, has });
+        let (before, after) = (old.len(), file.entries.len());
+        if after.saturating_mul(2) < before && !is_believed {
+            let [had, found] = [before, after].map(|it| u64::try_from(it).unwrap_or(u64::MAX));
+            return Ok(Replaced::Shrunk { had, has: found });
         }
         let added: Vec<&Listed> = file.entries.difference(&old).collect();
         let removed: Vec<&Listed> = old.difference(&file.entries).collect();
@@ -192,7 +192,7 @@ impl Store {
             .bind(edition)
             .bind(file.sha256.to_vec())
             .bind(&file.published)
-            .bind(count(has))
+            .bind(count(after))
             .bind(count(added.len()))
             .bind(count(removed.len()))
             .execute(&mut *transaction)

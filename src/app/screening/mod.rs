@@ -26,18 +26,20 @@ pub use self::settings::{
     FILE, FileSettings, HOOK, HookSettings, OFAC, ORACLE, OfacSettings, OracleSettings, Settings, Unchecked, Unfit,
 };
 use crate::domain::id::RefundId;
-use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::domain::rejection::Rejection;
 use crate::domain::screening::{
-    Decision, Denial, Evidence, Found, Look, Parties, Policy, Screenable, Stage, Ticket, judge, key,
+    Decision, Denial, Evidence, Found, Known, Look, Parties, Policy, Screenable, Stage, Ticket, judge, key,
 };
 use crate::domain::signing::Secret;
 use crate::domain::time::Timestamp;
 use crate::outbound::Outbound;
 use crate::store::{Store, in_time};
 
-/// For how long the same refusal is on record once, in seconds, and how many such are remembered.
+/// At what something was refused, and how.
+type Class = (Stage, Decision);
+
+/// For how long the same refusal is on record once, in seconds, and how many of a class are remembered.
 const NOTED_FOR: u64 = 3600;
 const NOTED_MAX: usize = 10_000;
 
@@ -60,7 +62,8 @@ struct On {
     store: Store,
     /// The way to OFAC's file.
     outbound: Outbound,
-    noted: Mutex<HashMap<[u8; 32], Timestamp>>,
+    /// Refusals of the last hour, those of one class beside those of another, so that none crowds out another.
+    noted: Mutex<HashMap<Class, HashMap<[u8; 32], Timestamp>>>,
 }
 
 impl Screening {
@@ -112,14 +115,14 @@ impl Screening {
         }
         match judge(&self.policy, stage, parties, &looks) {
             Ok(_) => Ok(()),
-            Err(denial) => Err(on.refuse(&denial, None, now).await),
+            Err(denial) => Err(Box::pin(on.refuse(&denial, None, now)).await),
         }
     }
 
     /// Asks whoever has to be asked about the parties, so that their answers are known by the time of the ticket.
     pub async fn ask_ahead(&self, rail: &dyn Rail, parties: [&str; 2], now: Timestamp) {
         if let Some(on) = &self.on {
-            on.remote.ask(rail, &on.lists(), &parties, now).await;
+            Box::pin(on.remote.ask(rail, &on.lists(), &parties, now)).await;
         }
     }
 
@@ -140,7 +143,7 @@ impl Screening {
             looks = on.looks(&of, now);
             let subjects = of.subjects();
             let addresses: Vec<&str> = subjects.iter().map(|it| it.address.as_str()).collect();
-            looks.extend(on.remote.ask(rail, &on.lists(), &addresses, now).await);
+            looks.extend(Box::pin(on.remote.ask(rail, &on.lists(), &addresses, now)).await);
         }
         match (judge(&self.policy, stage, of, &looks), &self.on) {
             (Ok(ticket), None) => Ok(ticket),
@@ -148,7 +151,7 @@ impl Screening {
                 count(stage, ticket.decision());
                 Ok(ticket)
             }
-            (Err(denial), Some(on)) => Err(on.refuse(&denial, refund, now).await),
+            (Err(denial), Some(on)) => Err(Box::pin(on.refuse(&denial, refund, now)).await),
             (Err(denial), None) => Err(denial.rejection()),
         }
     }
@@ -199,20 +202,26 @@ impl On {
     async fn refuse(&self, denial: &Denial, refund: Option<RefundId>, now: Timestamp) -> Rejection {
         let evidence = &denial.evidence;
         count(evidence.stage, evidence.decision);
-        if self.is_news(evidence, refund, now) {
+        if let Some(place) = self.is_news(evidence, refund, now) {
             let noted = in_time("screening_refused", self.store.screening_refused(evidence, refund)).await;
             if let Err(fault) = noted {
                 tracing::warn!(screening.id = %evidence.id, error = %fault, "a refusal could not be put on record");
+                let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+                noted.entry(place.0).or_default().remove(&place.1);
             }
         }
         denial.rejection()
     }
 
-    /// Whether the same was not refused within the hour. What comes in thousands is counted, and not kept.
-    fn is_news(&self, evidence: &Evidence, refund: Option<RefundId>, now: Timestamp) -> bool {
+    /// Where it is remembered that this was refused, unless it was within the hour. What comes in thousands is counted, and not
+    /// kept; and so is what `/verify` could not check, since anybody may ask about anybody.
+    fn is_news(&self, evidence: &Evidence, refund: Option<RefundId>, now: Timestamp) -> Option<(Class, [u8; 32])> {
+        let class = (evidence.stage, evidence.decision);
+        if class == (Stage::Verify, Decision::NotChecked) {
+            return None;
+        }
         let mut digest = Sha256::new();
         for part in [
-            evidence.stage.as_str(),
             evidence.policy.as_str(),
             evidence.network.as_str(),
             evidence.body.as_str(),
@@ -221,18 +230,18 @@ impl On {
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             digest.update(part);
         }
+        let digest: [u8; 32] = digest.finalize().into();
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = noted.entry(class).or_default();
         if noted.len() >= NOTED_MAX {
             noted.retain(|_, until| *until > now);
         }
-        let known = noted
-            .get(&<[u8; 32]>::from(digest.clone().finalize()))
-            .is_some_and(|until| *until > now);
-        if known || noted.len() >= NOTED_MAX {
-            return false;
+        let is_known = noted.get(&digest).is_some_and(|until| *until > now);
+        if is_known || noted.len() >= NOTED_MAX {
+            return None;
         }
-        noted.insert(digest.finalize().into(), now.plus(NOTED_FOR));
-        true
+        noted.insert(digest, now.plus(NOTED_FOR));
+        Some((class, digest))
     }
 
     /// Until when a list counts as known that was known then.
@@ -240,15 +249,10 @@ impl On {
         then.plus(self.settings.max_age_hours.saturating_mul(3600))
     }
 
-    /// The evidence that an account on record is on this list.
-    fn reviewed(&self, policy: &Policy, network: &NetworkId, address: &str, now: Timestamp) -> Option<Evidence> {
-        let parties = Parties {
-            network,
-            payer: address,
-            pay_to: address,
-        };
-        let looks = self.looks(&parties, now);
-        let judged = judge(policy, Stage::Review, parties, &looks);
+    /// The evidence that a list has an account on record.
+    fn reviewed(&self, policy: &Policy, known: Known<'_>, now: Timestamp) -> Option<Evidence> {
+        let looks = self.looks(&known, now);
+        let judged = judge(policy, Stage::Review, known, &looks);
         judged
             .err()
             .map(|it| it.evidence)

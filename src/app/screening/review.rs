@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::settings::{FILE, OFAC};
 use super::{On, Screening};
+use crate::domain::screening::Known;
 use crate::domain::time::Timestamp;
 use crate::store::{Review, StoreFault};
 
@@ -21,7 +22,12 @@ impl Screening {
         loop {
             let known = on.store.screening_known(after.as_ref(), PAGE).await?;
             for (network, address, role) in &known {
-                let Some(evidence) = on.reviewed(&self.policy, network, address, now) else {
+                let account = Known {
+                    network,
+                    role: *role,
+                    address,
+                };
+                let Some(evidence) = on.reviewed(&self.policy, account, now) else {
                     continue;
                 };
                 for source in [FILE, OFAC] {

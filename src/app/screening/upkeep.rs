@@ -109,7 +109,7 @@ impl Screening {
             }
             Err(what) if remembered.wrong.as_ref() == Some(&what) => {}
             Err(what) => {
-                on.failed(FILE, &what);
+                failed(FILE, &what);
                 remembered.wrong = Some(what);
             }
         }
@@ -206,7 +206,7 @@ impl On {
             Ok(fetch::Refreshed {
                 became: ListReplaced::Shrunk { had, has },
                 ..
-            }) => self.again(fetches, clock.now(), &format!("it has {has} addresses and had {had}")),
+            }) => Self::again(fetches, clock.now(), &format!("it has {has} addresses and had {had}")),
             Ok(refreshed) => {
                 fetches.failures = 0;
                 tracing::info!(
@@ -215,22 +215,17 @@ impl On {
                     "OFAC's list fetched"
                 );
             }
-            Err(unfetched) => self.again(fetches, clock.now(), &unfetched.to_string()),
+            Err(unfetched) => Self::again(fetches, clock.now(), &unfetched.to_string()),
         }
     }
 
-    fn again(&self, fetches: &mut Fetches, now: Timestamp, what: &str) {
+    fn again(fetches: &mut Fetches, now: Timestamp, what: &str) {
         let pause = PAUSE_FIRST
             .saturating_mul(2_u64.saturating_pow(fetches.failures))
             .min(PAUSE_MAX);
         fetches.failures = fetches.failures.saturating_add(1);
         fetches.not_before = now.plus(pause);
-        self.failed(OFAC, what);
-    }
-
-    fn failed(&self, source: &'static str, what: &str) {
-        metrics::counter!("facilitator_screening_faults_total", "source" => source).increment(1);
-        tracing::warn!(source, error = what, "a screening list could not be refreshed");
+        failed(OFAC, what);
     }
 
     /// Shows how the lists are.
@@ -261,4 +256,9 @@ impl On {
 
 fn checked(edition: &Edition) -> Timestamp {
     Timestamp(u64::try_from(edition.checked_at.timestamp()).unwrap_or_default())
+}
+
+fn failed(source: &'static str, what: &str) {
+    metrics::counter!("facilitator_screening_faults_total", "source" => source).increment(1);
+    tracing::warn!(source, error = what, "a screening list could not be refreshed");
 }
