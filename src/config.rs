@@ -11,8 +11,10 @@ use toml::Value;
 
 use crate::app::desk::Coin;
 use crate::app::reports::delivery::schedule::{self as delivery, Schedule};
+use crate::app::screening::sums;
 use crate::domain::refund::Wallets;
 use crate::domain::signing;
+use crate::store::Threshold;
 use crate::{app, chain, export, http, store, telemetry};
 
 /// Everything the facilitator is told.
@@ -43,6 +45,8 @@ pub struct Config {
     pub reports: delivery::Settings,
     /// What the facilitator signs for itself with. Without it, it signs nothing.
     pub signing: Option<signing::Settings>,
+    /// Who is asked about whoever pays and is paid. Without it nobody is screened, and the records say so.
+    pub screening: Option<app::screening::Settings>,
     /// Where webhooks may go.
     #[serde(default)]
     pub webhooks: app::webhooks::Settings,
@@ -165,6 +169,16 @@ impl Config {
         })
     }
 
+    /// From which sums on somebody has to be looked at who has paid them in all.
+    ///
+    /// # Errors
+    /// Names the key, and what was expected there.
+    pub fn thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
+        let settings = self.screening.as_ref().map_or(&[][..], |it| &it.threshold);
+        let read = sums::thresholds(settings, &self.decimals(), chain::canonical_account);
+        read.map_err(unfit_screening)
+    }
+
     fn from_table(mut table: toml::Table) -> Result<Self, ConfigError> {
         for (key, value) in &mut table {
             resolve(value, key)?;
@@ -185,7 +199,19 @@ impl Config {
             });
         }
         config.schedules()?;
+        if let Some(screening) = &config.screening {
+            let checked = screening.check(config.signing.is_some(), chain::canonical_account);
+            checked.map_err(unfit_screening)?;
+        }
+        config.thresholds()?;
         Ok(config)
+    }
+}
+
+fn unfit_screening(unfit: app::screening::Unfit) -> ConfigError {
+    ConfigError::Key {
+        key: format!("screening.{}", unfit.key),
+        what: unfit.what,
     }
 }
 

@@ -97,6 +97,13 @@ enum Command {
         #[command(flatten)]
         report: command::report::ReportArgs,
     },
+    /// Refresh the list of sanctioned addresses, list its editions, or print what a vendor checks our questions with.
+    Screening {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(subcommand)]
+        what: command::screening::ScreeningCommand,
+    },
     /// Close days into statements, list an account's statements, or print one with its proof.
     Statement {
         #[command(flatten)]
@@ -136,6 +143,7 @@ fn main() -> ExitCode {
         | Command::Lanes { .. }
         | Command::Refund { .. }
         | Command::Report { .. }
+        | Command::Screening { .. }
         | Command::Statement { .. }
         | Command::Webhook { .. } => ExitCode::FAILURE,
     };
@@ -188,6 +196,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Report { config, report } => {
             runtime.block_on(command::report::report(Config::load(&config.config)?, report))?;
+        }
+        Command::Screening { config, what } => {
+            runtime.block_on(command::screening::screening(Config::load(&config.config)?, what))?;
         }
         Command::Statement { config, what } => {
             runtime.block_on(command::statement::statement(Config::load(&config.config)?, what))?;

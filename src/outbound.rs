@@ -2,8 +2,8 @@
 //! stores ([`bucket`]).
 //!
 //! A name may lead anywhere, and elsewhere the next time. So names are resolved here, every address that they lead to is
-//! checked, and the connection is made to those that were checked. No proxy, no redirect, no credentials in the address;
-//! an answer is read up to a bound and thrown away.
+//! checked, and the connection is made to those that were checked. No proxy, no credentials in the address, no redirect but to
+//! a file that is read; an answer is read up to a bound.
 
 mod address;
 pub mod bucket;
@@ -15,14 +15,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use reqwest::{Client, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use reqwest::{Client, StatusCode, Url};
 
 /// From the first look at the name to the end of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of an answer that are read; what is longer is cut off.
 const ANSWER_MAX: usize = 64 * 1024;
+
+/// Redirects that are followed to a file. None is where something is sent.
+const REDIRECTS_MAX: usize = 3;
 
 /// The longest address, in bytes.
 const URL_MAX: usize = 2048;
@@ -96,7 +99,7 @@ pub enum Unheard {
     #[error("not a public address")]
     Private,
     /// No answer in time.
-    #[error("no answer within 10 s")]
+    #[error("no answer in time")]
     TooSlow,
     /// The connection was not made.
     #[error("no connection")]
@@ -172,10 +175,7 @@ impl Outbound {
         headers: &[(&'static str, String)],
         body: String,
     ) -> Result<Answer, Unheard> {
-        let named = headers
-            .iter()
-            .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?)));
-        let request = self.http.post(target.0.clone()).headers(named.collect()).body(body);
+        let request = self.http.post(target.0.clone()).headers(named(headers)).body(body);
         let mut response = request.send().await.map_err(|error| unheard(&error))?;
         let answer = Answer {
             status: response.status().as_u16(),
@@ -190,6 +190,105 @@ impl Outbound {
             rest = left;
         }
         Ok(answer)
+    }
+
+    /// Sends the body, once, and reads what is answered within this time: the HTTP status, and up to 64 KiB.
+    ///
+    /// # Errors
+    /// Nothing came back in time, or more; it may have arrived all the same.
+    pub async fn ask(
+        &self,
+        target: &Target,
+        headers: &[(&'static str, String)],
+        body: String,
+        patience: Duration,
+    ) -> Result<(u16, Vec<u8>), Unheard> {
+        let request = self.http.post(target.0.clone()).headers(named(headers)).body(body);
+        let mut response = request
+            .timeout(patience)
+            .send()
+            .await
+            .map_err(|error| unheard(&error))?;
+        let mut answer = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| unheard(&error))? {
+            if answer.len().saturating_add(part.len()) > ANSWER_MAX {
+                return Err(Unheard::Broken);
+            }
+            answer.extend_from_slice(&part);
+        }
+        Ok((response.status().as_u16(), answer))
+    }
+
+    /// Reads a file of at most `bytes_max` bytes, within `patience` in all. Follows up to three redirects, each to an address
+    /// that could be named here.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub async fn read(&self, address: &str, bytes_max: u64, patience: Duration) -> Result<Incoming, Unread> {
+        let mut target = self.target(address)?;
+        for _ in 0..=REDIRECTS_MAX {
+            let request = self.http.get(target.0.clone()).timeout(patience);
+            let response = request.send().await.map_err(|error| unheard(&error))?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(Incoming {
+                    response,
+                    left: bytes_max,
+                });
+            }
+            let leads = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
+            let leads = leads
+                .filter(|_| status.is_redirection())
+                .and_then(|it| target.0.join(it).ok());
+            target = self.target(leads.ok_or(Unread::Status(status.as_u16()))?.as_str())?;
+        }
+        Err(Unread::Status(StatusCode::LOOP_DETECTED.as_u16()))
+    }
+}
+
+fn named(headers: &[(&'static str, String)]) -> HeaderMap {
+    let named = headers
+        .iter()
+        .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?)));
+    named.collect()
+}
+
+/// A file that is being read from elsewhere.
+pub struct Incoming {
+    response: reqwest::Response,
+    left: u64,
+}
+
+/// Why a file could not be read, without its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// It is not one to ask, or leads to one that is not.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// Nothing came back, or it broke off.
+    #[error(transparent)]
+    Unheard(#[from] Unheard),
+    /// Something else than the file came back.
+    #[error("HTTP status {0}")]
+    Status(u16),
+    /// The file is longer than it may be.
+    #[error("longer than a file may be")]
+    TooLong,
+}
+
+impl Incoming {
+    /// The next bytes of it; none after its end.
+    ///
+    /// # Errors
+    /// It broke off, or is too long.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Unread> {
+        let part = self.response.chunk().await.map_err(|error| unheard(&error))?;
+        let Some(part) = part else {
+            return Ok(None);
+        };
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        self.left = self.left.checked_sub(length).ok_or(Unread::TooLong)?;
+        Ok(Some(part.to_vec()))
     }
 }
 

@@ -116,7 +116,7 @@ const fn metric(kind: Kind, name: &'static str, labels: &'static [&'static str],
 
 /// Every metric there is, in alphabetical order. Rules and dashboards in `deploy/` use no other.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 32] = [
+pub const METRICS: [Metric; 36] = [
     metric(Counter, "facilitator_budget_exhausted_total", &["network", "scope"], "Payments not begun because a budget was used up"),
     metric(Gauge, "facilitator_chain_stalled", &["network"], "1 while the chain makes no blocks"),
     metric(Counter, "facilitator_endpoint_disagreements_total", &["endpoint", "network"], "Looks at which the endpoint contradicted what enough others show"),
@@ -136,6 +136,10 @@ pub const METRICS: [Metric; 32] = [
     metric(Gauge, "facilitator_report_delivery_lag_seconds", &["schedule"], "Since the end of the oldest period whose report is owed; 0 when none is"),
     metric(Histogram, "facilitator_rpc_request_duration_seconds", &["network", "operation"], "From a request to a node to its answer"),
     metric(Counter, "facilitator_rpc_requests_total", &["endpoint", "method", "network"], "Calls made of nodes, each of a batch for itself"),
+    metric(Counter, "facilitator_screening_decisions_total", &["decision", "stage"], "Decisions about whoever pays and is paid"),
+    metric(Counter, "facilitator_screening_faults_total", &["source"], "Times that a screening source could not be read or asked"),
+    metric(Gauge, "facilitator_screening_list_addresses", &["source"], "Addresses on the list"),
+    metric(Gauge, "facilitator_screening_list_seconds_left", &["source"], "For how long the list still counts as known; 0 when it does not"),
     metric(Histogram, "facilitator_settlement_confirmed_seconds", &["network"], "From when this process knew of a payment to its confirmation on record"),
     metric(Histogram, "facilitator_settlement_sent_seconds", &["network"], "From when this process knew of a payment to its first transaction leaving"),
     metric(Counter, "facilitator_settlements_total", &["event", "network"], "Events of payments put on record by the watch"),

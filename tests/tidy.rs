@@ -60,7 +60,7 @@ const DIRECTIONS: [(&str, &[&str]); 16] = [
 const EVERYWHERE: &str = "seeded";
 
 /// Crates that may be named only under these paths.
-const FENCES: [(&str, &[&str]); 15] = [
+const FENCES: [(&str, &[&str]); 16] = [
     ("alloy", &["src/chain/evm/"]),
     ("secp256k1", &["src/chain/evm/"]),
     (
@@ -74,6 +74,7 @@ const FENCES: [(&str, &[&str]); 15] = [
     ("solana_signature", &["src/chain/solana/"]),
     ("solana_transaction", &["src/chain/solana/"]),
     ("reqwest", &["src/chain/rpc.rs", "src/outbound"]),
+    ("quick_xml", &["src/app/screening/"]),
     ("rusty_s3", &["src/outbound"]),
     ("sqlx", &["src/store/"]),
     ("axum", &["src/http/"]),

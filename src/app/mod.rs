@@ -20,6 +20,7 @@ pub mod reconcile;
 pub mod refunds;
 pub mod repay;
 pub mod reports;
+pub mod screening;
 pub mod settle;
 pub mod share;
 pub mod statements;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::board::Board;
 use crate::app::funds::Held;
 use crate::app::pulse::Pulse;
+use crate::app::screening::Screening;
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
 use crate::domain::lease::ProcessId;
@@ -76,6 +78,7 @@ pub struct App {
     rails: BTreeMap<RailId, Track>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    screening: Arc<Screening>,
     tasks: Tasks,
     process: ProcessId,
     leaving: CancellationToken,
@@ -139,6 +142,7 @@ impl App {
         rails: Vec<Arc<dyn Rail>>,
         clock: Arc<dyn Clock>,
         settings: Settings,
+        screening: Arc<Screening>,
         tasks: Tasks,
     ) -> Self {
         let rails = rails
@@ -160,6 +164,7 @@ impl App {
             rails,
             clock,
             settings,
+            screening,
             tasks,
             process: ProcessId::mint(),
             leaving: CancellationToken::new(),

@@ -18,6 +18,7 @@ use crate::domain::labels::{Label, Labels};
 use crate::domain::outcome::Outcome;
 use crate::domain::refund::{Presented, Purpose, Repayment};
 use crate::domain::request::{Offer, PaymentRequest, Resource, Terms};
+use crate::domain::screening::{Payout, Stage};
 use crate::domain::settlement::Settlement;
 use crate::store::{Attempt, NewAttempt, PaidWith, Refund, Store};
 use crate::task::{Tasks, guarded};
@@ -112,6 +113,25 @@ impl Repaying {
     /// Puts the next attempt on record; none when somebody else did.
     async fn begin(&self, refund: &Refund) -> Result<Option<Attempt>, Trouble> {
         let rail = &self.track.rail;
+        let payout = Payout {
+            refund: refund.id,
+            network: refund.network.clone(),
+            wallet: refund.wallet.clone().unwrap_or_default(),
+            recipient: refund.recipient.clone(),
+        };
+        let now = self.app.clock.now();
+        let screened = self
+            .app
+            .screening
+            .ticket(Stage::Refund, payout, &**rail, Some(refund.id), now);
+        let payout = match screened.await {
+            Ok(ticket) => ticket,
+            Err(rejection) => {
+                let problem = Some(rejection.to_string());
+                self.store.refunds_trouble(&[(refund.id, problem)]).await?;
+                return Ok(None);
+            }
+        };
         let able = self.track.board.able(rail.lanes());
         let signer = rail.advertised(&able).signers.into_iter().next();
         let signer = signer.ok_or_else(|| Trouble::Unfunded(refund.network.clone()))?;
@@ -124,7 +144,7 @@ impl Repaying {
             asset: &refund.asset,
             amount: refund.amount,
             signer: &signer,
-            now: self.app.clock.now(),
+            now,
         };
         let presented = rail.repay(&repayment).await?;
         let authorization = self.decoded(refund, attempt, &presented)?;
@@ -134,7 +154,7 @@ impl Repaying {
             presented,
         };
         let new = NewAttempt {
-            refund: refund.id,
+            payout,
             attempt: attempt.clone(),
             nonce: authorization.nonce,
         };

@@ -13,6 +13,7 @@ use crate::domain::budget::{Reserve, Shortage};
 use crate::domain::outcome::Outcome;
 use crate::domain::rejection::Rejection;
 use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
+use crate::domain::screening::Stage;
 use crate::domain::settlement::{Landed, Settlement};
 use crate::domain::verdict::Verified;
 use crate::seeded::Bug;
@@ -81,7 +82,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
     }
 
     let (payer, key) = (Some(authorization.payer.clone()), authorization.key);
-    let verified = match verify::judge(app, track, request, authorization).await? {
+    let verified = match verify::judge(app, track, request, authorization, Stage::Settle).await? {
         Ok(verified) => verified,
         // What is refused may have been settled by a twin since we looked: then that is what there is to say.
         Err(rejection) => match app.store.payment_find(&key).await? {

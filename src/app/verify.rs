@@ -4,7 +4,8 @@ use crate::app::{App, Track, Trouble};
 use crate::domain::authorization::Authorization;
 use crate::domain::rejection::{Refused, Rejection};
 use crate::domain::request::PaymentRequest;
-use crate::domain::verdict::{Verdict, Verified, check_rail, precheck};
+use crate::domain::screening::{Parties, Stage, Ticket};
+use crate::domain::verdict::{Verified, check_rail, precheck};
 
 /// The answer to `/verify`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub async fn verify(app: &App, request: PaymentRequest) -> Result<VerifyAnswer, 
         }
     };
     let claimed = authorization.payer.clone();
-    let verdict = judge(app, track, request, authorization).await?;
+    let verdict = judge(app, track, request, authorization, Stage::Verify).await?;
     // Who pays may be for the chain to tell.
     let payer = match &verdict {
         Ok(verified) => verified.authorization().payer.clone(),
@@ -68,14 +69,30 @@ pub(super) async fn judge(
     track: &Track,
     request: PaymentRequest,
     authorization: Authorization,
-) -> Result<Verdict, Trouble> {
+    stage: Stage,
+) -> Result<Result<Ticket<Verified>, Rejection>, Trouble> {
     let rail = &track.rail;
     let (now, lifetime) = (app.clock.now(), rail.pace().lifetime_min_seconds);
     let canonical = |text: &str| rail.canonical_account(text);
     if let Err(rejection) = precheck(&request, &authorization, now, lifetime, canonical) {
         return Ok(Err(rejection));
     }
+    let parties = Parties {
+        network: &rail.id().network,
+        payer: &authorization.payer,
+        pay_to: &authorization.pay_to,
+    };
+    if let Err(rejection) = app.screening.glance(stage, parties, now).await {
+        return Ok(Err(rejection));
+    }
     track.able(&authorization)?;
-    let facts = rail.inspect(&authorization).await?;
-    Ok(Verified::judge(request, authorization, facts))
+    let ahead = app
+        .screening
+        .ask_ahead(&**rail, [&authorization.payer, &authorization.pay_to], now);
+    let (facts, ()) = futures_util::join!(rail.inspect(&authorization), ahead);
+    let facts = facts?;
+    match Verified::judge(request, authorization, facts) {
+        Ok(verified) => Ok(app.screening.ticket(stage, verified, &**rail, None, now).await),
+        Err(rejection) => Ok(Err(rejection)),
+    }
 }

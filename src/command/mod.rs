@@ -10,6 +10,7 @@ pub mod reconcile;
 pub mod reference;
 pub mod refund;
 pub mod report;
+pub mod screening;
 pub mod serve;
 pub mod statement;
 mod told;

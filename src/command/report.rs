@@ -19,7 +19,8 @@ use crate::store::{DateTime, Store, Utc};
 /// Which rows to print, and how.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// What to report: settlements, balance_activity, fees_and_gas, statements or reconciliation_exceptions.
+    /// What to report: settlements, balance_activity, fees_and_gas, statements, reconciliation_exceptions, refunds,
+    /// screening_log or travel_rule.
     #[arg(long, value_name = "TYPE", default_value = "settlements", value_parser = kind)]
     of: Kind,
     /// csv, json, ndjson or parquet.

@@ -11,12 +11,15 @@ use crate::app::refunds::Refunds;
 use crate::app::reports::Reports;
 use crate::app::reports::delivery::Deliveries;
 use crate::app::reports::delivery::schedule::Schedule;
+use crate::app::screening::{self, Screening, sums};
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile, repay};
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
+use crate::domain::signing::Secret;
+use crate::domain::time::Clock;
 use crate::outbound::Outbound;
 use crate::store::{Store, StoreFault};
 use crate::task::Tasks;
@@ -38,11 +41,17 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let (style, coins, schedules) = (config.style(), config.coins(), config.schedules()?);
     let wallets = config.wallets()?;
     announce(&rails);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    sums::start(config.thresholds()?, store.clone(), Arc::clone(&clock), &tasks);
+    let secret = config.signing.as_ref().map(|it| &it.secret);
+    let screening = screening(config.screening, secret, &store, &*clock).await?;
+    screening.start(Arc::clone(&clock), &tasks);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
         rails.clone(),
-        Arc::new(SystemClock),
+        clock,
         config.settle,
+        screening,
         tasks.clone(),
     ));
     app.start().await?;
@@ -110,6 +119,22 @@ async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
     Ok(store)
 }
 
+/// Whoever screens, with the lists as they are now.
+async fn screening(
+    settings: Option<screening::Settings>,
+    secret: Option<&Secret>,
+    store: &Store,
+    clock: &dyn Clock,
+) -> Result<Arc<Screening>, Box<dyn Error>> {
+    let Some(settings) = settings else {
+        tracing::warn!("screening is off by configuration: nobody is asked about whoever pays and is paid");
+        return Ok(Arc::new(Screening::off()));
+    };
+    let screening = Screening::new(settings, store.clone(), secret)?;
+    screening.load(clock.now()).await?;
+    Ok(Arc::new(screening))
+}
+
 /// Closes days, makes reports and delivers them, in the background.
 fn keep_books(tasks: &Tasks, closing: Closing, reports: Reports, schedules: Vec<Schedule>) {
     for schedule in schedules {
@@ -147,7 +172,8 @@ pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
     println!("configuration: ok, {} network(s)", config.network.len());
     let store = Store::connect(&config.database).await?;
     store.ping().await?;
-    match store.schema_check().await {
+    let schema = store.schema_check().await;
+    match &schema {
         Ok(()) => println!("database: ok, schema up to date"),
         Err(fault) => println!("database: reachable; {fault} (serve and migrate bring it up to date)"),
     }
@@ -158,6 +184,17 @@ pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
         println!("{}: ok, signers {}", rail.id(), signers.join(", "));
     }
     tasks.drain(Duration::from_secs(1)).await;
+    let secret = config.signing.as_ref().map(|it| &it.secret);
+    match &config.screening {
+        Some(settings) => {
+            let screening = Screening::new(settings.clone(), store.clone(), secret)?;
+            if schema.is_ok() {
+                screening.load(SystemClock.now()).await?;
+            }
+            println!("screening: ok");
+        }
+        None => println!("screening: off"),
+    }
     for schedule in config.schedules()? {
         let probed = schedule.place.probe().await;
         probed.map_err(|astray| format!("reports, schedule {}: {astray}", schedule.name))?;

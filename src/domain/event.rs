@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::domain::id::{NoticeId, PaymentId};
 
 /// Every kind of event there is.
-pub const KINDS: [&str; 26] = [
+pub const KINDS: [&str; 29] = [
     "payment.reserved",
     "payment.signed",
     "payment.set_back",
@@ -35,6 +35,9 @@ pub const KINDS: [&str; 26] = [
     REPORT_READY,
     REPORT_FAILED,
     REPORT_DELIVERY_FAILED,
+    SCREENING_DENIED,
+    SCREENING_REVIEW,
+    SCREENING_CLEARED,
     WEBHOOK_DISABLED,
     WEBHOOK_TEST,
 ];
@@ -67,6 +70,12 @@ pub const REPORT_READY: &str = "report.ready";
 pub const REPORT_FAILED: &str = "report.failed";
 /// A scheduled report has not reached where it goes for long, or is given up.
 pub const REPORT_DELIVERY_FAILED: &str = "report.delivery_failed";
+/// A settlement or a refund was refused, because somebody whom the money has to do with is listed.
+pub const SCREENING_DENIED: &str = "screening.denied";
+/// Somebody on record has to be looked at: he is listed now, or has paid more in all than a threshold.
+pub const SCREENING_REVIEW: &str = "screening.review";
+/// Somebody on record is listed no more.
+pub const SCREENING_CLEARED: &str = "screening.cleared";
 /// An endpoint of ours gets no events any more.
 pub const WEBHOOK_DISABLED: &str = "webhook.disabled";
 /// An operator tries an endpoint; sent to it alone and on no record.

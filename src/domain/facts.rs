@@ -33,6 +33,8 @@ pub struct Facts {
     pub balance: Amount,
     /// What the exact transfer does when it is tried.
     pub transfer: Simulation,
+    /// Who owns the accounts that the money leaves and enters, where those are accounts of their own; at most two.
+    pub holders: Vec<String>,
     /// The payer's account runs code of its own, so that the payment must not share a transaction.
     pub must_go_alone: bool,
 }

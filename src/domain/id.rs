@@ -115,6 +115,11 @@ identifier! {
     RefundId, "rfd_", NotARefundId
 }
 
+identifier! {
+    /// Our name for one screening. Shape: as [`PaymentId`]'s, with `scr_`.
+    ScreeningId, "scr_", NotAScreeningId
+}
+
 fn write_digits(uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = uuid.as_u128();
     let mut digits = [b'0'; LENGTH];

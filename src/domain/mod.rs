@@ -27,6 +27,7 @@ pub mod reconciliation;
 pub mod refund;
 pub mod rejection;
 pub mod request;
+pub mod screening;
 pub mod settlement;
 pub mod signing;
 pub mod statement;

@@ -192,6 +192,12 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked.
     async fn is_over(&self, good_until: u64) -> Result<bool, RailFault>;
 
+    /// Which of these accounts a contract knows to be sanctioned that answers `isSanctioned(address)`, in their order.
+    ///
+    /// # Errors
+    /// The chain could not be asked, there is no such contract, or there can be none on this chain.
+    async fn oracle(&self, oracle: &str, accounts: &[&str]) -> Result<Vec<bool>, RailFault>;
+
     /// Resolves when the chain has told, without being asked, that something delivered may have landed. Only a hint
     /// to look; never resolves where the chain tells nothing.
     async fn hint(&self);

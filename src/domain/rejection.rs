@@ -136,6 +136,12 @@ pub enum Rejection {
     /// The transaction that the payer built breaks a rule.
     #[error(transparent)]
     Flawed(#[from] Flaw),
+    /// Somebody whom the money has to do with may not pay or be paid. Which one, and by whose list, is on record and not told.
+    #[error("this payment is not accepted")]
+    Screened,
+    /// Whether everybody may pay and be paid could not be found out now.
+    #[error("the parties to this payment could not be screened now; try again later with the same request")]
+    Unscreened,
     /// The requirements ask for something this facilitator will not do.
     #[error("{0}")]
     Unacceptable(String),

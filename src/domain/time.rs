@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::id::PaymentId;
 
 /// Unix seconds, the resolution of `block.timestamp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {

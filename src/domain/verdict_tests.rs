@@ -80,6 +80,7 @@ fn facts() -> Facts {
         transfer: Simulation::Succeeded {
             received: Amount::from_units(100),
         },
+        holders: Vec::new(),
         must_go_alone: false,
     }
 }

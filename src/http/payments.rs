@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use tracing::Span;
@@ -12,6 +13,7 @@ use crate::app;
 use crate::app::settle::{Encode, SettleAnswer};
 use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
+use crate::domain::rejection::Rejection;
 use crate::http::error::{Denied, json};
 use crate::http::labels::{idempotency_key, labels};
 use crate::http::{Edge, Endpoint, body};
@@ -28,12 +30,12 @@ pub(super) async fn supported(State(edge): State<Edge>) -> Response {
 /// `POST /verify`.
 pub(super) async fn verify(State(edge): State<Edge>, request: Request) -> Response {
     match verdict(&edge, request).await {
-        Ok(body) => json(StatusCode::OK, body),
+        Ok(response) => response,
         Err(denied) => denied.answer(Some(Endpoint::Verify), NETWORK_UNKNOWN),
     }
 }
 
-async fn verdict(edge: &Edge, request: Request) -> Result<Vec<u8>, Denied> {
+async fn verdict(edge: &Edge, request: Request) -> Result<Response, Denied> {
     let (head, body) = request.into_parts();
     let body = body::read(&head.headers, body).await?;
     let envelope = wire::decode(&body)?;
@@ -41,10 +43,21 @@ async fn verdict(edge: &Edge, request: Request) -> Result<Vec<u8>, Denied> {
         |payer: Option<&str>, verdict| wire::encode_verify(envelope.dialect, &envelope.network_text, payer, verdict);
     let request = match envelope.request {
         Ok(request) => request,
-        Err(refused) => return Ok(encode(None, &Err(refused))),
+        Err(refused) => return Ok(json(StatusCode::OK, encode(None, &Err(refused)))),
     };
     let answer = app::verify::verify(&edge.parts.app, request).await?;
-    Ok(encode(answer.payer.as_deref(), &answer.verdict))
+    let body = encode(answer.payer.as_deref(), &answer.verdict);
+    Ok(answered(body, answer.verdict.as_ref().err()))
+}
+
+/// The answer, with when to come again where that may help.
+fn answered(body: Vec<u8>, rejection: Option<&Rejection>) -> Response {
+    let mut response = json(StatusCode::OK, body);
+    if matches!(rejection, Some(Rejection::Unscreened)) {
+        let seconds = HeaderValue::from(app::screening::RETRY_AFTER);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
 }
 
 /// `POST /settle`.
@@ -83,7 +96,15 @@ async fn outcome(edge: &Edge, envelope: Envelope, network: &Arc<str>, headers: &
             if let Some(payment) = payment_of(&outcome) {
                 Span::current().record("payment.id", tracing::field::display(payment));
             }
-            Ok(json(StatusCode::OK, body))
+            let rejection = match &outcome {
+                Outcome::Refused { rejection, .. } => Some(rejection),
+                Outcome::Settled { .. }
+                | Outcome::SetBack { .. }
+                | Outcome::Failed { .. }
+                | Outcome::Pending { .. }
+                | Outcome::Duplicate { .. } => None,
+            };
+            Ok(answered(body, rejection))
         }
         SettleAnswer::Replayed(body) => {
             let mut response = json(StatusCode::OK, Bytes::from(body));

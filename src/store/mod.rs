@@ -57,10 +57,13 @@ mod report_deliveries;
 mod report_jobs;
 mod reports;
 mod rows;
+mod screening_lists;
+mod screenings;
 mod session;
 mod settlements;
 mod statements;
 mod summary;
+mod sums;
 mod sweep;
 mod transactions;
 mod watching;
@@ -88,10 +91,13 @@ pub use report_deliveries::{Delivering, Failed, Pauses};
 pub use report_jobs::{Piece, Progress, Report, ReportOrder, Whole};
 pub use reports::{Cursor, Entry, Filter, Name, NotACursor, PAGE_MAX, Page};
 pub use rows::Record;
+pub use screening_lists::{Edition, Fetched, Listed, Replaced as ListReplaced};
+pub use screenings::{Review, Screening, ScreeningFilter};
 pub use session::SessionFlaw;
 pub use settlements::{Advance, Advanced};
 pub use statements::{Closed, StatementFilter};
 pub use summary::{Landing, Summary};
+pub use sums::{Crossed, CrossedFilter, Threshold};
 pub use transactions::Carrier;
 pub use watching::Followed;
 
@@ -131,7 +137,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 18] = [
+const MIGRATIONS: [(i64, &str, &str); 20] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -162,6 +168,8 @@ const MIGRATIONS: [(i64, &str, &str); 18] = [
         include_str!("../../migrations/0018_watched_by_height.sql"),
     ),
     (19, "deliveries", include_str!("../../migrations/0019_deliveries.sql")),
+    (25, "screening", include_str!("../../migrations/0025_screening.sql")),
+    (26, "paid_sums", include_str!("../../migrations/0026_paid_sums.sql")),
 ];
 
 statements! {
@@ -332,9 +340,12 @@ impl Store {
             report_deliveries::STATEMENTS,
             report_jobs::STATEMENTS,
             reports::STATEMENTS,
+            screening_lists::STATEMENTS,
+            screenings::STATEMENTS,
             session::STATEMENTS,
             settlements::STATEMENTS,
             statements::STATEMENTS,
+            sums::STATEMENTS,
             sweep::STATEMENTS,
             transactions::STATEMENTS,
             watching::STATEMENTS,

@@ -9,11 +9,13 @@ use super::budgets::{self, Draws};
 use super::events::{self, Seal, Told};
 use super::labels::LabelsRow;
 use super::rows::{OutOfPlace, RecordRow, bounds, read_all, read_one, records, reference, signed};
+use super::screenings::{self, EvidenceRow};
 use super::{Cause, DateTime, Record, Store, StoreFault, Utc, commit};
 use crate::domain::authorization::PaymentKey;
 use crate::domain::budget::{Reserve, Shortage};
 use crate::domain::id::PaymentId;
 use crate::domain::request::PaymentReference;
+use crate::domain::screening::Ticket;
 use crate::domain::settlement::{Event, Settlement, State};
 use crate::domain::verdict::Verified;
 
@@ -21,9 +23,9 @@ statements! {
     RESERVE = concat!("with reserved as (
             insert into payments (id, key, scheme, network, payer, pay_to, asset, amount, nonce, valid_after,
                 valid_before, body, digest, envelope, resource_url, since_height, must_go_alone, created_at, signer, memo,
-                merchant_reference, order_id, metadata)
+                merchant_reference, order_id, metadata, screening)
             values ($1, $2, $3, $4, $5, $6, $7, $8::text::numeric, $9, $10::text::numeric, $11::text::numeric,
-                $12, $13, $14, $15, $16, $17, now(), $22, $23, $26, $27, $28)
+                $12, $13, $14, $15, $16, $17, now(), $22, $23, $26, $27, $28, $34)
             on conflict do nothing
             returning id, created_at
         ), settled as (
@@ -35,6 +37,10 @@ statements! {
         ), told as (
             insert into events (payment_id, version, kind, body, seal, created_at)
             select id, 0, $20::text, $21::text::jsonb, $24, created_at from reserved
+        ), screened as (
+            insert into screenings (id, stage, decision, policy, network, body, seal, payment_id, created_at)
+            select $35::uuid, 'settle', $34, $36::text, $4, $37::text, $38::bytea, id, created_at from reserved
+            where $35::uuid is not null
         ), drawn as (
             ", budgets::drawing!("$4", "$29", "$30", "$31", "$32", "$33", "and exists (select 1 from reserved)"), "
         )
@@ -46,7 +52,7 @@ statements! {
     REWRITE = "update payments set scheme = $2, pay_to = $3, amount = $4::text::numeric, valid_after = $5::text::numeric,
             valid_before = $6::text::numeric, body = $7, digest = $8, envelope = $9, resource_url = $10,
             since_height = $11, must_go_alone = $12, signer = $13, memo = $14, payer = $15,
-            merchant_reference = $16, order_id = $17, metadata = $18
+            merchant_reference = $16, order_id = $17, metadata = $18, screening = $19
         where id = $1";
     REFERENCES_DROP = "delete from payment_references where payment_id = $1";
     REFERENCES_ADD = "insert into payment_references (kind, value, payment_id)
@@ -71,8 +77,8 @@ const RESERVE_TRIES: u32 = 4;
 pub struct NewPayment {
     /// Its name, minted by the caller, so that an unknown outcome can be looked up.
     pub id: PaymentId,
-    /// What was asked, signed and seen.
-    pub verified: Verified,
+    /// What was asked, signed and seen, and may go on.
+    pub verified: Ticket<Verified>,
     /// The request's digest.
     pub digest: [u8; 32],
     /// The most that its settlement can cost, and the windows that this is taken from.
@@ -198,7 +204,12 @@ impl Store {
         let since_height = signed("since_height", facts.height).map_err(OutOfPlace::during(operation))?;
         let (valid_after, valid_before) = bounds(signed_by_payer.window);
         let network = &request.rail.network;
-        let told = Told::reserved(new.id, 0, events::RESERVED, network);
+        let evidence = EvidenceRow::of(new.verified.evidence());
+        let change = evidence.change();
+        let told = Told {
+            change: change.as_deref(),
+            ..Told::reserved(new.id, 0, events::RESERVED, network)
+        };
         let labels = LabelsRow::of(&request.labels);
         let mut connection = self.connection(operation).await?;
         let query = sqlx::query(RESERVE)
@@ -232,6 +243,11 @@ impl Store {
             .bind(labels.metadata);
         let row = Draws::of(&new.reserve.draws)
             .bind(query)
+            .bind(new.verified.decision().as_str())
+            .bind(evidence.id)
+            .bind(evidence.policy)
+            .bind(evidence.body)
+            .bind(evidence.seal)
             .fetch_optional(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))?;
@@ -265,9 +281,17 @@ impl Store {
             let what = "a payment that is gone";
             return Err(StoreFault::Corrupt { operation, what });
         };
-        let told = Told::reserved(old.id, record.version, Event::Reopened.as_str(), &record.network);
+        let evidence = EvidenceRow::of(new.verified.evidence());
+        let change = evidence.change();
+        let told = Told {
+            change: change.as_deref(),
+            ..Told::reserved(old.id, record.version, Event::Reopened.as_str(), &record.network)
+        };
         let newest = HashMap::from([(old.id.as_uuid(), newest)]);
         events::add(&mut transaction, operation, &[told], &newest).await?;
+        if let Some(evidence) = new.verified.evidence() {
+            screenings::add(&mut transaction, operation, evidence, Some(old.id), None).await?;
+        }
         budgets::draw(&mut transaction, operation, &record.network, &new.reserve.draws).await?;
         commit(transaction, operation).await?;
         self.ring();
@@ -388,6 +412,7 @@ async fn rewrite(
         .bind(labels.merchant_reference)
         .bind(labels.order_id)
         .bind(labels.metadata)
+        .bind(new.verified.decision().as_str())
         .execute(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;

@@ -6,6 +6,7 @@ use super::notices;
 use super::refund_matching::cleared;
 use super::refunds::{Refund, RefundRow, lower, one, refunds};
 use super::rows::{OutOfPlace, signed, unsigned};
+use super::screenings;
 use super::{Store, StoreFault, commit};
 use crate::domain::authorization::PaymentKey;
 use crate::domain::event::REFUND_FAILED;
@@ -13,6 +14,7 @@ use crate::domain::id::RefundId;
 use crate::domain::network::NetworkId;
 use crate::domain::refund::Presented;
 use crate::domain::request::Proof;
+use crate::domain::screening::{Payout, Ticket};
 
 statements! {
     EXECUTING = refunds!("where r.network = $1 and r.state = 'executing' and r.id > $2 order by r.id limit $3");
@@ -41,8 +43,8 @@ pub struct Attempt {
 /// An attempt to put on record.
 #[derive(Debug, Clone)]
 pub struct NewAttempt {
-    /// Of which refund.
-    pub refund: RefundId,
+    /// Of which refund, whose money may go on.
+    pub payout: Ticket<Payout>,
     /// The attempt.
     pub attempt: Attempt,
     /// The payment's nonce, as [`crate::domain::authorization::Authorization::nonce`] is written.
@@ -120,7 +122,7 @@ impl Store {
         let number = |name, value| signed(name, value).map_err(OutOfPlace::during(operation));
         let mut transaction = self.begin(operation).await?;
         let begun = sqlx::query(BEGIN)
-            .bind(new.refund.as_uuid())
+            .bind(new.payout.refund.as_uuid())
             .bind(number("attempts", new.attempt.attempt.saturating_sub(1))?)
             .execute(&mut *transaction)
             .await
@@ -129,7 +131,7 @@ impl Store {
             return Ok(false);
         }
         sqlx::query(ADD)
-            .bind(new.refund.as_uuid())
+            .bind(new.payout.refund.as_uuid())
             .bind(number("attempt", new.attempt.attempt)?)
             .bind(new.attempt.key.0)
             .bind(&new.nonce)
@@ -139,6 +141,9 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
+        if let Some(evidence) = new.payout.evidence() {
+            screenings::add(&mut transaction, operation, evidence, None, Some(new.payout.refund)).await?;
+        }
         commit(transaction, operation).await?;
         Ok(true)
     }

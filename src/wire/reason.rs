@@ -114,6 +114,9 @@ pub(super) const fn verify_reason(family: Family, dialect: Dialect, rejection: &
         Rejection::UnsupportedScheme(_) => "unsupported_scheme",
         Rejection::UnsupportedNetwork(_) => "invalid_network",
         Rejection::Unacceptable(_) => "invalid_payment_requirements",
+        // The protocol has no words for these two.
+        Rejection::Screened => "payment_rejected",
+        Rejection::Unscreened => "screening_unavailable",
         Rejection::Flawed(flaw) => svm::flaw(dialect, flaw),
         Rejection::SchemeMismatch { .. }
         | Rejection::NetworkMismatch { .. }
@@ -176,6 +179,8 @@ pub(super) const fn code(rejection: &Rejection) -> &'static str {
         Rejection::InsufficientBalance { .. } => "insufficient_balance",
         Rejection::SimulationFailed { .. } => "simulation_failed",
         Rejection::DeploymentFailed => "deployment_failed",
+        Rejection::Screened => "payment_rejected",
+        Rejection::Unscreened => "screening_unavailable",
         Rejection::Flawed(flaw) => svm::code(flaw),
         Rejection::Unacceptable(_) => "unacceptable",
     }

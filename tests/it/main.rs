@@ -51,6 +51,7 @@ mod replay;
 mod replicas;
 mod reports;
 mod rolling;
+mod screening;
 mod secrets;
 mod settle;
 mod solana;

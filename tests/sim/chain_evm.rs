@@ -61,6 +61,7 @@ impl Pay {
                     reason: "simulated".into(),
                 }
             },
+            holders: Vec::new(),
             must_go_alone: false,
         }
     }

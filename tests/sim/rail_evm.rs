@@ -329,6 +329,10 @@ impl Rail for SimRail {
         unreachable!("no story has a refund")
     }
 
+    async fn oracle(&self, _: &str, _: &[&str]) -> Result<Vec<bool>, RailFault> {
+        unreachable!("no story screens")
+    }
+
     async fn hint(&self) {
         std::future::pending::<()>().await;
     }

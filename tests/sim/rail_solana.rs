@@ -237,6 +237,7 @@ fn facts(view: View<'_>, message: &Message) -> Facts {
                 reason: "simulated".into(),
             }
         },
+        holders: Vec::new(),
         must_go_alone: false,
     }
 }
@@ -427,6 +428,10 @@ impl Rail for SimRail {
 
     async fn is_over(&self, _: u64) -> Result<bool, RailFault> {
         unreachable!("no story has a refund")
+    }
+
+    async fn oracle(&self, _: &str, _: &[&str]) -> Result<Vec<bool>, RailFault> {
+        unreachable!("no story screens")
     }
 
     async fn hint(&self) {

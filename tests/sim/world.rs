@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use facilitator::app::screening::Screening;
 use facilitator::app::{App, Settings};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
@@ -244,6 +245,7 @@ impl World {
             rails,
             Arc::new(clock),
             Settings::default(),
+            Arc::new(Screening::off()),
             tasks.clone(),
         );
         let app = Arc::new(app);

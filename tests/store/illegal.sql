@@ -721,3 +721,106 @@ insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at,
 -- report_deliveries_counts_range
 insert into report_deliveries (schedule, starts_at, ends_at, due_at, created_at, claims)
     values ('s', 0, 1, now(), now(), -1);
+
+-- payments_screening_known
+update payments set screening = 'denied';
+
+-- screenings_id
+insert into screenings select id, 'settle', 'clear', 'p', network, '{}', key, id, null, now()
+    from (select * from payments limit 1) p, generate_series(1, 2);
+
+-- screenings_payment
+insert into screenings select id, 'settle', 'clear', 'p', network, '{}', key, gen_random_uuid(), null, now()
+    from (select * from payments limit 1) p;
+
+-- screenings_refund
+insert into screenings select id, 'settle', 'clear', 'p', network, '{}', key, null, gen_random_uuid(), now()
+    from (select * from payments limit 1) p;
+
+-- screenings_stage_known
+insert into screenings select id, 'guess', 'clear', 'p', network, '{}', key, id, null, now() from (select * from payments limit 1) p;
+
+-- screenings_decision_known
+insert into screenings select id, 'settle', 'off', 'p', network, '{}', key, id, null, now() from (select * from payments limit 1) p;
+
+-- screenings_policy_present
+insert into screenings select id, 'settle', 'clear', '', network, '{}', key, id, null, now() from (select * from payments limit 1) p;
+
+-- screenings_network_named
+insert into screenings select id, 'settle', 'clear', 'p', 'base', '{}', key, id, null, now() from (select * from payments limit 1) p;
+
+-- screenings_body_present
+insert into screenings select id, 'settle', 'clear', 'p', network, '', key, id, null, now() from (select * from payments limit 1) p;
+
+-- screenings_seal_length
+insert into screenings select id, 'settle', 'clear', 'p', network, '{}', 'short', id, null, now() from (select * from payments limit 1) p;
+
+-- screenings_of_one
+insert into screenings select id, 'settle', 'clear', 'p', network, '{}', key, id, id, now() from (select * from payments limit 1) p;
+
+-- screening_editions_name
+insert into screening_editions select 's', 1, key, '', 1, 1, 0, now() from (select * from payments limit 1) p, generate_series(1, 2);
+
+-- screening_editions_source_named
+insert into screening_editions select '', 1, key, '', 1, 1, 0, now() from (select * from payments limit 1) p;
+
+-- screening_editions_sha256_length
+insert into screening_editions values ('s', 1, 'short', '', 1, 1, 0, now());
+
+-- screening_editions_counts_range
+insert into screening_editions select 's', 1, key, '', 0, 0, 0, now() from (select * from payments limit 1) p;
+
+-- screening_heads_source
+insert into screening_heads select 's', 1, now() from generate_series(1, 2);
+
+-- screening_heads_edition
+insert into screening_heads values ('s', 1, now());
+
+-- screening_entries_name
+insert into screening_entries select 's', 'a', '1', '', 1 from generate_series(1, 2);
+
+-- screening_entries_added
+insert into screening_entries values ('s', 'a', '1', '', 1);
+
+-- screening_entries_removed
+with e as (insert into screening_editions select 's', 1, key, '', 1, 1, 0, now() from payments limit 1)
+insert into screening_entries values ('s', 'a', '1', '', 1, 2);
+
+-- screening_entries_present
+insert into screening_entries values ('s', '', '1', '', 1);
+
+-- screening_entries_order
+insert into screening_entries values ('s', 'a', '1', '', 1, 1);
+
+-- screening_reviews_name
+insert into screening_reviews select 'eip155:1', 'a', 's', 'pay_to', now() from generate_series(1, 2);
+
+-- screening_reviews_named
+insert into screening_reviews values ('eip155:1', '', 's', 'pay_to', now());
+
+-- screening_reviews_role_known
+insert into screening_reviews values ('eip155:1', 'a', 's', 'payer', now());
+
+-- screening_reviews_order
+insert into screening_reviews values ('eip155:1', 'a', 's', 'pay_to', now(), now() - interval '1 s');
+
+-- paid_sums_name
+insert into paid_sums select 'n', 'a', 'p', 1, 1, 1 from generate_series(1, 2);
+
+-- paid_sums_range
+insert into paid_sums values ('n', 'a', 'p', 1, 1, 0);
+
+-- paid_sums_place_name
+insert into paid_sums_place select 'sums', '' from generate_series(1, 2);
+
+-- paid_sums_place_one
+insert into paid_sums_place values ('other', '');
+
+-- paid_sums_crossed_name
+insert into paid_sums_crossed select 'n', 'a', 'p', 'day', 1, 1, 1, 1, now() from generate_series(1, 2);
+
+-- paid_sums_crossed_span_known
+insert into paid_sums_crossed values ('n', 'a', 'p', 'year', 1, 1, 1, 1, now());
+
+-- paid_sums_crossed_reached
+insert into paid_sums_crossed values ('n', 'a', 'p', 'day', 1, 1, 2, 1, now());

@@ -29,6 +29,7 @@ mod report_jobs;
 mod reports;
 mod reserving;
 mod schema;
+mod screening;
 mod shown;
 #[expect(dead_code, reason = "the simulator reads more of it")]
 #[path = "../sim/store/mod.rs"]

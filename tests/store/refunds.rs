@@ -9,6 +9,7 @@ use facilitator::domain::merkle::root;
 use facilitator::domain::reconciliation::{Account, Direction, Transfer};
 use facilitator::domain::refund::{Asked, Note, PaidBy, Presented, Stage, claimed, matched};
 use facilitator::domain::request::Proof;
+use facilitator::domain::screening::{self, Payout, Policy, judge};
 use facilitator::domain::settlement::Event;
 use facilitator::domain::statement::Bounds;
 use facilitator::domain::time::Timestamp;
@@ -228,8 +229,14 @@ async fn what_is_cancelled_takes_nothing_and_what_is_paid_or_sent_is_not_cancell
 
 fn attempt(refund: &Refund, attempt: u64) -> NewAttempt {
     let key = u8::try_from(100 + attempt).unwrap();
-    NewAttempt {
+    let payout = Payout {
         refund: refund.id,
+        network: refund.network.clone(),
+        wallet: refund.wallet.clone().unwrap_or_default(),
+        recipient: refund.recipient.clone(),
+    };
+    NewAttempt {
+        payout: judge(&Policy::Off, screening::Stage::Refund, payout, &[]).unwrap(),
         attempt: Attempt {
             attempt,
             key: PaymentKey([key; 32]),

@@ -82,14 +82,18 @@ async fn every_statement_fits_the_schema() {
 }
 
 /// What happened, and is only ever added to.
-const APPEND_ONLY: [&str; 9] = [
+const APPEND_ONLY: [&str; 13] = [
     "evidence",
     "notices",
     "events",
     "ledger_entries",
     "observed_transfers",
+    "paid_sums_crossed",
     "reconciliation_actions",
     "refund_attempts",
+    "screening_editions",
+    "screening_entries",
+    "screenings",
     "statement_lines",
     "statements",
 ];
@@ -116,12 +120,20 @@ async fn nothing_rewrites_the_records_of_what_happened() {
                 settles_after, created_at, state) select id, id, 'k', key, network, asset, pay_to, payer, 1, 1, now(),
                 'awaiting' from payments;
             insert into refund_attempts select id, 1, key, 'n', 'p', 'e', 1, now() from payments;
+            insert into screenings select id, 'settle', 'clear', 'p', 'eip155:1', '{}', key, id, null, now() from payments;
+            insert into screening_editions select 'ofac', 1, key, '', 1, 1, 0, now() from payments;
+            insert into screening_entries values ('ofac', 'a', '1', '', 1);
+            insert into paid_sums_crossed select network, asset, payer, 'day', 1, 1, 1, 1, now() from payments;
             insert into notices (id, kind, subject, body, created_at) select id, 'a.b', 'a', '{}', now() from payments";
         execute(&mut raw, rest.into()).await.unwrap();
         assert_eq!(store.accounts_watched(&network).await.unwrap().len(), 1);
         for table in APPEND_ONLY {
             assert!(db.count(table).await > 0, "{table}");
-            let column = if table == "statement_lines" { "position" } else { "created_at" };
+            let column = match table {
+                "statement_lines" => "position",
+                "screening_entries" => "address",
+                _ => "created_at",
+            };
             let update = format!("update {table} set {column} = {column}");
             for change in [update, format!("delete from {table}"), format!("truncate {table} cascade")] {
                 let done = execute(&mut raw, change.clone()).await;

@@ -359,6 +359,10 @@ impl Rail for Shown {
         })
     }
 
+    async fn oracle(&self, _: &str, _: &[&str]) -> Result<Vec<bool>, RailFault> {
+        unreachable!()
+    }
+
     async fn hint(&self) {
         std::future::pending::<()>().await;
     }

@@ -12,6 +12,7 @@ use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
 use facilitator::domain::rail::{AuthorizationState, ChainPoint, Facts, LaneId, Mined, SignedTx, Simulation, TxId};
 use facilitator::domain::request::{Offer, PaymentReference, PaymentRequest, Proof, ReferenceKind, Resource, Terms};
+use facilitator::domain::screening::{Policy, Stage, judge};
 use facilitator::domain::settlement::{Event, Landed, apply};
 use facilitator::domain::time::Timestamp;
 use facilitator::domain::verdict::Verified;
@@ -227,11 +228,18 @@ impl Sample {
             authorization: AuthorizationState::Unused,
             balance: terms.amount,
             transfer: Simulation::Succeeded { received: terms.amount },
+            holders: Vec::new(),
             must_go_alone: is_odd,
         };
         NewPayment {
             id: PaymentId::mint(),
-            verified: Verified::judge(request, authorization, facts).unwrap(),
+            verified: judge(
+                &Policy::Off,
+                Stage::Settle,
+                Verified::judge(request, authorization, facts).unwrap(),
+                &[],
+            )
+            .unwrap(),
             digest: [self.digest; 32],
             reserve: Reserve {
                 amount: Amount::ZERO,

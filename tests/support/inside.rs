@@ -11,6 +11,7 @@ use facilitator::app::books::Books;
 use facilitator::app::feed::Feed;
 use facilitator::app::refunds::Refunds;
 use facilitator::app::reports::Reports;
+use facilitator::app::screening::Screening;
 use facilitator::app::{App, SystemClock};
 use facilitator::config::Config;
 use facilitator::export::Decimals;
@@ -43,6 +44,7 @@ impl Inside {
             rails.clone(),
             Arc::new(SystemClock),
             config.settle.clone(),
+            Arc::new(Screening::off()),
             tasks.clone(),
         );
         let reports = Reports {

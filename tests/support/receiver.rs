@@ -22,6 +22,8 @@ pub(crate) enum Manner {
     After(String),
     /// Sends elsewhere.
     Redirect(String),
+    /// With this body.
+    Says(String),
     /// Never.
     Hang,
     /// With more than anybody would want to read, and no end.
@@ -119,6 +121,7 @@ async fn receive(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Byte
         Manner::Refuse(refused) if refused == kind => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Manner::Refuse(_) => StatusCode::OK.into_response(),
         Manner::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Manner::Says(body) => body.into_response(),
         Manner::Later(seconds) => {
             (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())]).into_response()
         }

@@ -30,6 +30,16 @@ impl Keys {
         }
     }
 
+    /// Those that questions to a vendor who screens are signed with.
+    #[must_use]
+    pub fn of_screening(secret: &Secret) -> Self {
+        let key = |what| secret.derive(&["screening", "hook", what]);
+        Self {
+            shared: key("shared"),
+            own: SigningKey::from_bytes(&key("own")),
+        }
+    }
+
     /// The shared secret as the other side is given it: `whsec_` and base64.
     #[must_use]
     pub fn secret(&self) -> String {

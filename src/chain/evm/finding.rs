@@ -47,6 +47,7 @@ pub(super) fn facts(body: &Body, finding: &Finding, is_listed: bool) -> Facts {
         asset_misnamed: None,
         authorization: finding.authorization,
         balance: Amount::from_units(finding.balance),
+        holders: Vec::new(),
         must_go_alone: finding.payer_has_code || is_wrapped,
         transfer: simulation(body, finding),
     }
@@ -81,6 +82,7 @@ pub(super) fn misnamed(body: &Body, asset: &Asset) -> Option<Facts> {
         transfer: Simulation::Failed {
             reason: "signed under another domain".into(),
         },
+        holders: Vec::new(),
         must_go_alone: true,
     })
 }

@@ -15,6 +15,7 @@ mod lane;
 mod lens;
 mod listing;
 mod node;
+mod oracle;
 mod outbid;
 mod payload;
 mod probe;
@@ -438,6 +439,10 @@ impl Rail for EvmRail {
 
     async fn is_over(&self, good_until: u64) -> Result<bool, RailFault> {
         Ok(self.final_until().await? >= Timestamp(good_until))
+    }
+
+    async fn oracle(&self, oracle: &str, accounts: &[&str]) -> Result<Vec<bool>, RailFault> {
+        oracle::ask(self.rpc(), oracle, accounts).await
     }
 
     async fn hint(&self) {

@@ -55,6 +55,7 @@ impl Strangers {
             transfer: Simulation::Failed {
                 reason: "not tried".into(),
             },
+            holders: Vec::new(),
             must_go_alone: true,
         })
     }

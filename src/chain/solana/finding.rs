@@ -26,9 +26,10 @@ use crate::domain::rail::{AuthorizationState, Facts, Simulation};
 /// The longest reason that is passed on, in characters.
 const REASON_CHARS_MAX: usize = 160;
 
-/// Bytes of a token account without extensions, under either program; its amount stands at 64
+/// Bytes of a token account without extensions, under either program; its owner stands at 32, its amount at 64
 /// (solana-program/token `state::Account`).
 const TOKEN_ACCOUNT_BYTES: usize = 165;
+const OWNER_AT: usize = 32;
 const AMOUNT_AT: usize = 64;
 
 /// Failures that say nothing of the payment, but of the node or of the block that it would have been in
@@ -143,6 +144,7 @@ pub(super) fn facts(
         },
         balance: balance(authorization, body, finding),
         transfer,
+        holders: holders(body, finding),
         must_go_alone: false,
     })
 }
@@ -247,6 +249,18 @@ fn unfit(body: &Body, finding: &Finding) -> Option<String> {
         Ok(mint) => mint.unfit.as_ref().map(Unfit::to_string),
         Err(what) => Some(format!("the mint {what}")),
     }
+}
+
+/// Who owns the token accounts that the payment names. An associated account may have been given to somebody else, and a
+/// delegate signs for an account that is not his.
+fn holders(body: &Body, finding: &Finding) -> Vec<String> {
+    let owner = |account: &Account| {
+        tokens(account, body)?;
+        let owner: [u8; 32] = account.data.get(OWNER_AT..)?.first_chunk().copied()?;
+        Some(Pubkey::new_from_array(owner).to_string())
+    };
+    let accounts = [finding.source.as_ref(), finding.destination.as_ref()];
+    accounts.into_iter().flatten().filter_map(owner).collect()
 }
 
 /// How many tokens are in the account, in atomic units; none when it is no token account of the asset's.

@@ -68,6 +68,31 @@ fn a_payment_in_order_is_one_that_arrives_in_full() {
     assert!(crate::domain::verdict::judge_facts(&authorization, &facts).is_ok());
 }
 
+/// An associated account may belong to somebody else by now, and a delegate signs for another's.
+#[test]
+fn whoever_owns_the_accounts_is_told_whatever_the_transaction_names() {
+    let (authorization, body) = payment(&Draft::good());
+    let owned_by = |owner: u8| {
+        let mut account = token_account(&body.asset, 1_000_000);
+        account.data[OWNER_AT..AMOUNT_AT].fill(owner);
+        Some(account)
+    };
+    let name = |owner: u8| Pubkey::new_from_array([owner; 32]).to_string();
+    let holders = |source, destination| {
+        let finding = Finding {
+            source,
+            destination,
+            ..good(&body)
+        };
+        judged(&authorization, &body, &finding).unwrap().holders
+    };
+    assert_eq!(holders(owned_by(7), owned_by(9)), [name(7), name(9)]);
+    assert_eq!(holders(None, owned_by(9)), [name(9)]);
+    let mut of_another = owned_by(7);
+    of_another.as_mut().unwrap().owner = SYSTEM;
+    assert_eq!(holders(of_another, None), [""; 0]);
+}
+
 #[test]
 fn each_failure_is_told_by_what_failed() {
     let (authorization, body) = payment(&Draft::good());

@@ -433,6 +433,10 @@ impl Rail for SolanaRail {
         Ok(finalized > good_until.saturating_add(BLOCKHASH_BLOCKS))
     }
 
+    async fn oracle(&self, _: &str, _: &[&str]) -> Result<Vec<bool>, RailFault> {
+        Err(self.fault("oracle", "there is no such contract on this chain"))
+    }
+
     async fn hint(&self) {
         match &self.subscriptions {
             Some(subscriptions) => subscriptions.heard().await,

@@ -33,6 +33,8 @@ pub(super) const fn verify_reason(dialect: Dialect, rejection: &Rejection) -> &'
         | Rejection::SimulationFailed { .. }
         | Rejection::DeploymentFailed
         | Rejection::Flawed(_)
+        | Rejection::Screened
+        | Rejection::Unscreened
         | Rejection::UnsupportedVersion
         | Rejection::UnsupportedScheme(_)
         | Rejection::UnsupportedNetwork(_)

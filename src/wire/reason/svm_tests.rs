@@ -215,6 +215,8 @@ fn solana_has_words_of_its_own_for_what_is_refused_everywhere() {
             "transaction_simulation_failed",
             "invalid_exact_svm_transaction_simulation_failed",
         ),
+        (Rejection::Screened, "payment_rejected", "payment_rejected"),
+        (Rejection::Unscreened, "screening_unavailable", "screening_unavailable"),
         (
             Rejection::Unacceptable(text()),
             "invalid_payment_requirements",

@@ -107,6 +107,8 @@ fn rejections() -> Vec<(Rejection, &'static str, &'static str)> {
         same(Rejection::SimulationFailed { reason: text() }, SIMULATION),
         same(Rejection::DeploymentFailed, SIMULATION),
         same(Rejection::Unacceptable(text()), "invalid_payment_requirements"),
+        same(Rejection::Screened, "payment_rejected"),
+        same(Rejection::Unscreened, "screening_unavailable"),
     ]
 }
 

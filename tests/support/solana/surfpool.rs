@@ -17,6 +17,8 @@ use crate::support::{eventually, provided};
 
 /// What a token account of either program begins with: mint, owner, amount (`spl_token::state::Account`).
 const AMOUNT_AT: usize = 64;
+const DELEGATE_AT: usize = 72;
+const DELEGATED_AT: usize = 121;
 
 /// Where a mint of Token-2022 has its extensions, each as type, length, value: behind as many bytes as a token account
 /// has, and one that says that it is a mint.
@@ -262,6 +264,15 @@ impl Surfpool {
     pub(crate) async fn set_tokens(&self, token_account: Pubkey, amount: u64) {
         let mut account = self.account(token_account).await.unwrap();
         account.data[AMOUNT_AT..AMOUNT_AT + 8].copy_from_slice(&amount.to_le_bytes());
+        self.set_account(token_account, &account).await;
+    }
+
+    /// Lets somebody else than its owner move all of a token account.
+    pub(crate) async fn delegate(&self, token_account: Pubkey, to: Pubkey) {
+        let mut account = self.account(token_account).await.unwrap();
+        account.data[DELEGATE_AT..DELEGATE_AT + 4].copy_from_slice(&1_u32.to_le_bytes());
+        account.data[DELEGATE_AT + 4..DELEGATE_AT + 36].copy_from_slice(to.as_ref());
+        account.data[DELEGATED_AT..DELEGATED_AT + 8].copy_from_slice(&u64::MAX.to_le_bytes());
         self.set_account(token_account, &account).await;
     }
 

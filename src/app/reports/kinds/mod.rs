@@ -4,8 +4,11 @@
 mod balance_activity;
 mod exceptions;
 mod fees_and_gas;
+mod refunds;
+mod screening_log;
 mod settlements;
 mod statements;
+mod travel_rule;
 
 use std::fmt;
 use std::sync::Arc;
@@ -74,12 +77,15 @@ impl Kind {
     pub const SETTLEMENTS: Self = Self(&settlements::LISTING);
 
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::SETTLEMENTS,
         Self(&balance_activity::LISTING),
         Self(&fees_and_gas::LISTING),
         Self(&statements::LISTING),
         Self(&exceptions::LISTING),
+        Self(&refunds::LISTING),
+        Self(&screening_log::LISTING),
+        Self(&travel_rule::LISTING),
     ];
 
     /// Its name.
