@@ -431,6 +431,7 @@ impl Filter {
 
     /// What can have changed since the payment was found is still as asked for.
     fn still_lets(&self, record: &Record) -> bool {
+        let is_final_before = |before| record.final_at.is_some_and(|it| it < before);
         let landed = record.settlement.landed().map(|it| it.block.time);
         (self.states.is_empty() || self.states.contains(&record.settlement.state()))
             && self.landed_from.is_none_or(|from| landed >= Some(from))
@@ -438,9 +439,7 @@ impl Filter {
                 .landed_before
                 .is_none_or(|before| landed.is_some_and(|it| it < before))
             && self.final_from.is_none_or(|from| record.final_at >= Some(from))
-            && self
-                .final_before
-                .is_none_or(|before| record.final_at.is_some_and(|it| it < before))
+            && self.final_before.is_none_or(is_final_before)
     }
 
     /// The states that are walked apart and merged. Nearly every payment is final, so that state leads nowhere; each of
@@ -486,14 +485,13 @@ mod tests {
         };
         let text = cursor.to_string();
         assert_eq!(text.parse::<Cursor>().unwrap(), cursor);
-        let negative = format!("ff{}", &text[2..]);
         for bad in [
             "",
             "00",
             &text[1..],
             &format!("{text}00"),
             &text.to_uppercase(),
-            &negative,
+            &format!("ff{}", &text[2..]),
             &"7f".repeat(24),
         ] {
             assert!(bad.parse::<Cursor>().is_err(), "{bad}");

@@ -261,6 +261,7 @@ async fn what_was_given_up_may_be_mined_after_all() {
     let undone = world.node.block_number().await - height;
     world.node.reorganize(undone).await;
     let bytes = raw(&world, &first);
+    next_base_fee(&world, 1).await;
     world.node.call("eth_sendRawTransaction", json!([bytes])).await;
     mine_at(&world, 1).await;
     sending.release();
