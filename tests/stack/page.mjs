@@ -72,6 +72,20 @@ async function everywhere(width, name) {
   await picture(`story-${name}`);
 }
 
+/** Between a phone and a screen nothing is cut off either. */
+async function fits() {
+  for (const width of [1000, 800, 600]) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const [key, title] of VIEWS) {
+      await press("g", key);
+      await heading(title);
+      await settled();
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      must(wide <= 0, `${title} is ${wide} px wider than a window of ${width} px`);
+    }
+  }
+}
+
 async function pays() {
   await page.goto(OPERATOR_URL);
   await heading("Payments");
@@ -214,6 +228,8 @@ async function walk() {
   await tabs();
   await writes();
   await everywhere(1280, "light");
+  await fits();
+  await page.setViewportSize({ width: 1280, height: 860 });
   await resolves();
   await press("g", "p");
   await heading("Payments");
