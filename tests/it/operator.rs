@@ -100,7 +100,7 @@ async fn an_operator_finds_and_sees_everything_by_keyboard_and_on_a_phone() {
         resource: format!("https://shop.example/{}?<svg onload=alert(1)>", "r".repeat(120)),
         ..Payment::by(1)
     };
-    let names = [
+    let headers = [
         ("merchant-reference", HOSTILE),
         ("order-id", "order-7"),
         ("idempotency-key", "key-7"),
@@ -109,7 +109,7 @@ async fn an_operator_finds_and_sees_everything_by_keyboard_and_on_a_phone() {
     world
         .facilitator
         .caller()
-        .settle_named(&named.body(), &names)
+        .settle_named(&named.body(), &headers)
         .await
         .settled();
     for payer in 2..=4 {

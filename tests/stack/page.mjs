@@ -29,7 +29,7 @@ page.setDefaultTimeout(20000);
 // What is being worked on, in the place of what is built in.
 if (PAGE_FILES) await page.route("**/assets/*", (route) => route.fulfill({ path: join(PAGE_FILES, new URL(route.request().url()).pathname.split("/").pop()) }));
 let isDown = false;
-page.on("console", (message) => { if (["error", "warning"].includes(message.type()) && !isDown) fault(`console: ${message.text()}`); });
+page.on("console", (message) => { if (["error", "warning"].includes(message.type()) && !isDown) fault(`console: ${message.text()} ${message.location().url}`); });
 page.on("pageerror", (error) => fault(`page: ${error.message}`));
 page.on("request", (request) => { if (!request.url().startsWith(OPERATOR_URL)) fault(`asked elsewhere: ${request.url()}`); });
 await page.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`)));
@@ -70,6 +70,20 @@ async function everywhere(width, name) {
   await page.locator(".line li").first().waitFor();
   await sound(`story ${name}`);
   await picture(`story-${name}`);
+}
+
+/** Between a phone and a screen nothing is cut off either. */
+async function fits() {
+  for (const width of [1000, 800, 600]) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const [key, title] of VIEWS) {
+      await press("g", key);
+      await heading(title);
+      await settled();
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      must(wide <= 0, `${title} is ${wide} px wider than a window of ${width} px`);
+    }
+  }
 }
 
 async function pays() {
@@ -137,7 +151,7 @@ async function resolves() {
   await heading("Exceptions");
   await page.locator("tbody tr").first().waitFor();
   must((await page.locator("tbody").innerText()).includes("unknown on chain"), "the exception is not shown");
-  must(await page.locator("nav .number").innerText() === "1", "no number is beside the exceptions");
+  must(await page.locator("nav .number:visible").innerText() === "1", "no number is beside the exceptions");
   await press("j", "r");
   await page.locator("dialog[open]").waitFor();
   await page.keyboard.type("a top-up <b>of ours</b>");
@@ -214,6 +228,8 @@ async function walk() {
   await tabs();
   await writes();
   await everywhere(1280, "light");
+  await fits();
+  await page.setViewportSize({ width: 1280, height: 860 });
   await resolves();
   await press("g", "p");
   await heading("Payments");

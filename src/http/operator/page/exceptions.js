@@ -2,7 +2,7 @@
 
 import { act, query, read } from "./api.js";
 import { clear, h, loading, nothing, table, toast } from "./dom.js";
-import { amount, badge, explored, network, short, time, words } from "./format.js";
+import { amount, badge, brief, explored, network, short, time, words } from "./format.js";
 
 const PAGES_MAX = 20;
 
@@ -68,7 +68,7 @@ export default function exceptions({ main, parameters, mark }) {
   const columns = [
     { label: "What", class: "what", cell: (it) => badge("bad", words(it.state)) },
     { label: "Amount", class: "number", cell: (it) => amount(it.amount, it.network, it.asset) },
-    { label: "Reason", class: "why", cell: (it) => h("span", { class: "text" }, it.reason) },
+    { label: "Reason", class: "why", cell: (it) => brief(it.reason) },
     { label: "Network", class: "where", cell: (it) => network(it.network) },
     { label: "Account", class: "whom", cell: (it) => explored("account", it.network, it.payTo) },
     { label: "Transaction", class: "tx", cell: (it) => it.transaction ? explored("tx", it.network, it.transaction) : "–" },

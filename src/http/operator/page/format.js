@@ -64,6 +64,10 @@ export const short = (text, head = 6, tail = 4) => text.length <= head + tail + 
   ? h("code", null, text)
   : h("code", { title: text }, `${text.slice(0, head)}…${text.slice(-tail)}`);
 
+/** A sentence whose long names are cut to their ends; whole on hover. */
+export const brief = (text) => h("span", { class: "text", title: text },
+  text.replace(/\b(0x[0-9a-fA-F]{40,64}|[1-9A-HJ-NP-Za-km-z]{32,90})\b/g, (name) => `${name.slice(0, 6)}…${name.slice(-4)}`));
+
 export const count = (number) => grouped(String(number));
 
 const WORDS = {

@@ -7,16 +7,21 @@ import { columns } from "./payments.js";
 /** Hexadecimal names are kept in lower case. */
 const lower = (text) => /^0x[0-9a-f]{64}$/i.test(text) ? text.toLowerCase() : text;
 
+// What names of a kind look like, so that nothing is asked that is refused: texts are whatever somebody wrote.
+const isWord = (it) => /^[!-~]+$/.test(it);
+const isLabel = (it) => /^[ -~]{1,255}$/.test(it);
+const isText = () => true;
+
 const KINDS = [
-  ["payment id", "id", (it) => /^pay_/.test(it)],
+  ["payment id", "id", (it) => /^pay_[0-9a-z]{26}$/.test(it)],
   ["authorization reference", "authorizationReference", (it) => /^[0-9a-f]{64}$/.test(it)],
-  ["transaction", "transaction", () => true, lower],
-  ["merchant reference", "merchantReference", () => true],
-  ["order", "orderId", () => true],
-  ["idempotency key", "idempotencyKey", () => true],
-  ["payment identifier", "paymentIdentifier", () => true],
-  ["memo", "memo", () => true],
-  ["resource", "resource", () => true],
+  ["transaction", "transaction", isWord, lower],
+  ["merchant reference", "merchantReference", isLabel],
+  ["order", "orderId", isLabel],
+  ["idempotency key", "idempotencyKey", isWord],
+  ["payment identifier", "paymentIdentifier", isWord],
+  ["memo", "memo", isText],
+  ["resource", "resource", isText],
 ];
 
 const OWN = [["nonce", "nonce", lower], ["payer or recipient", "account", (it) => it]];
@@ -30,8 +35,8 @@ export default function search({ main, parameters }) {
     const asked = [
       ...KINDS.filter(([, , fits]) => fits(wanted)).map(([label, key, , write = (it) => it]) =>
         [label, `/payments/lookup${query({ [key]: write(wanted), limit: 50 })}`]),
-      ...(/^rfd_/.test(wanted) ? [["refund", `/v1/refunds/${encodeURIComponent(wanted)}`]] : []),
-      ...OWN.map(([label, key, write]) => [label, `/v1/operator/payments${query({ [key]: write(wanted), limit: 50 })}`]),
+      ...(/^rfd_[0-9a-z]{26}$/.test(wanted) ? [["refund", `/v1/refunds/${encodeURIComponent(wanted)}`]] : []),
+      ...OWN.filter(() => isWord(wanted)).map(([label, key, write]) => [label, `/v1/operator/payments${query({ [key]: write(wanted), limit: 50 })}`]),
     ];
     const answers = await Promise.all(asked.map(async ([label, path]) => {
       try {

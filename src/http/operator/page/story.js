@@ -2,7 +2,7 @@
 
 import { about, read } from "./api.js";
 import { clear, copy, facts, h, loading, nothing, section, table } from "./dom.js";
-import { amount, badge, count, explored, native, network, short, state, time, words } from "./format.js";
+import { amount, badge, brief, count, explored, native, network, short, state, time, words } from "./format.js";
 
 const TOLD = {
   "payment.reserved": "Verified and reserved", "payment.signed": "Signed and sent", "payment.set_back": "Set back: mined without moving the money",
@@ -124,7 +124,7 @@ const refunds = (it, { refunds: rows, isCut }) => section("Refunds",
   isCut && h("p", { class: "small" }, "Only the first 100 are shown."));
 
 const standing = ({ reconciliation: rows }) => section("Reconciliation", rows.length ? rows.map((row) => h("div", { class: "note" },
-  badge(row.state === "matched" ? "good" : row.state === "pending" ? "plain" : "bad", words(row.state)), " ", row.reason, " since ", time(row.since),
+  badge(row.state === "matched" ? "good" : row.state === "pending" ? "plain" : "bad", words(row.state)), " ", brief(row.reason), " since ", time(row.since),
   row.action && h("p", null, h("strong", null, `${row.action.action === "resolve" ? "Resolved" : "Ignored"} by `, row.action.actor), ": ", row.action.note, " (", time(row.action.at), ")")))
   : nothing("Not held against the chain yet."));
 
