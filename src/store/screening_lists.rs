@@ -165,20 +165,7 @@ impl Store {
         let operation = "screening_replace";
         let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         let mut transaction = self.begin(operation).await?;
-        // Who comes second waits here, and goes on from what the first has made of it.
-        let newest: Option<i64> = sqlx::query_scalar(LOCK)
-            .bind(source)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(StoreFault::reading(operation))?;
-        // Read only once the head is held: what was read with it would be from before the wait.
-        let digest: Option<Vec<u8>> = sqlx::query_scalar(DIGEST)
-            .bind(source)
-            .bind(newest)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(StoreFault::reading(operation))?;
-        let head = newest.zip(digest);
+        let head = hold(&mut transaction, operation, source).await?;
         let edition = head.as_ref().map_or(1, |(edition, _)| edition.saturating_add(1));
         if let Some((edition, sha256)) = &head
             && *sha256 == file.sha256
@@ -231,6 +218,28 @@ impl Store {
             what: "an edition that is gone",
         })
     }
+}
+
+/// The list's newest edition and its file's hash, which nobody else changes until the transaction is over. Who comes second
+/// waits here, and goes on from what the first has made of it.
+async fn hold(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    source: &str,
+) -> Result<Option<(i64, Vec<u8>)>, StoreFault> {
+    let newest: Option<i64> = sqlx::query_scalar(LOCK)
+        .bind(source)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    // Read only once the head is held: what was read with it would be from before the wait.
+    let digest: Option<Vec<u8>> = sqlx::query_scalar(DIGEST)
+        .bind(source)
+        .bind(newest)
+        .fetch_optional(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    Ok(newest.zip(digest))
 }
 
 async fn move_head(
