@@ -13,8 +13,8 @@ statements! {
     HEAD = "select h.edition, h.checked_at, e.sha256, e.published, e.entries, e.added, e.removed, e.created_at
         from screening_heads h join screening_editions e on e.source = h.source and e.edition = h.edition
         where h.source = $1";
-    LOCK = "select h.edition, e.sha256 from screening_heads h
-        join screening_editions e on e.source = h.source and e.edition = h.edition where h.source = $1 for update of h";
+    LOCK = "select edition from screening_heads where source = $1 for update";
+    DIGEST = "select sha256 from screening_editions where source = $1 and edition = $2";
     EDITION = "insert into screening_editions (source, edition, sha256, published, entries, added, removed, created_at)
         values ($1, $2, $3, $4, $5, $6, $7, now())";
     MOVE = "insert into screening_heads (source, edition, checked_at) values ($1, $2, now())
@@ -165,12 +165,7 @@ impl Store {
         let operation = "screening_replace";
         let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         let mut transaction = self.begin(operation).await?;
-        // Who comes second waits here, and goes on from what the first has made of it.
-        let head: Option<(i64, Vec<u8>)> = sqlx::query_as(LOCK)
-            .bind(source)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(StoreFault::reading(operation))?;
+        let head = hold(&mut transaction, operation, source).await?;
         let edition = head.as_ref().map_or(1, |(edition, _)| edition.saturating_add(1));
         if let Some((edition, sha256)) = &head
             && *sha256 == file.sha256
@@ -223,6 +218,28 @@ impl Store {
             what: "an edition that is gone",
         })
     }
+}
+
+/// The list's newest edition and its file's hash, which nobody else changes until the transaction is over. Who comes second
+/// waits here, and goes on from what the first has made of it.
+async fn hold(
+    connection: &mut PgConnection,
+    operation: &'static str,
+    source: &str,
+) -> Result<Option<(i64, Vec<u8>)>, StoreFault> {
+    let newest: Option<i64> = sqlx::query_scalar(LOCK)
+        .bind(source)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    // Read only once the head is held: what was read with it would be from before the wait.
+    let digest: Option<Vec<u8>> = sqlx::query_scalar(DIGEST)
+        .bind(source)
+        .bind(newest)
+        .fetch_optional(connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
+    Ok(newest.zip(digest))
 }
 
 async fn move_head(

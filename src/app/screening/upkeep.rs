@@ -17,6 +17,10 @@ use crate::task::{Tasks, guarded};
 /// The pause between two looks at the operator's file and the records.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// After how many looks the accounts on record are screened again though no list has changed, since there may be more of them:
+/// half a minute.
+const REVIEW_EVERY: u32 = 15;
+
 /// The pause after a refresh that failed, in seconds; twice as long after each further one.
 const PAUSE_FIRST: u64 = 30;
 const PAUSE_MAX: u64 = 1800;
@@ -28,6 +32,8 @@ struct Remembered {
     edition: Option<u64>,
     /// The accounts on record were looked at with the lists as they are.
     is_reviewed: bool,
+    /// How many looks there were since.
+    looks: u32,
     /// What is wrong with the operator's list; told once.
     wrong: Option<String>,
 }
@@ -118,7 +124,9 @@ impl Screening {
             Err(fault) => tracing::warn!(error = %fault, "the list on record could not be read"),
         }
         on.show(now);
-        if !remembered.is_reviewed {
+        remembered.looks = remembered.looks.saturating_add(1);
+        if !remembered.is_reviewed || remembered.looks >= REVIEW_EVERY {
+            remembered.looks = 0;
             match self.review(on, now).await {
                 Ok(()) => remembered.is_reviewed = true,
                 Err(fault) => tracing::warn!(error = %fault, "the accounts on record could not be screened again"),
