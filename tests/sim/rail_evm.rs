@@ -194,6 +194,10 @@ impl Rail for SimRail {
         self.ask("head", |blocks, _| blocks.last().unwrap().point.height).await
     }
 
+    async fn hindrances(&self, _: &str) -> Result<Vec<String>, RailFault> {
+        Ok(Vec::new())
+    }
+
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
         Ok(holdings(&self.lanes, &self.reach.world.evm().drained))
     }
