@@ -31,10 +31,13 @@ enum Command {
         #[command(flatten)]
         config: ConfigPath,
     },
-    /// Prove the configuration, the database and every network without serving anything.
-    Check {
+    /// Say in plain words what is wrong with configuration, database, clocks, nodes, signers and their balances, recipients'
+    /// token accounts and places for reports, without serving or changing anything; exits with 1 when anything is.
+    Doctor {
         #[command(flatten)]
         config: ConfigPath,
+        #[command(flatten)]
+        doctor: command::doctor::DoctorArgs,
     },
     /// Hold the records against the chains and print what disagrees; exits with 1 when something does, with 2 when it
     /// could not be told.
@@ -163,7 +166,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             runtime.block_on(command::serve::serve(Config::load(&config.config)?, !no_migrate))?;
         }
         Command::Migrate { config } => runtime.block_on(command::serve::migrate(Config::load(&config.config)?))?,
-        Command::Check { config } => runtime.block_on(command::serve::check(Config::load(&config.config)?))?,
+        Command::Doctor { config, doctor } => {
+            let is_well = runtime.block_on(command::doctor::doctor(Config::load(&config.config)?, doctor));
+            return Ok(ExitCode::from(u8::from(!is_well)));
+        }
         Command::Health { config } => {
             let is_ready = runtime.block_on(command::health::health(Config::load(&config.config)?))?;
             return Ok(ExitCode::from(u8::from(!is_ready)));

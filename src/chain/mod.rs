@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
@@ -134,14 +134,21 @@ fn stalled_after(stated: Option<u64>, block_time: Duration) -> Duration {
 /// # Errors
 /// The first network that is not what its settings say.
 pub async fn connect(networks: &[Settings], tasks: &Tasks) -> Result<Vec<Arc<dyn Rail>>, Unservable> {
+    connect_each(networks, tasks).await.into_iter().collect()
+}
+
+/// As [`connect`], and of each network what it is, whatever the others are.
+pub async fn connect_each(networks: &[Settings], tasks: &Tasks) -> Vec<Result<Arc<dyn Rail>, Unservable>> {
     let mut seen = HashSet::new();
-    if let Some(twice) = networks.iter().find(|settings| !seen.insert(settings.id())) {
-        return Err(Unservable {
-            network: twice.id().clone(),
-            what: "expected each network once".to_owned(),
-        });
-    }
-    try_join_all(networks.iter().map(|settings| async move {
+    let networks = networks.iter().map(|it| (it, seen.insert(it.id())));
+    let networks: Vec<_> = networks.collect();
+    join_all(networks.into_iter().map(|(settings, is_first)| async move {
+        if !is_first {
+            return Err(Unservable {
+                network: settings.id().clone(),
+                what: "expected each network once".to_owned(),
+            });
+        }
         let rail: Arc<dyn Rail> = match settings {
             Settings::Evm(settings) => Arc::new(evm::EvmRail::connect(settings, tasks).await?),
             Settings::Solana(settings) => Arc::new(solana::SolanaRail::connect(settings, tasks).await?),

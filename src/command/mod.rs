@@ -2,6 +2,7 @@
 //! all of it.
 
 pub mod audit;
+pub mod doctor;
 pub mod health;
 pub mod lanes;
 pub mod matching;

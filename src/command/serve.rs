@@ -1,4 +1,4 @@
-//! `facilitator serve`, and its parts by themselves: `migrate` and `check`.
+//! `facilitator serve`, and its part by itself: `migrate`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -160,46 +160,6 @@ pub async fn migrate(config: Config) -> Result<(), Box<dyn Error>> {
     let store = Store::connect(&config.database).await?;
     store.migrate().await?;
     println!("the schema is up to date");
-    Ok(())
-}
-
-/// Proves the configuration: file, secrets, database and every network.
-///
-/// # Errors
-/// The first thing that would keep `serve` from starting.
-pub async fn check(config: Config) -> Result<(), Box<dyn Error>> {
-    config.wallets()?;
-    println!("configuration: ok, {} network(s)", config.network.len());
-    let store = Store::connect(&config.database).await?;
-    store.ping().await?;
-    let schema = store.schema_check().await;
-    match &schema {
-        Ok(()) => println!("database: ok, schema up to date"),
-        Err(fault) => println!("database: reachable; {fault} (serve and migrate bring it up to date)"),
-    }
-    let tasks = Tasks::default();
-    let rails = chain::connect(&config.network, &tasks).await?;
-    for rail in &rails {
-        let signers: Vec<&str> = rail.lanes().iter().map(|lane| lane.signer.as_str()).collect();
-        println!("{}: ok, signers {}", rail.id(), signers.join(", "));
-    }
-    tasks.drain(Duration::from_secs(1)).await;
-    let secret = config.signing.as_ref().map(|it| &it.secret);
-    match &config.screening {
-        Some(settings) => {
-            let screening = Screening::new(settings.clone(), store.clone(), secret)?;
-            if schema.is_ok() {
-                screening.load(SystemClock.now()).await?;
-            }
-            println!("screening: ok");
-        }
-        None => println!("screening: off"),
-    }
-    for schedule in config.schedules()? {
-        let probed = schedule.place.probe().await;
-        probed.map_err(|astray| format!("reports, schedule {}: {astray}", schedule.name))?;
-        println!("report schedule {}: ok", schedule.name);
-    }
     Ok(())
 }
 

@@ -76,6 +76,12 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked.
     async fn head(&self) -> Result<u64, RailFault>;
 
+    /// What keeps payments to this recipient from arriving, in plain words; nothing where they arrive in every asset.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn hindrances(&self, pay_to: &str) -> Result<Vec<String>, RailFault>;
+
     /// What each lane's signer holds of the chain's own coin, in the order of [`Rail::lanes`].
     ///
     /// # Errors

@@ -18,6 +18,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, SqlSafeStr, Transaction};
 use tokio::sync::watch;
 
+use self::rows::{OutOfPlace, unsigned};
+use crate::domain::time::Timestamp;
+
 pub use sqlx::types::chrono::{DateTime, Utc};
 
 /// Declares statements and lists them, so that none escapes the test that prepares them all.
@@ -174,6 +177,7 @@ const MIGRATIONS: [(i64, &str, &str); 20] = [
 
 statements! {
     PING = "select 1";
+    CLOCK = "select extract(epoch from clock_timestamp())::bigint";
     APPLIED = "select version, success, checksum from _sqlx_migrations order by version";
     FLOOR = "select coalesce(max(migration), 0) from schema_floor";
 }
@@ -292,6 +296,21 @@ impl Store {
             .await
             .map_err(StoreFault::reading("ping"))?;
         Ok(())
+    }
+
+    /// The database's own time.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn clock(&self) -> Result<Timestamp, StoreFault> {
+        let operation = "clock";
+        let seconds: i64 = sqlx::query_scalar(CLOCK)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        unsigned("clock", seconds)
+            .map(Timestamp)
+            .map_err(OutOfPlace::during(operation))
     }
 
     /// Hears of it whenever this process commits something that is told in the feed. It may not be shown yet: see

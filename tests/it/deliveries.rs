@@ -238,7 +238,7 @@ async fn what_cannot_be_delivered_is_tried_again_told_of_and_delivered_at_last()
         schedule("locked", "statements", "csv", &store.to("another key")),
     ];
     world.facilitator.config.more = schedules.concat();
-    let (status, said) = world.facilitator.run("check", &[]).await;
+    let (status, said) = world.facilitator.run("doctor", &[]).await;
     assert!(
         !status.success() && said.contains("schedule lost: the folder"),
         "{said}"
@@ -362,7 +362,7 @@ async fn a_schedule_that_cannot_be_kept_stops_the_start() {
         ),
     ] {
         world.facilitator.config.more = schedules;
-        for command in ["check", "serve"] {
+        for command in ["doctor", "serve"] {
             let (status, told) = world.facilitator.run(command, &[]).await;
             assert!(!status.success() && told.contains(said), "{said}: {told}");
         }

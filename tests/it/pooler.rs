@@ -121,7 +121,7 @@ async fn a_pooler_that_takes_away_what_a_session_needs_is_refused_by_name() {
             ..Setup::default()
         })
         .await;
-        for subcommand in ["serve", "check", "migrate"] {
+        for subcommand in ["serve", "doctor", "migrate"] {
             let (status, said) = world.facilitator.run(subcommand, &[]).await;
             assert!(!status.success() && said.contains(named), "{subcommand}: {said}");
         }

@@ -1,4 +1,4 @@
-//! A facilitator that cannot serve what it is told to serve does not start, and says which thing is wrong; `check`
+//! A facilitator that cannot serve what it is told to serve does not start, and says which thing is wrong; `doctor`
 //! says the same without serving.
 
 use alloy::primitives::{B256, Bytes};
@@ -10,9 +10,9 @@ use crate::support::payer::Payment;
 use crate::support::proxy::SECRET;
 use crate::support::world::{Setup, World};
 
-/// Neither `serve` nor `check` goes through, and both name these things.
+/// Neither `serve` nor `doctor` goes through, and both name these things.
 async fn refused(case: &str, world: &World, named: &[&str]) {
-    for subcommand in ["serve", "check"] {
+    for subcommand in ["serve", "doctor"] {
         let (status, said) = world.facilitator.run(subcommand, &[]).await;
         assert!(!status.success(), "{case}: {subcommand} goes through: {said}");
         for thing in named {
@@ -103,16 +103,61 @@ async fn a_wrong_configuration_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn check_says_what_is_served_and_changes_nothing() {
+async fn doctor_says_what_is_served_and_changes_nothing() {
     let world = World::prepare(Setup::default()).await;
-    let (status, said) = world.facilitator.run("check", &[]).await;
+    let (status, said) = world.facilitator.run("doctor", &[]).await;
     assert!(status.success(), "{said}");
     let signer = addresses().accounts[9].address.to_string();
     assert!(said.contains("eip155:84532") && said.contains(&signer), "{said}");
     assert_eq!(
         world.db.count("pg_tables where schemaname = 'public'").await,
         0,
-        "check changes nothing"
+        "doctor changes nothing"
+    );
+    assert!(!said.contains("wrong  "), "{said}");
+}
+
+#[tokio::test]
+async fn doctor_says_everything_that_is_wrong_in_plain_words() {
+    let mut world = World::prepare(Setup::default()).await;
+    let (at, well) = (addresses(), world.facilitator.config.clone());
+    let pay_to = at.pay_to.to_string();
+    let (status, said) = world.facilitator.run("doctor", &["--pay-to", &pay_to]).await;
+    assert!(status.success(), "{said}");
+    assert!(said.contains(&format!("payments to {pay_to} can arrive")), "{said}");
+    assert!(said.contains("settlements at their dearest"), "{said}");
+
+    let nobody = "0x0000000000000000000000000000000000000000";
+    let (usdc, signer) = (at.usdc.to_string(), at.accounts[9].address.to_string());
+    let asked = ["--pay-to", nobody, "--pay-to", &usdc, "--pay-to", &signer];
+    let (status, said) = world.facilitator.run("doctor", &asked).await;
+    assert!(!status.success() && said.contains("3 wrong"), "{said}");
+
+    // Both networks are told of, and the database.
+    let mut other = well.evm[0].clone();
+    other.network = "eip155:8453";
+    world.facilitator.config.evm.insert(0, other);
+    world.facilitator.config.database_url = world.db.url_by(1);
+    let (status, said) = world.facilitator.run("doctor", &[]).await;
+    let told = [
+        "wrong    database: ",
+        "wrong    eip155:8453: ",
+        "ok       eip155:84532: ",
+        "2 wrong",
+    ];
+    for thing in told {
+        assert!(!status.success() && said.contains(thing), "{thing}: {said}");
+    }
+
+    world.facilitator.config = well;
+    world
+        .node
+        .call("anvil_setBalance", json!([signer, "0x9184e72a000"]))
+        .await;
+    let (status, said) = world.facilitator.run("doctor", &[]).await;
+    assert!(
+        !status.success() && said.contains("too little to take on any"),
+        "{said}"
     );
 }
 

@@ -198,6 +198,10 @@ impl Rail for SimRail {
         Vec::new()
     }
 
+    async fn hindrances(&self, _: &str) -> Result<Vec<String>, RailFault> {
+        Ok(Vec::new())
+    }
+
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
         Ok(holdings(&self.lanes, &self.reach.world.evm().drained))
     }

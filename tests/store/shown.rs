@@ -275,6 +275,10 @@ impl Rail for Shown {
         self.finalized().await
     }
 
+    async fn hindrances(&self, _: &str) -> Result<Vec<String>, RailFault> {
+        Ok(Vec::new())
+    }
+
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
         Ok(Vec::new())
     }

@@ -322,6 +322,17 @@ impl Rail for EvmRail {
         self.rpc().standings()
     }
 
+    async fn hindrances(&self, pay_to: &str) -> Result<Vec<String>, RailFault> {
+        let said = match settings::parse_address(pay_to) {
+            None => "it is no address of an EVM chain",
+            Some(address) if address.is_zero() => "it is nobody's: tokens are not sent to the zero address",
+            Some(address) if self.listing.asset(&address).is_some() => "it is a token's own contract",
+            Some(address) if self.listing.signers.contains(&address) => "it is one of this facilitator's signers",
+            Some(_) => return Ok(Vec::new()),
+        };
+        Ok(vec![said.to_owned()])
+    }
+
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {
         let signers: Vec<_> = self.signers.iter().map(Signer::address).collect();
         lane::balances(self.rpc(), &signers).await

@@ -28,8 +28,8 @@ const REASON_CHARS_MAX: usize = 160;
 
 /// Bytes of a token account without extensions, under either program; its owner stands at 32, its amount at 64
 /// (solana-program/token `state::Account`).
-const TOKEN_ACCOUNT_BYTES: usize = 165;
-const OWNER_AT: usize = 32;
+pub(super) const TOKEN_ACCOUNT_BYTES: usize = 165;
+pub(super) const OWNER_AT: usize = 32;
 const AMOUNT_AT: usize = 64;
 
 /// Failures that say nothing of the payment, but of the node or of the block that it would have been in

@@ -29,6 +29,7 @@ mod programs;
 #[cfg(test)]
 mod rail_trials;
 mod reader;
+mod receiving;
 mod recipients;
 mod refund;
 mod scan;
@@ -311,6 +312,13 @@ impl Rail for SolanaRail {
 
     fn endpoints(&self) -> Vec<Standing> {
         self.node.rpc().standings()
+    }
+
+    async fn hindrances(&self, pay_to: &str) -> Result<Vec<String>, RailFault> {
+        match pay_to.parse::<Pubkey>() {
+            Ok(owner) => receiving::hindrances(&self.node, &self.listing, &owner).await,
+            Err(_) => Ok(vec!["it is no address of Solana's".to_owned()]),
+        }
     }
 
     async fn balances(&self) -> Result<Vec<Amount>, RailFault> {

@@ -1,14 +1,16 @@
 //! A facilitator that cannot serve the cluster that it is told to serve does not start, and says which thing is wrong.
 
+use solana_pubkey::Pubkey;
+
 use crate::support::config::{Listed, Solana};
 use crate::support::proxy::SECRET;
 use crate::support::solana::world::{Setup, SolanaWorld, listed};
 
-/// Neither `serve` nor `check` goes through with this, and both name these things.
+/// Neither `serve` nor `doctor` goes through with this, and both name these things.
 async fn refused(world: &mut SolanaWorld, case: &str, change: impl FnOnce(&mut Solana), named: &[&str]) {
     let good = world.facilitator.config.clone();
     change(&mut world.facilitator.config.solana[0]);
-    for subcommand in ["serve", "check"] {
+    for subcommand in ["serve", "doctor"] {
         let (status, said) = world.facilitator.run(subcommand, &[]).await;
         assert!(!status.success(), "{case}: {subcommand} goes through: {said}");
         for thing in named {
@@ -153,9 +155,9 @@ async fn a_wrong_configuration_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn check_says_what_is_served_and_changes_nothing() {
+async fn doctor_says_what_is_served_who_can_be_paid_and_changes_nothing() {
     let world = Setup::default().prepare().await;
-    let (status, said) = world.facilitator.run("check", &[]).await;
+    let (status, said) = world.facilitator.run("doctor", &[]).await;
     assert!(status.success(), "{said}");
     for thing in [
         world.node.at.network.clone(),
@@ -164,7 +166,21 @@ async fn check_says_what_is_served_and_changes_nothing() {
         assert!(said.contains(&thing), "{thing}: {said}");
     }
     let tables = "pg_tables where schemaname = 'public'";
-    assert_eq!(world.db.count(tables).await, 0, "check changes nothing");
+    assert_eq!(world.db.count(tables).await, 0, "doctor changes nothing");
+    let (paid, new) = (
+        world.node.at.seller.address.to_string(),
+        Pubkey::new_from_array([9; 32]).to_string(),
+    );
+    let (status, said) = world.facilitator.run("doctor", &["--pay-to", &paid]).await;
+    assert!(
+        status.success() && said.contains(&format!("payments to {paid} can arrive")),
+        "{said}"
+    );
+    let (status, said) = world.facilitator.run("doctor", &["--pay-to", &new]).await;
+    assert!(
+        !status.success() && said.contains("does not exist: its owner has to create it"),
+        "{said}"
+    );
     assert_eq!(world.lamports_spent().await, 0);
 }
 
