@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use crate::app::SystemClock;
+use crate::app::screening::Screening;
 use crate::chain;
 use crate::config::Config;
 use crate::domain::budget::settlements_left;
@@ -63,7 +64,15 @@ pub async fn doctor(config: Config, args: DoctorArgs) -> bool {
     let mut found = Findings::default();
     let networks: Vec<String> = config.network.iter().map(|it| it.id().to_string()).collect();
     found.well("configuration", format_args!("can be read; {}", networks.join(", ")));
-    database(&config, &mut found).await;
+    let store = Store::connect(&config.database).await;
+    match &store {
+        Ok(store) => {
+            let is_current = database(store, &mut found).await;
+            screening(&config, store, is_current, &mut found).await;
+            store.close().await;
+        }
+        Err(fault) => found.wrong("database", fault),
+    }
 
     let (tasks, decimals) = (Tasks::default(), config.decimals());
     for (settings, connected) in config
@@ -98,11 +107,8 @@ pub async fn doctor(config: Config, args: DoctorArgs) -> bool {
     found.wrong == 0
 }
 
-async fn database(config: &Config, found: &mut Findings) {
-    let store = match Store::connect(&config.database).await {
-        Ok(store) => store,
-        Err(fault) => return found.wrong("database", fault),
-    };
+/// Whether its schema is this version's.
+async fn database(store: &Store, found: &mut Findings) -> bool {
     let asked = Instant::now();
     match store.clock().await {
         Ok(clock) => {
@@ -122,7 +128,8 @@ async fn database(config: &Config, found: &mut Findings) {
         }
         Err(fault) => found.wrong("database", fault),
     }
-    match store.schema_check().await {
+    let schema = store.schema_check().await;
+    match &schema {
         Ok(()) => {
             found.well("database", "its schema is this version's");
             match store.feed_is_ahead().await {
@@ -139,7 +146,23 @@ async fn database(config: &Config, found: &mut Findings) {
             format_args!("{fault}; serve and migrate bring it up to date"),
         ),
     }
-    store.close().await;
+    schema.is_ok()
+}
+
+async fn screening(config: &Config, store: &Store, is_current: bool, found: &mut Findings) {
+    let of = "screening";
+    let Some(settings) = &config.screening else {
+        return found.well(of, "off by configuration: nobody is screened");
+    };
+    let secret = config.signing.as_ref().map(|it| &it.secret);
+    match Screening::new(settings.clone(), store.clone(), secret) {
+        Ok(screening) if is_current => match screening.load(SystemClock.now()).await {
+            Ok(()) => found.well(of, "its sources can be read"),
+            Err(fault) => found.wrong(of, fault),
+        },
+        Ok(_) => found.well(of, "can be read; its lists are read once the schema is up to date"),
+        Err(fault) => found.wrong(of, fault),
+    }
 }
 
 /// The clock of this machine and another's.
