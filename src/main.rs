@@ -141,7 +141,7 @@ fn main() -> ExitCode {
         | Command::Receipt { .. } => ExitCode::from(2),
         Command::Serve { .. }
         | Command::Migrate { .. }
-        | Command::Check { .. }
+        | Command::Doctor { .. }
         | Command::Health { .. }
         | Command::Lanes { .. }
         | Command::Refund { .. }

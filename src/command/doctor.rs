@@ -39,12 +39,14 @@ pub struct DoctorArgs {
 /// What was found, said as it is found.
 #[derive(Default)]
 struct Findings {
+    well: usize,
     wrong: usize,
     warnings: usize,
 }
 
 impl Findings {
-    fn well(&self, of: impl Display, what: impl Display) {
+    fn well(&mut self, of: impl Display, what: impl Display) {
+        self.well = self.well.saturating_add(1);
         println!("ok       {of}: {what}");
     }
 
@@ -103,7 +105,7 @@ pub async fn doctor(config: Config, args: DoctorArgs) -> bool {
         }
         Err(error) => found.wrong("report schedules", error),
     }
-    println!("{} wrong, {} to look at", found.wrong, found.warnings);
+    println!("{} wrong, {} to look at, {} ok", found.wrong, found.warnings, found.well);
     found.wrong == 0
 }
 

@@ -59,7 +59,7 @@ fn hindrance(asset: &Asset, owner: &Pubkey, account: Option<&Account>) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::super::programs::TokenProgram;
+    use super::super::settings::TokenProgram;
     use super::*;
 
     #[test]
