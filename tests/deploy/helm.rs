@@ -232,11 +232,11 @@ fn the_program_takes_the_examples_configuration() {
     fs::write(&file, config).unwrap();
     let said = output(
         Command::new(env!("CARGO_BIN_EXE_facilitator"))
-            .args(["check", "--config"])
+            .args(["doctor", "--config"])
             .arg(&file),
     );
     fs::remove_dir_all(&place).unwrap();
     let said = said.unwrap_err();
-    assert!(said.contains("configuration: ok, 1 network(s)"), "{said}");
+    assert!(said.contains("configuration: can be read; eip155:8453"), "{said}");
     assert!(text(&format!("{CHART}/templates/_helpers.tpl")).contains(&format!("mountPath: {SECRETS}")));
 }

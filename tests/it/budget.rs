@@ -266,7 +266,7 @@ async fn m05_a_spike_of_the_fee_for_data_is_waited_out_and_the_fee_is_metered() 
     })
     .await;
     world.node.set_code(ORACLE, &ORACLE_CODE).await;
-    let (status, said) = world.facilitator.run("check", &[]).await;
+    let (status, said) = world.facilitator.run("doctor", &[]).await;
     assert!(!status.success() && said.contains("data_fee_max_gwei"), "{said}");
     world.facilitator.config.evm[0].key = "data_fee_max_gwei = 1000";
     let price = async |gwei: u64| {

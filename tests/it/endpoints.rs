@@ -206,7 +206,7 @@ async fn r13_an_endpoint_that_lags_is_passed_over() {
 async fn r14_an_endpoint_of_another_chain_is_refused_and_dropped_when_it_comes_back_as_one() {
     let (mut world, second) = prepare(Setup::default()).await;
     let foreign = second.fault(asks_chain, Fault::Result("\"0x1\""));
-    let (status, said) = world.facilitator.run("check", &[]).await;
+    let (status, said) = world.facilitator.run("doctor", &[]).await;
     assert!(!status.success());
     assert!(
         said.contains("rpc_url[1]: expected chain id 84532, the node says 1"),
@@ -378,12 +378,12 @@ async fn an_endpoint_that_cannot_be_asked_at_the_start_is_left_out_while_enough_
     world.facilitator.terminate();
     world.facilitator.ended().await;
     world.facilitator.config.evm[0].key = BOTH;
-    let (status, said) = world.facilitator.run("check", &[]).await;
+    let (status, said) = world.facilitator.run("doctor", &[]).await;
     assert!(!status.success() && said.contains("rpc_url[0]"), "{said}");
     drop(down);
     for key in ["quorum = 3", "quorum = 0"] {
         world.facilitator.config.evm[0].key = key;
-        let (status, said) = world.facilitator.run("check", &[]).await;
+        let (status, said) = world.facilitator.run("doctor", &[]).await;
         assert!(!status.success() && said.contains("quorum"), "{said}");
     }
     assert_eq!(second.transactions().len(), 1);
