@@ -186,10 +186,14 @@ async fn h11_an_authorization_that_its_payer_takes_back_before_it_lands() {
         world.db.one::<String>("select proof from settlements").await,
         "cancelled"
     );
+    // What was meant for it is not sent any more once its nonce is to be used up by nothing.
+    eventually("nothing takes its place", async || {
+        (world.db.count("chain_transactions where is_empty").await == 1).then_some(())
+    })
+    .await;
     sending.release();
     world.is_waiting(1).await;
     world.node.mine(1).await;
-    // What was meant for it is not sent any more: its nonce is used up by nothing.
     let unmined = world
         .node
         .call("eth_getTransactionReceipt", serde_json::json!([ours]))
