@@ -105,7 +105,10 @@ pub async fn doctor(config: Config, args: DoctorArgs) -> bool {
         }
         Err(error) => found.wrong("report schedules", error),
     }
-    println!("{} wrong, {} to look at, {} ok", found.wrong, found.warnings, found.well);
+    println!(
+        "{} wrong, {} to look at, {} ok",
+        found.wrong, found.warnings, found.well
+    );
     found.wrong == 0
 }
 

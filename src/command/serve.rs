@@ -18,7 +18,7 @@ use crate::app::{App, SystemClock, reconcile, repay};
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
-use crate::domain::signing::Secret;
+use crate::domain::signing::{self, Secret};
 use crate::domain::time::Clock;
 use crate::outbound::Outbound;
 use crate::store::{Store, StoreFault};
@@ -65,10 +65,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         store: store.clone(),
         decimals: style.decimals.clone(),
     };
-    let notary = config
-        .signing
-        .as_ref()
-        .map(|it| Arc::new(Notary::of(&it.secret).after(&it.retired_receipt_keys)));
+    let notary = config.signing.as_ref().map(notary);
     let books = Books::new(reports.clone(), rails.clone());
     repay::start(&app, &store, &tasks);
     let refunds = Refunds::new(store.clone(), wallets);
@@ -117,6 +114,11 @@ async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
         );
     }
     Ok(store)
+}
+
+/// Whoever signs receipts.
+fn notary(signing: &signing::Settings) -> Arc<Notary> {
+    Arc::new(Notary::of(&signing.secret).after(&signing.retired_receipt_keys))
 }
 
 /// Whoever screens, with the lists as they are now.

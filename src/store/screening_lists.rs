@@ -178,7 +178,10 @@ impl Store {
         let (before, after) = (old.len(), file.entries.len());
         if after.saturating_mul(2) < before && !is_believed {
             let [earlier, found] = [before, after].map(|it| u64::try_from(it).unwrap_or(u64::MAX));
-            return Ok(Replaced::Shrunk { had: earlier, has: found });
+            return Ok(Replaced::Shrunk {
+                had: earlier,
+                has: found,
+            });
         }
         let added: Vec<&Listed> = file.entries.difference(&old).collect();
         let removed: Vec<&Listed> = old.difference(&file.entries).collect();
