@@ -2,15 +2,14 @@
 
 use async_trait::async_trait;
 
-use super::{Asked, Listing, Question, Rows};
+use super::{Asked, Find, Listing};
 use crate::app::question::{Keys, NETWORK};
-use crate::app::reports::Reports;
 use crate::app::reports::table::{Cell, Column, block_time, integer, maybe, number, of, text, time};
 use crate::app::reports::totals::Totals;
 use crate::domain::reconciliation::{Direction, State};
 use crate::domain::rejection::Malformed;
 use crate::export::Decimals;
-use crate::store::{Activity, ActivityFilter, Belonging, PAGE_MAX, StoreFault};
+use crate::store::{Activity, ActivityFilter, Belonging, PAGE_MAX, Store, StoreFault};
 
 pub(super) const LISTING: Listing = Listing {
     name: "balance_activity",
@@ -57,49 +56,33 @@ fn filter(keys: &mut Keys) -> Result<ActivityFilter, Malformed> {
     })
 }
 
-impl Question for ActivityFilter {
-    fn pages(&self) -> Box<dyn Rows> {
-        Box::new(Pages {
-            filter: self.clone(),
-            after: None,
-            is_over: false,
-        })
-    }
-}
-
-struct Pages {
-    filter: ActivityFilter,
-    after: Option<Activity>,
-    is_over: bool,
-}
-
 #[async_trait]
-impl Rows for Pages {
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let mut found = reports
-            .store
-            .activity_list(&self.filter, self.after.as_ref(), PAGE_MAX)
-            .await?;
-        for it in &found {
-            let moved = &it.transfer;
-            let sum = totals.of(
-                &it.network,
-                &moved.account.asset,
-                ("direction", moved.direction.as_str()),
-            );
-            sum.add(moved.amount);
-        }
-        let rows = found.iter().map(|it| row(it, &reports.decimals)).collect();
-        self.after = found.pop();
-        self.is_over = self.after.is_none();
-        Ok(Some(rows))
+impl Find for ActivityFilter {
+    type Row = Activity;
+    type Place = Activity;
+
+    async fn find(&self, store: &Store, after: Option<&Activity>) -> Result<Vec<Activity>, StoreFault> {
+        store.activity_list(self, after, PAGE_MAX).await
+    }
+
+    fn place(row: Activity) -> Activity {
+        row
+    }
+
+    fn sum(row: &Activity, totals: &mut Totals) {
+        let moved = &row.transfer;
+        let direction = ("direction", moved.direction.as_str());
+        totals
+            .of(&row.network, &moved.account.asset, direction)
+            .add(moved.amount);
+    }
+
+    fn cells(row: &Activity, decimals: &Decimals) -> Vec<Cell> {
+        cells(row, decimals)
     }
 }
 
-fn row(it: &Activity, decimals: &Decimals) -> Vec<Cell> {
+fn cells(it: &Activity, decimals: &Decimals) -> Vec<Cell> {
     let moved = &it.transfer;
     let (belongs_to, id, merchant_reference, order_id) = match &it.of {
         Belonging::Payment {

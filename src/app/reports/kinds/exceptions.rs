@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 
-use super::{Asked, Listing, Question, Rows};
-use crate::app::reports::Reports;
+use super::{Asked, Find, Listing};
 use crate::app::reports::table::{self, Cell};
 use crate::app::reports::totals::Totals;
 use crate::domain::id::ExceptionId;
-use crate::store::{ExceptionFilter, PAGE_MAX, StoreFault};
+use crate::export::Decimals;
+use crate::store::{Exception, ExceptionFilter, PAGE_MAX, Store, StoreFault};
 
 pub(super) const LISTING: Listing = Listing {
     name: "reconciliation_exceptions",
@@ -18,39 +18,24 @@ pub(super) const LISTING: Listing = Listing {
     ask: |keys| Ok(Asked::rows(keys.exceptions()?)),
 };
 
-impl Question for ExceptionFilter {
-    fn pages(&self) -> Box<dyn Rows> {
-        Box::new(Pages {
-            filter: self.clone(),
-            after: None,
-            is_over: false,
-        })
-    }
-}
-
-struct Pages {
-    filter: ExceptionFilter,
-    after: Option<ExceptionId>,
-    is_over: bool,
-}
-
 #[async_trait]
-impl Rows for Pages {
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let found = reports
-            .store
-            .exceptions_list(&self.filter, self.after, PAGE_MAX)
-            .await?;
-        for it in &found {
-            totals.add(&it.network, &it.asset, it.amount);
-        }
-        self.after = found.last().map(|it| it.id);
-        self.is_over = self.after.is_none();
-        Ok(Some(
-            found.iter().map(|it| table::exception(it, &reports.decimals)).collect(),
-        ))
+impl Find for ExceptionFilter {
+    type Row = Exception;
+    type Place = ExceptionId;
+
+    async fn find(&self, store: &Store, after: Option<&ExceptionId>) -> Result<Vec<Exception>, StoreFault> {
+        store.exceptions_list(self, after.copied(), PAGE_MAX).await
+    }
+
+    fn place(row: Exception) -> ExceptionId {
+        row.id
+    }
+
+    fn sum(row: &Exception, totals: &mut Totals) {
+        totals.add(&row.network, &row.asset, row.amount);
+    }
+
+    fn cells(row: &Exception, decimals: &Decimals) -> Vec<Cell> {
+        table::exception(row, decimals)
     }
 }

@@ -3,15 +3,14 @@
 
 use async_trait::async_trait;
 
-use super::{Asked, Listing, Question, Rows};
+use super::{Asked, Find, Listing};
 use crate::app::question::{Keys, NETWORK};
-use crate::app::reports::Reports;
 use crate::app::reports::table::{Cell, Column, block_time, integer, number, of, text, time};
 use crate::app::reports::totals::Totals;
 use crate::domain::amount::Amount;
 use crate::domain::rejection::Malformed;
 use crate::export::{COIN, Decimals};
-use crate::store::{Fee, FeeFilter, PAGE_MAX, StoreFault};
+use crate::store::{Fee, FeeFilter, PAGE_MAX, Store, StoreFault};
 
 pub(super) const LISTING: Listing = Listing {
     name: "fees_and_gas",
@@ -51,42 +50,28 @@ fn filter(keys: &mut Keys) -> Result<FeeFilter, Malformed> {
     })
 }
 
-impl Question for FeeFilter {
-    fn pages(&self) -> Box<dyn Rows> {
-        Box::new(Pages {
-            filter: self.clone(),
-            after: None,
-            is_over: false,
-        })
-    }
-}
-
-struct Pages {
-    filter: FeeFilter,
-    after: Option<Fee>,
-    is_over: bool,
-}
-
 #[async_trait]
-impl Rows for Pages {
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let mut found = reports
-            .store
-            .fees_list(&self.filter, self.after.as_ref(), PAGE_MAX)
-            .await?;
-        for it in &found {
-            let sum = totals.of(&it.network, COIN, ("signer", &it.signer));
-            sum.add(it.cost);
-            sum.add_besides("booked", signed(booked(it)));
-            sum.add_besides("payments", i128::try_from(it.shares.len()).unwrap_or(i128::MAX));
-        }
-        let rows = found.iter().map(|it| row(it, &reports.decimals)).collect();
-        self.after = found.pop();
-        self.is_over = self.after.is_none();
-        Ok(Some(rows))
+impl Find for FeeFilter {
+    type Row = Fee;
+    type Place = Fee;
+
+    async fn find(&self, store: &Store, after: Option<&Fee>) -> Result<Vec<Fee>, StoreFault> {
+        store.fees_list(self, after, PAGE_MAX).await
+    }
+
+    fn place(row: Fee) -> Fee {
+        row
+    }
+
+    fn sum(row: &Fee, totals: &mut Totals) {
+        let sum = totals.of(&row.network, COIN, ("signer", &row.signer));
+        sum.add(row.cost);
+        sum.add_besides("booked", signed(booked(row)));
+        sum.add_besides("payments", i128::try_from(row.shares.len()).unwrap_or(i128::MAX));
+    }
+
+    fn cells(row: &Fee, decimals: &Decimals) -> Vec<Cell> {
+        cells(row, decimals)
     }
 }
 
@@ -102,7 +87,7 @@ fn booked(fee: &Fee) -> Amount {
     })
 }
 
-fn row(fee: &Fee, decimals: &Decimals) -> Vec<Cell> {
+fn cells(fee: &Fee, decimals: &Decimals) -> Vec<Cell> {
     let coins = |amount| of(&decimals.write(&fee.network, COIN, amount));
     let atomic = |amount: Amount| Cell::Text(amount.to_string());
     let share = |place: Option<&crate::store::Share>| place.map(|it| it.cost);

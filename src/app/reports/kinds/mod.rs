@@ -22,7 +22,8 @@ use super::table::{Cell, Column};
 use super::totals::Totals;
 use crate::app::question::Keys;
 use crate::domain::rejection::Malformed;
-use crate::store::{Filter, StoreFault};
+use crate::export::Decimals;
+use crate::store::{Filter, Store, StoreFault};
 
 /// What a report is of.
 #[derive(Clone, Copy)]
@@ -59,10 +60,41 @@ impl Asked {
     }
 }
 
-/// Conditions on the rows of a kind.
+/// Conditions on the rows of a kind, and what each of those is to a report.
+#[async_trait]
+pub(super) trait Find: fmt::Debug + Clone + Send + Sync + 'static {
+    /// A row as it is on record.
+    type Row: Send;
+    /// Its place among all that meet the conditions.
+    type Place: Send + Sync;
+
+    /// The rows just after this place, at most a page of them.
+    async fn find(&self, store: &Store, after: Option<&Self::Place>) -> Result<Vec<Self::Row>, StoreFault>;
+
+    /// The row's place.
+    fn place(row: Self::Row) -> Self::Place;
+
+    /// Adds the row to the totals.
+    fn sum(row: &Self::Row, totals: &mut Totals);
+
+    /// The row as it is written, a cell a column.
+    fn cells(row: &Self::Row, decimals: &Decimals) -> Vec<Cell>;
+}
+
+/// Conditions on the rows of a kind, whatever the kind is.
 pub(super) trait Question: fmt::Debug + Send + Sync {
     /// The rows that meet them, from the first on.
     fn pages(&self) -> Box<dyn Rows>;
+}
+
+impl<F: Find> Question for F {
+    fn pages(&self) -> Box<dyn Rows> {
+        Box::new(Pages {
+            question: self.clone(),
+            after: None,
+            is_over: false,
+        })
+    }
 }
 
 /// Rows that are read page by page, in an order that what comes meanwhile does not upset.
@@ -70,6 +102,30 @@ pub(super) trait Question: fmt::Debug + Send + Sync {
 pub(super) trait Rows: Send {
     /// The next rows, added to the totals; none after the last.
     async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault>;
+}
+
+struct Pages<F: Find> {
+    question: F,
+    after: Option<F::Place>,
+    is_over: bool,
+}
+
+#[async_trait]
+impl<F: Find> Rows for Pages<F> {
+    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let mut found = self.question.find(&reports.store, self.after.as_ref()).await?;
+        let mut rows = Vec::with_capacity(found.len());
+        for row in &found {
+            F::sum(row, totals);
+            rows.push(F::cells(row, &reports.decimals));
+        }
+        self.after = found.pop().map(F::place);
+        self.is_over = self.after.is_none();
+        Ok(Some(rows))
+    }
 }
 
 impl Kind {

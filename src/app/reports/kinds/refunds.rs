@@ -2,16 +2,15 @@
 
 use async_trait::async_trait;
 
-use super::{Asked, Listing, Question, Rows};
+use super::{Asked, Find, Listing};
 use crate::app::question::{Keys, NETWORK};
-use crate::app::reports::Reports;
 use crate::app::reports::table::{Cell, Column, instant, integer, maybe, number, of, text, time};
 use crate::app::reports::totals::Totals;
 use crate::domain::id::RefundId;
 use crate::domain::refund::Stage;
 use crate::domain::rejection::Malformed;
 use crate::export::Decimals;
-use crate::store::{PAGE_MAX, Refund, RefundFilter, StoreFault};
+use crate::store::{PAGE_MAX, Refund, RefundFilter, Store, StoreFault};
 
 pub(super) const LISTING: Listing = Listing {
     name: "refunds",
@@ -58,41 +57,31 @@ fn filter(keys: &mut Keys) -> Result<RefundFilter, Malformed> {
     })
 }
 
-impl Question for RefundFilter {
-    fn pages(&self) -> Box<dyn Rows> {
-        Box::new(Pages {
-            filter: self.clone(),
-            after: None,
-            is_over: false,
-        })
-    }
-}
-
-struct Pages {
-    filter: RefundFilter,
-    after: Option<RefundId>,
-    is_over: bool,
-}
-
 #[async_trait]
-impl Rows for Pages {
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let found = reports.store.refunds_find(&self.filter, self.after, PAGE_MAX).await?;
-        for it in &found {
-            totals
-                .of(&it.network, &it.asset, ("state", it.stage.as_str()))
-                .add(it.amount);
-        }
-        self.after = found.last().map(|it| it.id);
-        self.is_over = self.after.is_none();
-        Ok(Some(found.iter().map(|it| row(it, &reports.decimals)).collect()))
+impl Find for RefundFilter {
+    type Row = Refund;
+    type Place = RefundId;
+
+    async fn find(&self, store: &Store, after: Option<&RefundId>) -> Result<Vec<Refund>, StoreFault> {
+        store.refunds_find(self, after.copied(), PAGE_MAX).await
+    }
+
+    fn place(row: Refund) -> RefundId {
+        row.id
+    }
+
+    fn sum(row: &Refund, totals: &mut Totals) {
+        totals
+            .of(&row.network, &row.asset, ("state", row.stage.as_str()))
+            .add(row.amount);
+    }
+
+    fn cells(row: &Refund, decimals: &Decimals) -> Vec<Cell> {
+        cells(row, decimals)
     }
 }
 
-fn row(it: &Refund, decimals: &Decimals) -> Vec<Cell> {
+fn cells(it: &Refund, decimals: &Decimals) -> Vec<Cell> {
     let paid = it.paid.as_ref();
     vec![
         Cell::Text(it.id.to_string()),

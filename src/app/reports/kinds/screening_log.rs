@@ -3,16 +3,16 @@
 
 use async_trait::async_trait;
 
-use super::{Asked, Listing, Question, Rows};
+use super::{Asked, Find, Listing};
 use crate::app::question::{Keys, NETWORK};
-use crate::app::reports::Reports;
 use crate::app::reports::table::{Cell, Column, maybe, of, text, time};
 use crate::app::reports::totals::Totals;
 use crate::domain::amount::Amount;
 use crate::domain::id::ScreeningId;
 use crate::domain::rejection::Malformed;
 use crate::domain::screening::{Decision, Stage};
-use crate::store::{PAGE_MAX, Screening, ScreeningFilter, StoreFault};
+use crate::export::Decimals;
+use crate::store::{PAGE_MAX, Screening, ScreeningFilter, Store, StoreFault};
 
 pub(super) const LISTING: Listing = Listing {
     name: "screening_log",
@@ -50,43 +50,30 @@ fn filter(keys: &mut Keys) -> Result<ScreeningFilter, Malformed> {
     })
 }
 
-impl Question for ScreeningFilter {
-    fn pages(&self) -> Box<dyn Rows> {
-        Box::new(Pages {
-            filter: self.clone(),
-            after: None,
-            is_over: false,
-        })
-    }
-}
-
-struct Pages {
-    filter: ScreeningFilter,
-    after: Option<ScreeningId>,
-    is_over: bool,
-}
-
 #[async_trait]
-impl Rows for Pages {
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let found = reports
-            .store
-            .screenings_find(&self.filter, self.after, PAGE_MAX)
-            .await?;
-        for Screening { evidence, .. } in &found {
-            let decision = ("decision", evidence.decision.as_str());
-            totals.of(&evidence.network, "", decision).add(Amount::ZERO);
-        }
-        self.after = found.last().map(|it| it.evidence.id);
-        self.is_over = self.after.is_none();
-        Ok(Some(found.iter().map(row).collect()))
+impl Find for ScreeningFilter {
+    type Row = Screening;
+    type Place = ScreeningId;
+
+    async fn find(&self, store: &Store, after: Option<&ScreeningId>) -> Result<Vec<Screening>, StoreFault> {
+        store.screenings_find(self, after.copied(), PAGE_MAX).await
+    }
+
+    fn place(row: Screening) -> ScreeningId {
+        row.evidence.id
+    }
+
+    fn sum(row: &Screening, totals: &mut Totals) {
+        let decision = ("decision", row.evidence.decision.as_str());
+        totals.of(&row.evidence.network, "", decision).add(Amount::ZERO);
+    }
+
+    fn cells(row: &Screening, _: &Decimals) -> Vec<Cell> {
+        cells(row)
     }
 }
 
-fn row(it: &Screening) -> Vec<Cell> {
+fn cells(it: &Screening) -> Vec<Cell> {
     let evidence = &it.evidence;
     let body: serde_json::Value = serde_json::from_str(&evidence.body).unwrap_or_default();
     let part = |name: &str| of(&body.get(name).map(ToString::to_string).unwrap_or_default());

@@ -2,9 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{Asked, Listing, Question, Rows};
+use super::{Asked, Find, Listing};
 use crate::app::question::{Keys, NETWORK};
-use crate::app::reports::Reports;
 use crate::app::reports::table::{Cell, Column, instant, integer, maybe, number, of, text, time};
 use crate::app::reports::totals::Totals;
 use crate::domain::amount::Amount;
@@ -12,7 +11,7 @@ use crate::domain::id::StatementId;
 use crate::domain::rejection::Malformed;
 use crate::export::csv::decimal;
 use crate::export::{COIN, Decimals};
-use crate::store::{Closed, PAGE_MAX, StatementFilter, StoreFault};
+use crate::store::{Closed, PAGE_MAX, StatementFilter, Store, StoreFault};
 
 pub(super) const LISTING: Listing = Listing {
     name: "statements",
@@ -68,44 +67,32 @@ fn filter(keys: &mut Keys) -> Result<StatementFilter, Malformed> {
     })
 }
 
-impl Question for StatementFilter {
-    fn pages(&self) -> Box<dyn Rows> {
-        Box::new(Pages {
-            filter: self.clone(),
-            after: None,
-            is_over: false,
-        })
-    }
-}
-
-struct Pages {
-    filter: StatementFilter,
-    after: Option<StatementId>,
-    is_over: bool,
-}
-
 #[async_trait]
-impl Rows for Pages {
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let found = reports
-            .store
-            .statements_find(&self.filter, self.after, PAGE_MAX)
-            .await?;
-        for Closed { statement, .. } in &found {
-            let sum = totals.of_all(&statement.account.network, &statement.account.asset);
-            sum.add(statement.credits);
-            sum.add_besides("lateCredits", units(statement.late_credits));
-            sum.add_besides("otherCredits", statement.other_credits);
-            sum.add_besides("debits", units(statement.debits));
-            sum.add_besides("unexplained", statement.unexplained);
-            sum.add_besides("gas", units(statement.gas));
-        }
-        self.after = found.last().map(|it| it.statement.id);
-        self.is_over = self.after.is_none();
-        Ok(Some(found.iter().map(|it| row(it, &reports.decimals)).collect()))
+impl Find for StatementFilter {
+    type Row = Closed;
+    type Place = StatementId;
+
+    async fn find(&self, store: &Store, after: Option<&StatementId>) -> Result<Vec<Closed>, StoreFault> {
+        store.statements_find(self, after.copied(), PAGE_MAX).await
+    }
+
+    fn place(row: Closed) -> StatementId {
+        row.statement.id
+    }
+
+    fn sum(row: &Closed, totals: &mut Totals) {
+        let statement = &row.statement;
+        let sum = totals.of_all(&statement.account.network, &statement.account.asset);
+        sum.add(statement.credits);
+        sum.add_besides("lateCredits", units(statement.late_credits));
+        sum.add_besides("otherCredits", statement.other_credits);
+        sum.add_besides("debits", units(statement.debits));
+        sum.add_besides("unexplained", statement.unexplained);
+        sum.add_besides("gas", units(statement.gas));
+    }
+
+    fn cells(row: &Closed, decimals: &Decimals) -> Vec<Cell> {
+        cells(row, decimals)
     }
 }
 
@@ -113,7 +100,7 @@ fn units(amount: Amount) -> i128 {
     i128::try_from(amount.units()).unwrap_or(i128::MAX)
 }
 
-fn row(closed: &Closed, decimals: &Decimals) -> Vec<Cell> {
+fn cells(closed: &Closed, decimals: &Decimals) -> Vec<Cell> {
     let it = &closed.statement;
     let (network, asset) = (&it.account.network, &it.account.asset);
     let coins = |amount| of(&decimals.write(network, asset, amount));

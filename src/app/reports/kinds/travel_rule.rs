@@ -2,16 +2,15 @@
 
 use async_trait::async_trait;
 
-use super::{Asked, Listing, Question, Rows};
+use super::{Asked, Find, Listing};
 use crate::app::question::{Keys, NETWORK};
-use crate::app::reports::Reports;
 use crate::app::reports::table::{Cell, Column, instant, integer, number, of, text, time};
 use crate::app::reports::totals::Totals;
 use crate::domain::amount::Amount;
 use crate::domain::rejection::Malformed;
 use crate::domain::time::Timestamp;
 use crate::export::Decimals;
-use crate::store::{Crossed, CrossedFilter, PAGE_MAX, StoreFault};
+use crate::store::{Crossed, CrossedFilter, PAGE_MAX, Store, StoreFault};
 
 pub(super) const LISTING: Listing = Listing {
     name: "travel_rule",
@@ -46,44 +45,32 @@ fn filter(keys: &mut Keys) -> Result<CrossedFilter, Malformed> {
     })
 }
 
-impl Question for CrossedFilter {
-    fn pages(&self) -> Box<dyn Rows> {
-        Box::new(Pages {
-            filter: self.clone(),
-            after: None,
-            is_over: false,
-        })
-    }
-}
-
-struct Pages {
-    filter: CrossedFilter,
-    after: Option<Crossed>,
-    is_over: bool,
-}
-
 #[async_trait]
-impl Rows for Pages {
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let mut found = reports
-            .store
-            .sums_crossed(&self.filter, self.after.as_ref(), PAGE_MAX)
-            .await?;
-        for it in &found {
-            // Spans overlap: there is nothing to sum but rows.
-            totals.of(&it.network, &it.asset, ("span", &it.span)).add(Amount::ZERO);
-        }
-        let rows = found.iter().map(|it| row(it, &reports.decimals)).collect();
-        self.after = found.pop();
-        self.is_over = self.after.is_none();
-        Ok(Some(rows))
+impl Find for CrossedFilter {
+    type Row = Crossed;
+    type Place = Crossed;
+
+    async fn find(&self, store: &Store, after: Option<&Crossed>) -> Result<Vec<Crossed>, StoreFault> {
+        store.sums_crossed(self, after, PAGE_MAX).await
+    }
+
+    fn place(row: Crossed) -> Crossed {
+        row
+    }
+
+    fn sum(row: &Crossed, totals: &mut Totals) {
+        // Spans overlap: there is nothing to sum but rows.
+        totals
+            .of(&row.network, &row.asset, ("span", &row.span))
+            .add(Amount::ZERO);
+    }
+
+    fn cells(row: &Crossed, decimals: &Decimals) -> Vec<Cell> {
+        cells(row, decimals)
     }
 }
 
-fn row(it: &Crossed, decimals: &Decimals) -> Vec<Cell> {
+fn cells(it: &Crossed, decimals: &Decimals) -> Vec<Cell> {
     let whole = |units: &str| {
         let amount: Option<u128> = units.parse().ok();
         let amount = amount.map(|it_units| decimals.write(&it.network, &it.asset, Amount::from_units(it_units)));
