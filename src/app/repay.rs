@@ -2,7 +2,8 @@
 //! its key, budgets, lanes and proofs.
 //!
 //! What is presented is on record before it is used, and the next attempt is made only once the last is proven to be over:
-//! failed as its settlement says, or never sent and past its window. So a refund is paid once, whatever stops or runs twice.
+//! failed as its settlement says, or past its window and by the chain's word not sent by anybody else. So a refund is paid
+//! once, whatever stops or runs twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,12 @@ use crate::domain::authorization::Authorization;
 use crate::domain::id::RefundId;
 use crate::domain::labels::{Label, Labels};
 use crate::domain::outcome::Outcome;
+use crate::domain::rail::{Observation, RailFault, Watched};
 use crate::domain::refund::{Presented, Purpose, Repayment};
 use crate::domain::request::{Offer, PaymentRequest, Resource, Terms};
 use crate::domain::screening::{Payout, Stage};
 use crate::domain::settlement::Settlement;
-use crate::store::{Attempt, NewAttempt, PaidWith, Refund, Store};
+use crate::store::{Attempt, NewAttempt, Refund, Store};
 use crate::task::{Tasks, guarded};
 
 /// The pause between two looks at what is to be paid.
@@ -164,7 +166,7 @@ impl Repaying {
     fn decoded(&self, refund: &Refund, attempt: u64, presented: &Presented) -> Result<Authorization, Trouble> {
         let request = self.request(refund, attempt, presented);
         self.track.rail.decode(&request).map_err(|why| {
-            Trouble::Rail(crate::domain::rail::RailFault {
+            Trouble::Rail(RailFault {
                 operation: "repay",
                 network: refund.network.clone(),
                 cause: why.to_string(),
@@ -176,12 +178,7 @@ impl Repaying {
     async fn look(&self, refund: &Refund, attempt: &Attempt) -> Result<(), Trouble> {
         let unsent = match self.app.store.payment_find(&attempt.key).await?.map(|it| it.settlement) {
             Some(Settlement::Final { landed }) => {
-                let paid = PaidWith {
-                    tx: landed.tx,
-                    log_index: landed.log_index,
-                    block: landed.block,
-                };
-                self.store.refunds_pay(&[(refund.id, paid)]).await?;
+                self.store.refunds_pay(&[(refund.id, landed.into())]).await?;
                 false
             }
             Some(Settlement::Failed { proof }) => {
@@ -198,17 +195,52 @@ impl Repaying {
         if !self.track.rail.is_over(attempt.presented.good_until).await? {
             return self.present(refund, attempt).await;
         }
-        // Whoever had it sent would have put it on record before its window closed.
+        // Whoever of us had it sent would have put it on record before its window closed.
         match self.app.store.payment_find(&attempt.key).await?.map(|it| it.settlement) {
-            Some(Settlement::Withdrawn) | None => {
+            Some(Settlement::Withdrawn) | None => self.lapse(refund, attempt).await,
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What became of an attempt that we never sent, now that its window is over: somebody who saw it while it was tried may
+    /// have sent it, unless it lacks our signature.
+    async fn lapse(&self, refund: &Refund, attempt: &Attempt) -> Result<(), Trouble> {
+        let authorization = self.decoded(refund, attempt.attempt, &attempt.presented)?;
+        let seen = match authorization.signer {
+            Some(_) => None,
+            None => Some(self.seen(refund, &authorization).await?),
+        };
+        match seen {
+            None | Some(Some(Observation::CannotLand(_))) => {
                 let why = refund
                     .problem
                     .as_deref()
                     .unwrap_or("its time was over before it was sent");
                 Ok(self.store.refund_end(refund.id, attempt.attempt, why).await?)
             }
-            Some(_) => Ok(()),
+            Some(Some(Observation::Landed(landed))) if landed.block.height <= self.track.rail.finalized().await? => {
+                self.store.refunds_pay(&[(refund.id, landed.into())]).await?;
+                Ok(())
+            }
+            Some(_) => {
+                let problem = "whether somebody else has sent it is not proven yet".to_owned();
+                Ok(self.store.refunds_trouble(&[(refund.id, Some(problem))]).await?)
+            }
         }
+    }
+
+    /// What the chain shows of it, in anybody's transaction.
+    async fn seen(&self, refund: &Refund, authorization: &Authorization) -> Result<Option<Observation>, Trouble> {
+        let name = self.app.clock.mint();
+        let watched = Watched {
+            payment: name,
+            authorization,
+            txs: &[],
+            landed: None,
+            since_height: refund.after,
+            seek: true,
+        };
+        Ok(self.track.rail.observe(&[watched], &[]).await?.payments.remove(&name))
     }
 
     /// Hands the attempt to `/settle`, which knows it by its key.

@@ -16,6 +16,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::reconciliation::Transfer;
 use crate::domain::refund::Awaited;
+use crate::domain::settlement::Landed;
 
 /// `pairs!("and …")`: the refunds that wait for the merchant to pay them, each with the debits of its account that the
 /// condition lets through and that pay nothing else.
@@ -87,6 +88,16 @@ impl From<&Transfer> for PaidWith {
             tx: transfer.tx.clone(),
             log_index: transfer.index,
             block: transfer.block.clone(),
+        }
+    }
+}
+
+impl From<Landed> for PaidWith {
+    fn from(landed: Landed) -> Self {
+        Self {
+            tx: landed.tx,
+            log_index: landed.log_index,
+            block: landed.block,
         }
     }
 }

@@ -129,6 +129,57 @@ async fn a_wallet_without_money_says_so_and_pays_once_it_has_some() {
     assert_eq!((&done["attempts"], &done["problem"]), (&json!(1), &Value::Null));
 }
 
+/// Whoever saw the authorization while it was tried may send it as soon as it can land. It is the refund, and no other is paid.
+#[tokio::test]
+async fn an_attempt_that_somebody_else_sends_has_paid_the_refund() {
+    let (mut world, payment) = paid_world(with_wallet()).await;
+    let (wallet, usdc) = (wallet(), addresses().usdc);
+    let all = held_by(&world, wallet).await;
+    let pays = async |from: Address, to: Address| {
+        let value = U256::from(all);
+        world.node.fund(from).await;
+        world.node.call("anvil_impersonateAccount", json!([from])).await;
+        let call = Token::transferCall { to, value };
+        world.node.send_mined(from, usdc, &call).await;
+    };
+    pays(wallet, third_party()).await;
+    let refund = recorded(&world, &payment, "k", &executed("2500")).await;
+    eventually("an attempt is out", async || {
+        (world.db.count("refund_attempts").await == 1).then_some(())
+    })
+    .await;
+    world.facilitator.kill();
+    pays(third_party(), wallet).await;
+    let proof: Value = world.db.one("select proof::jsonb from refund_attempts").await;
+    let good_until: i64 = world.db.one("select good_until from refund_attempts").await;
+    let tx = world.node.send_mined(third_party(), usdc, &presented(&proof)).await;
+    world.node.mine_at(u64::try_from(good_until).unwrap() + 1).await;
+    world.node.mine(4).await;
+    world.facilitator.start().await;
+    let done = reaches(&world, &refund, "paid").await;
+    assert_eq!((&done["attempts"], &done["transaction"]), (&json!(1), &json!(tx)));
+    assert_eq!(held_by(&world, wallet).await, all - 2_500);
+    assert_eq!(world.db.count("payments").await, 1);
+}
+
+/// The call that carries what a payer presents.
+fn presented(proof: &Value) -> Token::transferWithAuthorizationCall {
+    let signed = &proof["authorization"];
+    let text = |key: &str| signed[key].as_str().unwrap();
+    let signature: alloy::primitives::Signature = proof["signature"].as_str().unwrap().parse().unwrap();
+    Token::transferWithAuthorizationCall {
+        from: text("from").parse().unwrap(),
+        to: text("to").parse().unwrap(),
+        value: text("value").parse().unwrap(),
+        validAfter: text("validAfter").parse().unwrap(),
+        validBefore: text("validBefore").parse().unwrap(),
+        nonce: text("nonce").parse().unwrap(),
+        v: 27 + u8::from(signature.v()),
+        r: signature.r().into(),
+        s: signature.s().into(),
+    }
+}
+
 /// The process is killed at the point, while it pays a refund: it is paid once.
 async fn survives(stop: Stop) {
     let (mut world, payment) = paid_world(with_wallet()).await;
