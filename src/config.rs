@@ -15,7 +15,7 @@ use crate::app::screening::sums;
 use crate::domain::refund::Wallets;
 use crate::domain::signing;
 use crate::store::Threshold;
-use crate::{app, chain, export, http, store, telemetry};
+use crate::{app, chain, export, http, store, telemetry, trace};
 
 /// Everything the facilitator is told.
 #[derive(Deserialize)]
@@ -32,6 +32,8 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: telemetry::LogSettings,
+    /// Where traces go. Without it, nowhere.
+    pub traces: Option<trace::Settings>,
     /// Postgres.
     pub database: store::Settings,
     /// How `/settle` behaves.

@@ -15,4 +15,5 @@ pub mod seeded;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod trace;
 pub mod wire;

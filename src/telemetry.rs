@@ -4,9 +4,13 @@ use std::net::SocketAddr;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, FilterFn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use self::Kind::{Counter, Gauge, Histogram};
+use crate::trace::{self, Exporter};
 
 /// How to log.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,17 +67,20 @@ pub struct TelemetryError(String);
 ///
 /// # Errors
 /// The filter is not one, or logging runs already.
-pub fn start_logging(settings: &LogSettings) -> Result<(), TelemetryError> {
+pub fn start_logging(settings: &LogSettings, traces: Option<&Exporter>) -> Result<(), TelemetryError> {
     let filter =
         EnvFilter::try_new(&settings.filter).map_err(|error| TelemetryError(format!("log.filter: {error}")))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match settings.format {
-        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
-        LogFormat::Text => builder.compact().try_init(),
-    }
-    .map_err(|error| TelemetryError(error.to_string()))
+    let filter = filter.and(FilterFn::new(|it| it.target() != trace::TARGET));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match settings.format {
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Text => lines.compact().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(traces.map(Exporter::layer))
+        .try_init()
+        .map_err(|error| TelemetryError(error.to_string()))
 }
 
 /// Seconds: from a tenth of a millisecond to the longest answer, with a bound at each limit that is promised.

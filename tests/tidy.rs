@@ -20,14 +20,17 @@ const FUNCTION_LINES_MAX: usize = 70;
 const TEST_FUNCTION_LINES_MAX: usize = 100;
 
 /// Which modules a module may name with `crate::`; its own name is always allowed.
-const DIRECTIONS: [(&str, &[&str]); 16] = [
+const DIRECTIONS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("wire", &["domain"]),
     ("chain", &["domain", "task"]),
     ("store", &["domain"]),
     ("export", &["domain"]),
-    ("app", &["domain", "export", "outbound", "store", "task"]),
-    ("http", &["app", "domain", "export", "store", "telemetry", "wire"]),
+    ("app", &["domain", "export", "outbound", "store", "task", "trace"]),
+    (
+        "http",
+        &["app", "domain", "export", "store", "telemetry", "trace", "wire"],
+    ),
     (
         "command",
         &[
@@ -41,16 +44,27 @@ const DIRECTIONS: [(&str, &[&str]); 16] = [
             "store",
             "task",
             "telemetry",
+            "trace",
         ],
     ),
     (
         "config",
-        &["app", "chain", "domain", "export", "http", "store", "telemetry"],
+        &[
+            "app",
+            "chain",
+            "domain",
+            "export",
+            "http",
+            "store",
+            "telemetry",
+            "trace",
+        ],
     ),
     ("fuzz", &["chain", "domain", "http", "wire"]),
     ("outbound", &[]),
     ("task", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["trace"]),
+    ("trace", &["domain"]),
     ("main", &[]),
     ("lib", &[]),
     ("seeded", &[]),
@@ -60,7 +74,7 @@ const DIRECTIONS: [(&str, &[&str]); 16] = [
 const EVERYWHERE: &str = "seeded";
 
 /// Crates that may be named only under these paths.
-const FENCES: [(&str, &[&str]); 16] = [
+const FENCES: [(&str, &[&str]); 18] = [
     ("alloy", &["src/chain/evm/"]),
     ("secp256k1", &["src/chain/evm/"]),
     (
@@ -74,6 +88,8 @@ const FENCES: [(&str, &[&str]); 16] = [
     ("solana_signature", &["src/chain/solana/"]),
     ("solana_transaction", &["src/chain/solana/"]),
     ("reqwest", &["src/chain/rpc.rs", "src/outbound"]),
+    ("opentelemetry", &["src/trace.rs"]),
+    ("tracing_opentelemetry", &["src/trace.rs"]),
     ("quick_xml", &["src/app/screening/"]),
     ("rusty_s3", &["src/outbound"]),
     ("sqlx", &["src/store/"]),

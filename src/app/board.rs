@@ -255,6 +255,7 @@ impl Board {
             let record = Arc::make_mut(&mut open.record);
             record.settlement = settlement.clone();
             record.version = version;
+            open.moved = Instant::now();
         }
         inner.publish(id);
         if is_over {

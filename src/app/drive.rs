@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::{Cargo, CargoItem};
-use crate::app::{App, Track, deliver};
+use crate::app::{App, Track, deliver, watch};
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
 use crate::domain::id::PaymentId;
@@ -23,6 +23,7 @@ use crate::domain::verdict::{check_window, judge_facts};
 use crate::seeded::Bug;
 use crate::store::{Advance, IntendFault, Intent};
 use crate::task::guarded;
+use crate::trace;
 
 /// The pause after a dependency failed, before the lane tries again.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
@@ -220,15 +221,21 @@ async fn sift(app: &App, track: &Track, items: Vec<CargoItem>) -> (Vec<CargoItem
 /// These are on record: they may leave.
 async fn let_out(track: &Track, lane: &LaneId, intents: &[Intent]) {
     let mut waited = Vec::new();
+    let network = lane.network.to_string();
     for intent in intents {
         waited.extend(track.board.unsent_for(&intent.payments));
+        let tx = intent.tx.id.to_string();
+        let about = [("network", network.as_str()), ("signer", &lane.signer), ("tx.id", &tx)];
+        for (payment, took) in track.board.stood_for(&intent.payments) {
+            trace::stage(payment, "payment.signed", took, &about);
+        }
         track.board.signed(lane, intent.nonce, &intent.tx, &intent.payments);
     }
     let deliveries = intents
         .iter()
         .map(|it| deliver::first(track, lane, &it.tx.id, &it.tx.raw, it.payments.len()));
     join_all(deliveries).await;
-    let sent = metrics::histogram!("facilitator_settlement_sent_seconds", "network" => lane.network.to_string());
+    let sent = metrics::histogram!("facilitator_settlement_sent_seconds", "network" => network);
     for it in waited {
         sent.record(it);
     }
@@ -359,6 +366,7 @@ async fn give_up(app: &App, track: &Track, item: &CargoItem, rejection: &Rejecti
     match written {
         Ok(done) if done.moved.contains(&record.id) => {
             tracing::info!(payment.id = %record.id, reason = %rejection, "payment given up");
+            watch::tell(track, &advance);
             match advance.next {
                 Settlement::Withdrawn => track.board.withdrawn(record.id, rejection),
                 Settlement::Reserved

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{AskFault, SystemClock};
+use crate::app::AskFault;
 use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::ProcessId;
@@ -22,8 +22,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
 use crate::domain::refund::Purpose;
-use crate::domain::time::Clock;
-use crate::store::{Cursor, DateTime, Filter, Followed, Judged, Record, Store, StoreFault};
+use crate::store::{Cursor, Filter, Followed, Judged, Record, Store, StoreFault};
 use crate::task::{Tasks, guarded};
 
 /// The most accounts that are read together.
@@ -33,8 +32,8 @@ pub const ACCOUNTS_MAX: usize = 50;
 const PAGE: u16 = 500;
 
 /// Payments younger than this are not taken in yet: one that was begun earlier may be committed later, within the session's
-/// limits, and the database's clock may be a little behind ours.
-const TAKEN_AFTER_SECONDS: u64 = 15;
+/// limits.
+const TAKEN_AFTER: Duration = Duration::from_secs(15);
 
 /// How long the scanning of a network is one process's without a word of it.
 const TERM: Duration = Duration::from_mins(1);
@@ -106,25 +105,25 @@ impl Reconciliation<'_> {
 
     /// Takes the next payments in; true when there are more.
     async fn take_in(&self, finalized: u64) -> Result<bool, AskFault> {
-        let before = SystemClock.now().0.saturating_sub(TAKEN_AFTER_SECONDS);
-        let filter = Filter {
-            network: Some(self.network().clone()),
-            created_before: i64::try_from(before)
-                .ok()
-                .and_then(|it| DateTime::from_timestamp(it, 0)),
-            ..Filter::default()
-        };
-        let taken = self.store.scan_taken(self.network()).await?;
-        let page = self.store.payments_list(&filter, taken.as_ref(), PAGE).await?;
-        let has_more = page.next.is_some();
-        let records = page.into_records();
-        let Some(last) = records.last().map(Cursor::after) else {
+        let Some((taken, until)) = self.store.scan_taken(self.network(), TAKEN_AFTER).await? else {
             return Ok(false);
         };
-        self.watch(&records, finalized).await?;
-        self.review(&records).await?;
-        self.store.scan_take(self.network(), &last).await?;
-        Ok(has_more)
+        let filter = Filter {
+            network: Some(self.network().clone()),
+            created_before: Some(until),
+            ..Filter::default()
+        };
+        let page = self.store.payments_list(&filter, Some(&taken), PAGE).await?;
+        let next = page.next;
+        let records = page.into_records();
+        if !records.is_empty() {
+            self.watch(&records, finalized).await?;
+            self.review(&records).await?;
+        }
+        // Also where there are none, so that the payments of other networks are not searched through again.
+        let place = next.unwrap_or_else(|| Cursor::before(until)).max(taken);
+        self.store.scan_take(self.network(), &place).await?;
+        Ok(next.is_some())
     }
 
     async fn watch(&self, records: &[Record], finalized: u64) -> Result<(), AskFault> {

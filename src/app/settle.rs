@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::app::board::{Granted, News, Subscription};
 use crate::app::{App, Track, Trouble, verify};
@@ -18,6 +19,7 @@ use crate::domain::settlement::{Landed, Settlement};
 use crate::domain::verdict::Verified;
 use crate::seeded::Bug;
 use crate::store::{NewPayment, Record, Reservation, StoreFault};
+use crate::trace;
 
 /// Puts an outcome into the words of the caller's dialect. What it returns for a success is what is recorded and
 /// replayed, byte for byte.
@@ -99,8 +101,16 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         verified,
         digest: ask.caller.digest,
     };
-    match reserve(app, track, new, ask.caller.clone()).await? {
-        Reserved::Ours(record, news) => ask.wait(record, news).await,
+    let began = Instant::now();
+    let reserved = reserve(app, track, new, ask.caller.clone()).instrument(trace::step("reserve"));
+    match reserved.await? {
+        Reserved::Ours(record, news) => {
+            let network = record.network.to_string();
+            trace::stage(record.id, "payment.reserved", began.elapsed(), &[("network", &network)]);
+            ask.wait(record, news)
+                .instrument(trace::step("wait for the chain"))
+                .await
+        }
         Reserved::Seen(record) => ask.join(track, record).await,
         Reserved::Short(shortage) => Err(exhausted(track, shortage)),
         Reserved::ReferenceTaken(reference) => Err(Trouble::Conflict(words_for(reference.kind))),

@@ -1,11 +1,14 @@
 //! One verification for all rails: `/verify` is this and nothing more, `/settle` begins with it.
 
+use tracing::Instrument;
+
 use crate::app::{App, Track, Trouble};
 use crate::domain::authorization::Authorization;
 use crate::domain::rejection::{Refused, Rejection};
 use crate::domain::request::PaymentRequest;
 use crate::domain::screening::{Parties, Stage, Ticket};
 use crate::domain::verdict::{Verified, check_rail, precheck};
+use crate::trace;
 
 /// The answer to `/verify`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +92,8 @@ pub(super) async fn judge(
     let ahead = app
         .screening
         .ask_ahead(&**rail, [&authorization.payer, &authorization.pay_to], now);
-    let (facts, ()) = futures_util::join!(rail.inspect(&authorization), ahead);
+    let looks = async { futures_util::join!(rail.inspect(&authorization), ahead) };
+    let (facts, ()) = looks.instrument(trace::step("ask the chain")).await;
     let facts = facts?;
     match Verified::judge(request, authorization, facts) {
         Ok(verified) => Ok(app.screening.ticket(stage, verified, &**rail, None, now).await),

@@ -16,6 +16,7 @@ use crate::domain::rail::{Observation, Pace, Sighting, TxId, Watched};
 use crate::domain::settlement::{Event, Settlement, State, Step, apply, next_step};
 use crate::store::{Advance, Record, StoreFault};
 use crate::task::guarded;
+use crate::trace;
 
 /// The first pause after a transaction was sent: chains that mine at once are seen at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -154,7 +155,7 @@ async fn meter(app: &App, advances: &[Advance<'_>]) -> Result<(), StoreFault> {
 }
 
 const fn is_over(event: &Event) -> bool {
-    matches!(event, Event::Finalized(_) | Event::Failed(_))
+    matches!(event, Event::Finalized(_) | Event::Failed(_) | Event::Withdrawn)
 }
 
 fn watched(look: &Look) -> Watched<'_> {
@@ -215,6 +216,7 @@ async fn record(app: &App, track: &Track, advances: &[Advance<'_>]) -> Result<()
         if let Some(advance) = next.remove(&id) {
             log(advance);
             time(track, advance);
+            tell(track, advance);
             track.board.moved(advance);
         }
     }
@@ -303,6 +305,21 @@ fn time(track: &Track, advance: &Advance<'_>) {
     if let Some(took) = track.board.known_for(advance.record.id) {
         let network = advance.record.network.to_string();
         metrics::histogram!("facilitator_settlement_confirmed_seconds", "network" => network).record(took);
+    }
+}
+
+/// Tells whoever follows the payment's trace.
+pub(super) fn tell(track: &Track, advance: &Advance<'_>) {
+    let (record, event) = (advance.record, advance.event.as_str());
+    let network = record.network.to_string();
+    let tx = advance.next.landed().map(|it| it.tx.to_string());
+    let mut about = vec![("network", network.as_str())];
+    about.extend(tx.as_deref().map(|tx| ("tx.id", tx)));
+    for (payment, took) in track.board.stood_for(&[record.id]) {
+        trace::stage(payment, event, took, &about);
+    }
+    if is_over(&advance.event) {
+        trace::whole(record.id, record.created_at.into(), &network, event);
     }
 }
 

@@ -23,6 +23,7 @@ use crate::domain::time::Clock;
 use crate::outbound::Outbound;
 use crate::store::{Store, StoreFault};
 use crate::task::Tasks;
+use crate::trace::Exporter;
 use crate::{chain, http, telemetry};
 
 /// How long a stopping process waits for its background tasks: one call to a chain or the database each.
@@ -33,7 +34,8 @@ const DRAIN: Duration = Duration::from_secs(6);
 /// # Errors
 /// Anything configured cannot be served: said before the first request is accepted.
 pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> {
-    telemetry::start_logging(&config.log)?;
+    let traces = config.traces.as_ref().map(Exporter::start).transpose()?;
+    telemetry::start_logging(&config.log, traces.as_ref())?;
     let metrics = telemetry::start_metrics()?;
     let store = records(&config, migrate).await?;
     let tasks = Tasks::default();
@@ -97,6 +99,9 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");
     }
     store.close().await;
+    if let Some(traces) = traces {
+        traces.stop();
+    }
     tracing::info!("stopped");
     Ok(served?)
 }

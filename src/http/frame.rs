@@ -17,8 +17,10 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use crate::domain::id::PaymentId;
 use crate::http::error::Denied;
 use crate::http::{Endpoint, ROUTES, Route, operator};
+use crate::trace;
 use crate::wire::NETWORK_UNKNOWN;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,8 +59,15 @@ async fn frame(State(seats): State<Arc<Semaphore>>, request: Request, next: Next
     );
 
     let endpoint = route.map(|route| route.endpoint);
-    let answer = seated(&seats, endpoint, request, next).instrument(span.clone());
-    let mut response = answer.await;
+    let header = |name: &str| request.headers().get(name)?.to_str().ok().map(str::to_owned);
+    let traced = trace::request(request.method().as_str(), path, header);
+    let answer = seated(&seats, endpoint, request, next).instrument(traced.clone());
+    let mut response = answer.instrument(span.clone()).await;
+    let payment = response.extensions().get::<PaymentId>().copied();
+    if let Some(payment) = payment {
+        span.record("payment.id", tracing::field::display(payment));
+    }
+    trace::answered(&traced, response.status().as_u16(), payment);
 
     let headers = response.headers_mut();
     // What may be kept says so itself.

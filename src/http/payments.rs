@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use tracing::Span;
 
 use crate::app;
 use crate::app::settle::{Encode, SettleAnswer};
@@ -93,9 +92,6 @@ async fn outcome(edge: &Edge, envelope: Envelope, network: &Arc<str>, headers: &
     request.labels = labels;
     match app::settle::settle(&edge.parts.app, request, encode).await? {
         SettleAnswer::Fresh(outcome, body) => {
-            if let Some(payment) = payment_of(&outcome) {
-                Span::current().record("payment.id", tracing::field::display(payment));
-            }
             let rejection = match &outcome {
                 Outcome::Refused { rejection, .. } => Some(rejection),
                 Outcome::Settled { .. }
@@ -104,7 +100,11 @@ async fn outcome(edge: &Edge, envelope: Envelope, network: &Arc<str>, headers: &
                 | Outcome::Pending { .. }
                 | Outcome::Duplicate { .. } => None,
             };
-            Ok(answered(body, rejection))
+            let mut response = answered(body, rejection);
+            if let Some(payment) = payment_of(&outcome) {
+                response.extensions_mut().insert(payment);
+            }
+            Ok(response)
         }
         SettleAnswer::Replayed(body) => {
             let mut response = json(StatusCode::OK, Bytes::from(body));

@@ -365,7 +365,13 @@ impl Name {
 }
 
 impl Cursor {
-    /// The place of this payment.
+    /// The place just before whatever was reserved at this time.
+    #[must_use]
+    pub const fn before(at: DateTime<Utc>) -> Self {
+        Self { at, id: Uuid::nil() }
+    }
+
+    /// The place just after this payment.
     #[must_use]
     pub fn after(record: &Record) -> Self {
         Self {

@@ -70,7 +70,8 @@ statements! {
             block_hash, block_time, authorizer, nonce, memo, sender
         from observed_transfers where network = $1 and nonce = any($2::text[])
         order by block_height, log_index";
-    TAKEN = "select taken_at, taken_id from reconciliation_scans where network = $1";
+    TAKEN = "select taken_at, taken_id, now() - $2::float8 * interval '1 second' as until
+        from reconciliation_scans where network = $1";
     TAKE = "update reconciliation_scans set taken_at = $2, taken_id = $3 where network = $1";
     LEASE = "insert into reconciliation_scans (network, taken_at, taken_id, lease_holder, lease_until)
         values ($1, $4, $5, $2, now() + $3::float8 * interval '1 second')
@@ -331,17 +332,23 @@ impl Store {
         Ok(taken.rows_affected() == 1)
     }
 
-    /// Up to which payment the network's were taken in; none before the first.
+    /// Up to which payment the network's were taken in, and up to when the next may be: those that have been on record for
+    /// `patience`, by the database's clock. None before the network was ever [leased](Store::scan_lease).
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`].
-    pub async fn scan_taken(&self, network: &NetworkId) -> Result<Option<Cursor>, StoreFault> {
-        let row: Option<(DateTime<Utc>, Uuid)> = sqlx::query_as(TAKEN)
+    pub async fn scan_taken(
+        &self,
+        network: &NetworkId,
+        patience: Duration,
+    ) -> Result<Option<(Cursor, DateTime<Utc>)>, StoreFault> {
+        let row: Option<(DateTime<Utc>, Uuid, DateTime<Utc>)> = sqlx::query_as(TAKEN)
             .bind(network.as_str())
+            .bind(patience.as_secs_f64())
             .fetch_optional(&self.pool)
             .await
             .map_err(StoreFault::reading("scan_taken"))?;
-        Ok(row.map(|(at, id)| Cursor { at, id }))
+        Ok(row.map(|(at, id, until)| (Cursor { at, id }, until)))
     }
 
     /// Keeps up to which payment the network's were taken in.

@@ -51,6 +51,17 @@ pub(crate) async fn paid_world() -> (World, [Payment; 2]) {
     (world, payments)
 }
 
+/// Else every round would walk through all that other networks have been paid since its last payment.
+#[tokio::test]
+async fn what_a_network_was_searched_through_once_is_not_searched_again() {
+    let world = World::start(Setup::default()).await;
+    eventually("its place is where the payments are old enough", async || {
+        let is_there = "select taken_at > now() - interval '30 seconds' from reconciliation_scans";
+        world.db.one::<bool>(is_there).await.then_some(())
+    })
+    .await;
+}
+
 const NOTHING: &[(&str, usize)] = &[];
 
 /// What somebody changes in the tables by hand, how it is changed back, and the state of what must be found.

@@ -43,6 +43,14 @@ impl Board {
         self.lock().open.get(&id).map(|open| open.admitted.elapsed())
     }
 
+    /// For how long each of these payments that are known here has stood where it stands, as far as this process knows.
+    #[must_use]
+    pub fn stood_for(&self, payments: &[PaymentId]) -> Vec<(PaymentId, Duration)> {
+        let inner = self.lock();
+        let open = payments.iter().filter_map(|id| Some((*id, inner.open.get(id)?)));
+        open.map(|(id, open)| (id, open.moved.elapsed())).collect()
+    }
+
     /// For how long this process has known of each of these payments that nothing was ever sent for.
     #[must_use]
     pub fn unsent_for(&self, payments: &[PaymentId]) -> Vec<Duration> {

@@ -57,6 +57,8 @@ pub(super) struct Open {
     pub(super) is_at_work: bool,
     pub(super) standing: Standing,
     pub(super) admitted: Instant,
+    /// Since when it has stood where it stands, as far as this process knows.
+    pub(super) moved: Instant,
     pub(super) looked: Option<Instant>,
     pub(super) sought: Instant,
 }
@@ -109,6 +111,7 @@ impl Open {
             is_retry: false,
             is_at_work: false,
             admitted: now,
+            moved: now,
             looked: None,
             sought: now,
         }
@@ -236,6 +239,7 @@ impl Inner {
                         setback: None,
                     };
                     record.version = record.version.saturating_add(1);
+                    open.moved = Instant::now();
                 }
             }
             self.publish(*id);
