@@ -136,6 +136,7 @@ impl Exporter {
     }
 
     /// What hears of the spans whose target is [`TARGET`].
+    #[must_use]
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: tracing::Subscriber + for<'a> LookupSpan<'a>,
@@ -232,7 +233,7 @@ impl Teller {
     }
 
     fn tell(&self, name: &'static str, took: Duration, about: &[(&'static str, &str)], parent: &Context) {
-        let now = SystemTime::now();
+        let now = opentelemetry::time::now();
         let attributes = about
             .iter()
             .map(|(key, value)| KeyValue::new(*key, (*value).to_owned()));

@@ -117,9 +117,9 @@ async fn one_trace_follows_a_payment_from_its_request_to_finality_through_a_cras
     assert_eq!(hex::encode(&request.parent_span_id), "b7ad6b7169203331");
     assert_eq!(attribute(&request, "http.response.status_code"), "200");
     let links = |span: &Span| -> Vec<Vec<u8>> { span.links.iter().map(|it| it.trace_id.clone()).collect() };
-    assert_eq!(links(&request), [root.trace_id.clone()]);
+    assert_eq!(links(&request), std::slice::from_ref(&root.trace_id));
     let reserved = collector.told("payment.reserved").await;
-    assert_eq!(links(&reserved), [request.trace_id.clone()]);
+    assert_eq!(links(&reserved), std::slice::from_ref(&request.trace_id));
     for step in ["ask the chain", "reserve", "wait for the chain"] {
         let span = collector.told(step).await;
         assert_eq!(
