@@ -8,10 +8,6 @@ use clap::{Args, Parser, Subcommand};
 use facilitator::command;
 use facilitator::config::Config;
 
-/// A page of records is thousands of small allocations, which the system's own allocator takes several times as long for.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Verifies and settles x402 stablecoin payments, and keeps records that finance can close the books on.
 #[derive(Parser)]
 #[command(version, about)]

@@ -99,9 +99,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");
     }
     store.close().await;
-    if let Some(traces) = traces {
-        traces.stop();
-    }
+    traces.into_iter().for_each(Exporter::stop);
     tracing::info!("stopped");
     Ok(served?)
 }

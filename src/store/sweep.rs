@@ -12,7 +12,8 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::types::Uuid;
 
-use super::reports::{Cursor, Filter, PAGE_MAX};
+use super::cursor::Cursor;
+use super::reports::{Filter, PAGE_MAX};
 use super::rows::OutOfPlace;
 use super::summary::{Beside, Carried, Looked, Movement, Named, Paid, Readable, Refunded, Settled, Summary};
 use super::{DateTime, Store, StoreFault, Utc};
