@@ -63,7 +63,7 @@ impl Default for MetricsSettings {
 #[error("{0}")]
 pub struct TelemetryError(String);
 
-/// Starts logging to standard error. Once a process.
+/// Starts logging to standard error and, where there is one, tells the exporter of what is traced. Once a process.
 ///
 /// # Errors
 /// The filter is not one, or logging runs already.

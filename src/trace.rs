@@ -131,7 +131,7 @@ impl Exporter {
             .build();
         let tracer = provider.tracer("facilitator");
         let told = TELLER.set(Teller { tracer, share });
-        told.map_err(|_| wrong("endpoint", "told already".to_owned()))?;
+        told.map_err(|_| wrong("endpoint", "this process tells a collector already".to_owned()))?;
         Ok(Self(provider))
     }
 
