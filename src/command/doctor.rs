@@ -189,6 +189,13 @@ fn clocks(of: &str, theirs: Timestamp, found: &mut Findings) {
 async fn network(rail: &dyn Rail, decimals: &Decimals, pay_to: &[String], found: &mut Findings) {
     let of = &rail.id().network;
     found.well(of, "its nodes answer, and chain, assets and signers are as configured");
+    for key in rail.prove_keys().await {
+        let signer = format!("{of}, signer {}", key.address);
+        match key.fault {
+            None => found.well(signer, format_args!("{} signs with its key", key.keeper)),
+            Some(fault) => found.wrong(signer, format_args!("{} {fault}", key.keeper)),
+        }
+    }
     signers(rail, decimals, found).await;
     match rail.final_until().await {
         Ok(last) => final_blocks(of, last, found),

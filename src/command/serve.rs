@@ -15,6 +15,7 @@ use crate::app::screening::{self, Screening, sums};
 use crate::app::statements::Closing;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile, repay};
+use crate::chain::Unservable;
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
@@ -40,6 +41,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let store = records(&config, migrate).await?;
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
+    prove_keys(&rails).await?;
     let (style, coins, schedules) = (config.style(), config.coins(), config.schedules()?);
     let wallets = config.wallets()?;
     announce(&rails);
@@ -117,6 +119,22 @@ async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
         );
     }
     Ok(store)
+}
+
+/// Every key that is kept elsewhere signs, and is the one that was named.
+async fn prove_keys(rails: &[Arc<dyn Rail>]) -> Result<(), Unservable> {
+    for rail in rails {
+        for key in rail.prove_keys().await {
+            let network = rail.id().network.clone();
+            let (address, keeper) = (key.address, key.keeper);
+            if let Some(fault) = key.fault {
+                let what = format!("signer {address}: {keeper} {fault}");
+                return Err(Unservable { network, what });
+            }
+            tracing::info!(rail.id = %rail.id(), signer = address, keeper, "key proven that is kept elsewhere");
+        }
+    }
+    Ok(())
 }
 
 /// Whoever signs receipts.

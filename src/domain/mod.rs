@@ -9,6 +9,7 @@ pub mod authorization;
 pub mod booking;
 pub mod budget;
 pub mod calendar;
+pub mod custody;
 pub mod event;
 pub mod facts;
 pub mod flaw;

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use crate::domain::amount::Amount;
 use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
+pub use crate::domain::custody::{KeptKey, Unsigned};
 pub use crate::domain::facts::{AuthorizationState, Facts, Misnamed, Simulation};
 use crate::domain::id::PaymentId;
 use crate::domain::network::{NetworkId, RailId};
@@ -121,6 +122,9 @@ pub trait Rail: Send + Sync {
         lane: &LaneId,
         is_known: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
     ) -> Result<Vec<TxId>, RailFault>;
+
+    /// Has each key that is kept elsewhere, those of refunds' wallets included, sign a message that is nothing else.
+    async fn prove_keys(&self) -> Vec<KeptKey>;
 
     /// Whether the lane's key is kept elsewhere, so that [`Rail::sign_ahead`] signs with it and [`Rail::sign`] cannot.
     fn signs_elsewhere(&self, lane: &LaneId) -> bool;
@@ -232,17 +236,6 @@ pub trait Rail: Send + Sync {
     /// Resolves when the chain has told, without being asked, that something delivered may have landed. Only a hint
     /// to look; never resolves where the chain tells nothing.
     async fn hint(&self);
-}
-
-/// Why there is no signature.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Unsigned {
-    /// Something about what was to be signed, or the lane: it will not be signed as it is.
-    #[error(transparent)]
-    Unfit(RailFault),
-    /// Whoever keeps the key gave none. It can be asked again.
-    #[error(transparent)]
-    Unheard(RailFault),
 }
 
 /// How an endpoint stands, as far as its answers tell. Never where it is: the address may hold a key.

@@ -10,8 +10,8 @@ use facilitator::domain::authorization::{Authorization, PaymentKey, Window};
 use facilitator::domain::budget::{Budget, Limits, Purse};
 use facilitator::domain::network::{NetworkId, RailId};
 use facilitator::domain::rail::{
-    Advertised, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement,
-    Sighting, SignedTx, Standing, TxId, Unsigned, Watched,
+    Advertised, ChainPoint, DataFee, Delivery, Facts, KeptKey, LaneId, Outbid, Pace, Quote, Rail, RailFault,
+    Replacement, Sighting, SignedTx, Standing, TxId, Unsigned, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::refund::{Presented, Repayment};
@@ -228,6 +228,10 @@ impl Rail for SimRail {
         _: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
     ) -> Result<Vec<TxId>, RailFault> {
         Ok(Vec::new())
+    }
+
+    async fn prove_keys(&self) -> Vec<KeptKey> {
+        Vec::new()
     }
 
     /// The last of several lanes has its key elsewhere.

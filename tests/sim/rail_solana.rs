@@ -14,8 +14,8 @@ use facilitator::domain::budget::Purse;
 use facilitator::domain::flaw::Flaw;
 use facilitator::domain::network::{NetworkId, RailId};
 use facilitator::domain::rail::{
-    Advertised, AuthorizationState, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault,
-    Replacement, Sighting, SignedTx, Simulation, Standing, TxId, Unsigned, Watched,
+    Advertised, AuthorizationState, ChainPoint, DataFee, Delivery, Facts, KeptKey, LaneId, Outbid, Pace, Quote, Rail,
+    RailFault, Replacement, Sighting, SignedTx, Simulation, Standing, TxId, Unsigned, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::refund::{Presented, Repayment};
@@ -354,6 +354,10 @@ impl Rail for SimRail {
         _: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
     ) -> Result<Vec<TxId>, RailFault> {
         Ok(Vec::new())
+    }
+
+    async fn prove_keys(&self) -> Vec<KeptKey> {
+        Vec::new()
     }
 
     /// The last of several lanes has its key elsewhere.

@@ -12,8 +12,8 @@ use facilitator::domain::budget::{Budget, Limits, Purse};
 use facilitator::domain::network::{RailId, Scheme};
 use facilitator::domain::quote::Quote;
 use facilitator::domain::rail::{
-    Advertised, ChainPoint, Delivery, Facts, LaneId, Outbid, Pace, Rail, RailFault, Replacement, Sighting, SignedTx,
-    Standing, TxId, Unsigned, Watched,
+    Advertised, ChainPoint, Delivery, Facts, KeptKey, LaneId, Outbid, Pace, Rail, RailFault, Replacement, Sighting,
+    SignedTx, Standing, TxId, Unsigned, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Direction, Held, Scan, Transfer};
 use facilitator::domain::refund::{Presented, Repayment};
@@ -305,6 +305,10 @@ impl Rail for Shown {
         _: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
     ) -> Result<Vec<TxId>, RailFault> {
         Ok(Vec::new())
+    }
+
+    async fn prove_keys(&self) -> Vec<KeptKey> {
+        Vec::new()
     }
 
     fn signs_elsewhere(&self, _: &LaneId) -> bool {

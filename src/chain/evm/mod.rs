@@ -60,8 +60,8 @@ use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, ChainPoint, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting,
-    SignedTx, Standing, TxId, Unsigned, Watched,
+    Advertised, ChainPoint, Delivery, Facts, KeptKey, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement,
+    Sighting, SignedTx, Standing, TxId, Unsigned, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::refund::{Presented, Repayment};
@@ -120,7 +120,6 @@ impl EvmRail {
         let wallets = Wallets::of(settings)?;
         let listing = Listing::new(settings, chain_id, signers.iter().map(Signer::address).collect());
         let policy = Policy::of(&listing, settings.fee_max_gwei.0);
-        signer::prove(signers.iter().chain(wallets.iter()), &policy).await?;
         let caps = Caps {
             read: settings.gas_read_max,
             signature: settings.gas_signature_max,
@@ -366,6 +365,10 @@ impl Rail for EvmRail {
         _: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
     ) -> Result<Vec<TxId>, RailFault> {
         Ok(Vec::new())
+    }
+
+    async fn prove_keys(&self) -> Vec<KeptKey> {
+        signer::prove(self.signers.iter().chain(self.wallets.iter()), &self.policy).await
     }
 
     fn signs_elsewhere(&self, lane: &LaneId) -> bool {

@@ -5,13 +5,15 @@ use std::fmt;
 use alloy::primitives::{Address, Signature};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
+use super::listing::checksummed;
 use super::policy::{Allowed, Policy};
 use super::settings::parse_address;
 use super::signature;
 use crate::chain::custody::{Compact, Keeper, Kept, Source, Unheard};
 use crate::domain::network::NetworkId;
+use crate::domain::rail::KeptKey;
 
 /// A signing key. Its text form is its address.
 pub(super) struct Signer {
@@ -118,27 +120,24 @@ impl Signer {
         }
     }
 
-    /// Proves that whoever keeps the key signs with the one that was named.
-    ///
-    /// # Errors
-    /// What came back.
-    async fn prove(&self, policy: &Policy) -> Result<(), String> {
-        if self.is_here() {
-            return Ok(());
-        }
+    /// Whether whoever keeps the key signs with the one that was named; none where it is here.
+    async fn proof(&self, policy: &Policy) -> Option<KeptKey> {
+        let Key::Elsewhere(keeper) = &self.key else {
+            return None;
+        };
         let signed = self.sign(&policy.trial()).await;
-        signed
-            .map(drop)
-            .map_err(|fault| format!("signer {}: {fault}", self.address))
+        Some(KeptKey {
+            address: checksummed(&self.address),
+            keeper: keeper.name(),
+            fault: signed.err().map(|unheard| unheard.what),
+        })
     }
 }
 
 /// Proves each of the keys that are kept elsewhere, all at once.
-///
-/// # Errors
-/// The first that is not what it was named as.
-pub(super) async fn prove<'a>(signers: impl Iterator<Item = &'a Signer>, policy: &Policy) -> Result<(), String> {
-    try_join_all(signers.map(|signer| signer.prove(policy))).await.map(drop)
+pub(super) async fn prove<'a>(signers: impl Iterator<Item = &'a Signer>, policy: &Policy) -> Vec<KeptKey> {
+    let proofs = join_all(signers.map(|signer| signer.proof(policy))).await;
+    proofs.into_iter().flatten().collect()
 }
 
 /// The account of the key that is there, as far as nobody has to be asked and nothing opened.

@@ -7,13 +7,14 @@
 use std::fmt;
 
 use ed25519_dalek::{Signature as Ed25519, Signer, SigningKey, VerifyingKey};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
 use super::policy::{Allowed, Policy};
 use crate::chain::custody::{Compact, Keeper, Kept, Source, Unheard};
 use crate::domain::network::NetworkId;
+use crate::domain::rail::KeptKey;
 
 /// A signing key, wiped when dropped. Shown as its address only.
 pub(super) struct FeePayer {
@@ -104,24 +105,24 @@ impl FeePayer {
         }
     }
 
-    /// Proves that whoever keeps the key signs with the one that was named.
-    async fn prove(&self, policy: Policy<'_>) -> Result<(), String> {
-        if self.is_here() {
-            return Ok(());
-        }
+    /// Whether whoever keeps the key signs with the one that was named; none where it is here.
+    async fn proof(&self, policy: Policy<'_>) -> Option<KeptKey> {
+        let Key::Elsewhere(keeper) = &self.key else {
+            return None;
+        };
         let signed = self.sign(&policy.trial()).await;
-        signed
-            .map(drop)
-            .map_err(|fault| format!("signer {}: {fault}", self.address))
+        Some(KeptKey {
+            address: self.address.to_string(),
+            keeper: keeper.name(),
+            fault: signed.err().map(|unheard| unheard.what),
+        })
     }
 }
 
 /// Proves each of the keys that are kept elsewhere, all at once.
-///
-/// # Errors
-/// The first that is not what it was named as.
-pub(super) async fn prove<'a>(keys: impl Iterator<Item = &'a FeePayer>, policy: Policy<'_>) -> Result<(), String> {
-    try_join_all(keys.map(|key| key.prove(policy))).await.map(drop)
+pub(super) async fn prove<'a>(keys: impl Iterator<Item = &'a FeePayer>, policy: Policy<'_>) -> Vec<KeptKey> {
+    let proofs = join_all(keys.map(|key| key.proof(policy))).await;
+    proofs.into_iter().flatten().collect()
 }
 
 /// The account of the key that is there. Nobody is asked anything.

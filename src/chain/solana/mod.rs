@@ -79,8 +79,8 @@ use crate::domain::authorization::{Authorization, PaymentKey};
 use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
-    Advertised, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement,
-    Sighting, SignedTx, Standing, TxId, Unsigned, Watched,
+    Advertised, ChainPoint, DataFee, Delivery, Facts, KeptKey, LaneId, Outbid, Pace, Quote, Rail, RailFault,
+    Replacement, Sighting, SignedTx, Standing, TxId, Unsigned, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::refund::{Presented, Repayment};
@@ -144,7 +144,6 @@ impl SolanaRail {
         let addresses: Vec<Pubkey> = fee_payers.iter().map(|it| *it.address()).collect();
         let advertised: Vec<Pubkey> = addresses.iter().take(settings.signers.len()).copied().collect();
         let listing = Listing::of(settings, addresses);
-        fee_payer::prove(fee_payers.iter().chain(wallets.iter()), Policy::of(&listing)).await?;
         let block_time = Duration::from_millis(settings.block_time_ms);
         let genesis_hash = settings.genesis_hash.as_deref().unwrap_or(settings.id.reference());
         let cluster = Cluster {
@@ -336,6 +335,14 @@ impl Rail for SolanaRail {
         is_known: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
     ) -> Result<Vec<TxId>, RailFault> {
         history::strangers(&self.node, &lane.signer, is_known).await
+    }
+
+    async fn prove_keys(&self) -> Vec<KeptKey> {
+        fee_payer::prove(
+            self.fee_payers.iter().chain(self.wallets.iter()),
+            Policy::of(&self.listing),
+        )
+        .await
     }
 
     fn signs_elsewhere(&self, lane: &LaneId) -> bool {
