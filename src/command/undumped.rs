@@ -12,3 +12,14 @@ pub fn keep_memory_private() -> io::Result<()> {
     nix::sys::prctl::set_dumpable(false)?;
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_is_not_dumpable_any_more() {
+        keep_memory_private().unwrap();
+        assert!(!nix::sys::prctl::get_dumpable().unwrap());
+    }
+}
