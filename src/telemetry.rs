@@ -123,13 +123,15 @@ const fn metric(kind: Kind, name: &'static str, labels: &'static [&'static str],
 
 /// Every metric there is, in alphabetical order. Rules and dashboards in `deploy/` use no other.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 36] = [
+pub const METRICS: [Metric; 40] = [
     metric(Counter, "facilitator_budget_exhausted_total", &["network", "scope"], "Payments not begun because a budget was used up"),
+    metric(Gauge, "facilitator_build_info", &["version"], "1, with the version that runs"),
     metric(Gauge, "facilitator_chain_stalled", &["network"], "1 while the chain makes no blocks"),
     metric(Counter, "facilitator_endpoint_disagreements_total", &["endpoint", "network"], "Looks at which the endpoint contradicted what enough others show"),
     metric(Counter, "facilitator_endpoint_faults_total", &["endpoint", "network"], "Requests that the endpoint did not answer"),
     metric(Gauge, "facilitator_endpoint_head_lag_blocks", &["endpoint", "network"], "Blocks by which the endpoint is behind"),
     metric(Gauge, "facilitator_endpoint_passed_over", &["endpoint", "network"], "1 while the endpoint is not asked because it failed again and again"),
+    metric(Gauge, "facilitator_feed_hidden_seconds", &[], "For how long the oldest event that the feed does not show yet has been on record"),
     metric(Histogram, "facilitator_http_duration_seconds", &["route"], "From a request to its answer"),
     metric(Counter, "facilitator_http_requests_total", &["route", "status"], "Requests answered"),
     metric(Gauge, "facilitator_lane_out_of_funds", &["network", "signer"], "1 while a node refuses the signer's transactions for want of money"),
@@ -156,10 +158,12 @@ pub const METRICS: [Metric; 36] = [
     metric(Gauge, "facilitator_signer_balance", &["network", "signer"], "What the signer holds, in the chain's coin"),
     metric(Gauge, "facilitator_signer_settlements_left", &["network", "signer"], "Settlements that the signer can pay for at the worst price it may pay"),
     metric(Gauge, "facilitator_slots_at_fee_cap", &["network", "signer"], "Transactions not mined that may not be replaced at a higher price"),
+    metric(Gauge, "facilitator_statement_lag_seconds", &["network"], "Since the end of the oldest day that is final and not closed; 0 when none is"),
     metric(Counter, "facilitator_transactions_replaced_total", &["cargo", "network"], "Transactions replaced at a higher price"),
     metric(Counter, "facilitator_transactions_sent_total", &["network"], "Transactions handed to the chain for the first time"),
     metric(Gauge, "facilitator_webhook_backlog_seconds", &[], "For how long the oldest undelivered event has waited"),
     metric(Counter, "facilitator_webhook_deliveries_total", &["outcome"], "Attempts to deliver an event"),
+    metric(Histogram, "facilitator_webhook_delivery_seconds", &[], "From an event's record to an endpoint's acceptance of it"),
 ];
 
 /// Starts collecting metrics. Once a process.

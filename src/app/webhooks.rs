@@ -287,6 +287,11 @@ impl Dispatcher {
         let outcome = answer.map_or_else(|unheard| unheard.to_string(), |it| format!("HTTP {}", it.status));
         if answer.is_ok_and(|it| (200..300).contains(&it.status)) {
             count("delivered");
+            let took = Utc::now()
+                .signed_duration_since(claim.event.at)
+                .to_std()
+                .unwrap_or_default();
+            metrics::histogram!("facilitator_webhook_delivery_seconds").record(took);
             tracing::debug!(endpoint = %id, event = %claim.event.id, attempt = claim.attempt, "event delivered");
             self.store.delivery_done(id, claim, &outcome).await?;
             return Ok(true);
@@ -332,6 +337,8 @@ impl Dispatcher {
         let now = i64::try_from(SystemClock.now().0).unwrap_or(i64::MAX);
         let age = oldest.map_or(0, |since| now.saturating_sub(since.timestamp()).max(0));
         metrics::gauge!("facilitator_webhook_backlog_seconds").set(u32::try_from(age).unwrap_or(u32::MAX));
+        let hidden = self.store.feed_hidden_for().await?;
+        metrics::gauge!("facilitator_feed_hidden_seconds").set(u32::try_from(hidden).unwrap_or(u32::MAX));
         Ok(())
     }
 }

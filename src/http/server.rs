@@ -80,6 +80,7 @@ pub async fn serve(
         Some((settings, desk)) => Some(page(settings, desk, parts.clone()).await?),
         None => None,
     };
+    metrics::gauge!("facilitator_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     tracing::info!(http = %settings.listen, metrics = %metrics.listen, "listening");
     let routes = super::router(parts, settings);
     let public = accept_all(public, routes, settings.connections_max, stop);

@@ -35,6 +35,7 @@ mod activity;
 mod audit;
 mod budgets;
 mod closing;
+mod columns;
 mod cursor;
 mod deliveries;
 mod desk;

@@ -7,15 +7,15 @@
 use std::collections::HashMap;
 
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
+use sqlx::{FromRow, Postgres};
 
 use super::cursor::Cursor;
 use super::reports::{Filter, PAGE_MAX};
 use super::rows::OutOfPlace;
-use super::summary::{Beside, Carried, Looked, Movement, Named, Paid, Readable, Refunded, Settled, Summary};
+use super::summary::{Beside, Carried, Looked, Movement, Named, Paid, Refunded, Settled, Summary};
 use super::{DateTime, Store, StoreFault, Utc};
 use crate::domain::rail::TxId;
 use crate::domain::time::Timestamp;
@@ -260,7 +260,7 @@ impl Store {
         Ok(rows.into_iter().map(|it| (it.payment, it)).collect())
     }
 
-    async fn grouped<T: Readable + Send + Unpin>(
+    async fn grouped<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(
         &self,
         ids: &Ids,
         statements: (&'static str, &'static str),
@@ -298,7 +298,7 @@ impl Store {
     }
 
     /// What a table has beside these payments, and perhaps beside a few others.
-    async fn beside<T: Readable + Send + Unpin>(
+    async fn beside<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(
         &self,
         ids: &Ids,
         (between, among): (&'static str, &'static str),
@@ -320,9 +320,9 @@ impl Store {
         }
     }
 
-    async fn read<T: Readable + Send + Unpin>(&self, asked: Asked) -> Result<Vec<T>, StoreFault> {
+    async fn read<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(&self, asked: Asked) -> Result<Vec<T>, StoreFault> {
         asked
-            .try_map(|row| T::of(&row))
+            .try_map(|row| T::from_row(&row))
             .fetch_all(&self.pool)
             .await
             .map_err(StoreFault::reading(OPERATION))

@@ -88,14 +88,14 @@ async fn a_listed_payer_or_recipient_is_refused_before_the_chain_is_asked_and_no
     let mixed = payer.replace("0x", "").to_uppercase();
     let list = List::of(&format!("deny 0x{mixed} # case 7\n"));
     let world = world(Setup::default(), &list.table()).await;
-    let (requests, body) = (world.proxy.requests(), Payment::by(1).body());
+    let (questions, body) = (world.proxy.questions(), Payment::by(1).body());
     for _ in 0..2 {
         let answer = world.facilitator.verify(&body).await;
         assert_eq!(answer.invalid(), "payment_rejected");
         assert!(!answer.text().contains("case 7") && answer.headers.get("retry-after").is_none());
     }
     assert_eq!(world.facilitator.settle(&body).await.unsettled().0, "payment_rejected");
-    assert_eq!(world.proxy.requests(), requests, "nobody was asked");
+    assert_eq!(world.proxy.questions(), questions, "nobody was asked");
     assert_eq!(world.db.count("payments").await, 0);
     assert_eq!(notices(&world, 1).await, ["screening.denied"]);
 
