@@ -256,7 +256,7 @@ mod tests {
         let again: GatewayKey = text.parse().unwrap();
         assert_eq!((again.id, again.hash(&pepper("1"))), (key.id, key.hash(&pepper("1"))));
         for at in 0..text.len() {
-            let mut wrong = text.clone().into_bytes();
+            let mut wrong = text.as_bytes().to_vec();
             wrong[at] = if wrong[at] == b'1' { b'2' } else { b'1' };
             let wrong = String::from_utf8(wrong).unwrap();
             assert_eq!(wrong.parse::<GatewayKey>().err(), Some(NotAKey), "{at}");
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_key_is_of_that_key_and_that_pepper_alone() {
+    fn s06_what_is_kept_of_a_key_is_of_that_key_and_that_pepper_alone() {
         let (key, other) = (GatewayKey::new([7; 32]), GatewayKey::new([7; 32]));
         let kept = key.hash(&pepper("1"));
         assert!(key.is_of(&kept, &pepper("1")));
