@@ -4,6 +4,7 @@
 //! (`outbound`), no HTTP. Handlers call [`verify`], [`settle`] and [`books`]; [`drive`] and [`watch`] run in the background
 //! and own every effect on a chain, because a handler's future is dropped when its client goes away.
 
+pub mod admin;
 pub mod audit;
 pub mod board;
 pub mod books;
@@ -12,6 +13,7 @@ pub mod desk;
 pub mod drive;
 pub mod feed;
 pub mod funds;
+pub mod gate;
 pub mod matching;
 pub mod outbid;
 pub mod pulse;

@@ -31,5 +31,6 @@ pub mod screening;
 pub mod settlement;
 pub mod signing;
 pub mod statement;
+pub mod tenant;
 pub mod time;
 pub mod verdict;

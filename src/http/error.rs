@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 
 use crate::app::Trouble;
+use crate::app::gate::NotLetIn;
 use crate::domain::refund::Refusal;
 use crate::domain::rejection::Malformed;
 use crate::http::Endpoint;
@@ -269,6 +270,9 @@ impl Denied {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.leaves_body_unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -281,6 +285,8 @@ impl Denied {
             StatusCode::PAYLOAD_TOO_LARGE,
             StatusCode::REQUEST_TIMEOUT,
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
         ]
         .contains(&self.status)
     }
@@ -345,6 +351,27 @@ impl From<StoreFault> for Denied {
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
         Self::fixed(StatusCode::CONFLICT, refusal.as_str(), refusal.words())
+    }
+}
+
+impl From<NotLetIn> for Denied {
+    fn from(why: NotLetIn) -> Self {
+        let message = match &why {
+            NotLetIn::Barred(barred) => format!("paymentRequirements.{barred}"),
+            NotLetIn::Unknown | NotLetIn::NotFor(_) | NotLetIn::Store(_) => why.to_string(),
+        };
+        match why {
+            NotLetIn::Unknown => Self::because(
+                StatusCode::UNAUTHORIZED,
+                Complaint::Unauthorized,
+                "unauthorized",
+                message.into(),
+            ),
+            NotLetIn::NotFor(_) | NotLetIn::Barred(_) => {
+                Self::because(StatusCode::FORBIDDEN, Complaint::Forbidden, "forbidden", message.into())
+            }
+            NotLetIn::Store(fault) => fault.into(),
+        }
     }
 }
 

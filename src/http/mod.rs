@@ -5,6 +5,7 @@
 //! statements; and an error of `/verify` or `/settle` has the shape of their answers, since official clients read nothing else.
 
 mod accept;
+mod access;
 mod body;
 mod error;
 mod events;
@@ -30,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -38,8 +40,10 @@ pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
 use crate::app::feed::Feed;
+use crate::app::gate::Gate;
 use crate::app::refunds::Refunds;
 use crate::domain::receipt::Notary;
+use crate::domain::tenant::Access;
 use crate::export::Style;
 
 /// Where to listen and how much to take on at once.
@@ -210,6 +214,8 @@ pub struct Parts {
     pub refunds: Refunds,
     /// What happens.
     pub feed: Feed,
+    /// Asks who comes; none where there is one tenant only, and nobody is asked.
+    pub gate: Option<Gate>,
     /// Signs receipts; none where nothing is signed.
     pub notary: Option<Arc<Notary>>,
     /// How statements are written.
@@ -220,6 +226,8 @@ pub struct Parts {
 #[derive(Clone)]
 struct Edge {
     parts: Parts,
+    /// What whoever asks may do; none where nobody is asked who he is.
+    access: Option<Access>,
     /// One for each event stream that may be open.
     streams: Arc<Semaphore>,
     /// Turns at holding a whole statement.
@@ -228,15 +236,21 @@ struct Edge {
 
 /// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
 pub fn router(parts: Parts, settings: &Settings) -> Router {
+    let gate = parts.gate.clone();
     let edge = Edge {
         parts,
+        access: None,
         streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
         whole: Arc::new(Semaphore::new(statements::WHOLE_AT_ONCE)),
     };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });
-    frame::around(routes.with_state(edge), settings.in_flight_max)
+    let mut routes = routes.with_state(edge);
+    if let Some(gate) = gate {
+        routes = routes.route_layer(from_fn_with_state(gate, access::enter));
+    }
+    frame::around(routes, settings.in_flight_max)
 }
 
 #[cfg(test)]

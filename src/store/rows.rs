@@ -16,6 +16,7 @@ use crate::domain::network::{NetworkId, Scheme};
 use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::request::{PaymentReference, ReferenceKind};
 use crate::domain::settlement::{CannotLand, Landed, Setback, Settlement, State};
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Timestamp;
 
 /// A payment and where its money is, as of one read.
@@ -23,6 +24,8 @@ use crate::domain::time::Timestamp;
 pub struct Record {
     /// Our name for it.
     pub id: PaymentId,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// Where it happens.
     pub network: NetworkId,
     /// By which scheme.
@@ -66,7 +69,7 @@ pub struct Record {
 /// What a [`RecordRow`] has of `payments p` and `settlements s`.
 macro_rules! record_columns {
     () => {
-        "p.id, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
+        "p.id, p.tenant, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
                 p.valid_after::text as valid_after, p.valid_before::text as valid_before, p.body, p.digest,
                 p.envelope, p.signer, p.memo, p.resource_url, p.merchant_reference,
                 p.order_id, p.metadata, p.since_height, p.must_go_alone, p.created_at,
@@ -103,6 +106,7 @@ pub(super) use records;
 /// The columns of [`record_columns!`], the kinds and values of the caller's names, and the transactions.
 pub(super) struct RecordRow {
     id: Uuid,
+    tenant: Uuid,
     key: Vec<u8>,
     scheme: String,
     network: String,
@@ -190,6 +194,7 @@ impl RecordRow {
     pub(super) fn take(columns: &mut Columns<'_>) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: columns.take()?,
+            tenant: columns.take()?,
             key: columns.take()?,
             scheme: columns.take()?,
             network: columns.take()?,
@@ -227,6 +232,7 @@ impl RecordRow {
         let references = self.reference_kinds.iter().zip(self.reference_values);
         Ok(Record {
             id: PaymentId::from_uuid(self.id),
+            tenant: TenantId::from_uuid(self.tenant),
             network: network(&self.network)?,
             scheme: Scheme::named(&self.scheme),
             authorization: Authorization {

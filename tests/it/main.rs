@@ -58,6 +58,7 @@ mod solana;
 mod startup;
 mod statements;
 mod stuck;
+mod tenants;
 mod traces;
 mod transport;
 mod turmoil;

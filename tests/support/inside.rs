@@ -58,6 +58,7 @@ impl Inside {
             books: Books::new(reports, rails),
             refunds: Refunds::new(store.clone(), config.wallets().unwrap()),
             feed: Feed::new(store.clone()),
+            gate: None,
             notary: None,
             style: config.style(),
         };
