@@ -39,6 +39,9 @@ pub struct Config {
     /// How `/settle` behaves.
     #[serde(default)]
     pub settle: app::Settings,
+    /// How often anybody may ask.
+    #[serde(default)]
+    pub rates: app::turnstile::Settings,
     /// Daily statements.
     #[serde(default)]
     pub statements: export::Settings,

@@ -25,6 +25,7 @@ pub mod settle;
 pub mod share;
 pub mod statements;
 pub mod tenure;
+pub mod turnstile;
 pub mod unsettled;
 pub mod verify;
 pub mod watch;
@@ -41,6 +42,7 @@ use crate::app::board::Board;
 use crate::app::funds::Held;
 use crate::app::pulse::Pulse;
 use crate::app::screening::Screening;
+use crate::app::turnstile::{Refusal, Turnstile};
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
 use crate::domain::lease::ProcessId;
@@ -79,6 +81,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     settings: Settings,
     screening: Arc<Screening>,
+    turnstile: Turnstile,
     tasks: Tasks,
     process: ProcessId,
     leaving: CancellationToken,
@@ -120,6 +123,9 @@ pub enum Trouble {
     /// Nobody yet: what settling may cost is used up for now. Nothing happened.
     #[error(transparent)]
     Short(#[from] Shortage),
+    /// The caller: it asks too often. Nothing happened.
+    #[error(transparent)]
+    Limited(#[from] Refusal),
     /// The operator: no signer that could send the payment holds enough. Nothing happened.
     #[error("{0} is not served now: no signer that could send the payment holds enough to pay for it")]
     Unfunded(NetworkId),
@@ -143,6 +149,7 @@ impl App {
         clock: Arc<dyn Clock>,
         settings: Settings,
         screening: Arc<Screening>,
+        turnstile: Turnstile,
         tasks: Tasks,
     ) -> Self {
         let rails = rails
@@ -165,6 +172,7 @@ impl App {
             clock,
             settings,
             screening,
+            turnstile,
             tasks,
             process: ProcessId::mint(),
             leaving: CancellationToken::new(),
@@ -253,6 +261,12 @@ impl App {
         // Where the next look sees them mined again, that is news: their cost is no longer on record.
         track.board.note_mined(&[], txs);
         self.reread_slots(track).await
+    }
+
+    /// Who may ask how often.
+    #[must_use]
+    pub const fn turnstile(&self) -> &Turnstile {
+        &self.turnstile
     }
 
     /// The rails that are served, in a stable order.

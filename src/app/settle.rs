@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::board::{Granted, News, Subscription};
+use crate::app::turnstile::Gate;
 use crate::app::{App, Track, Trouble, verify};
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::{Reserve, Shortage};
@@ -58,7 +59,8 @@ pub enum SettleAnswer {
 /// Settles a payment, or finds the settlement that an earlier request began.
 ///
 /// # Errors
-/// The request is malformed, its idempotency key belongs to another request, or a dependency could not be asked.
+/// The request is malformed, its idempotency key belongs to another request, the payer's are too many, or a dependency
+/// could not be asked.
 /// After the reservation is on record no fault is reported any more: the answer is then at worst "pending".
 pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> Result<SettleAnswer, Trouble> {
     let fresh = |outcome: Outcome| {
@@ -69,6 +71,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Ok(read) => read,
         Err(rejection) => return fresh(Outcome::Refused { payer: None, rejection }),
     };
+    app.turnstile.pass(Gate::Payer, || authorization.payer.clone())?;
     let ask = Ask::of(app, &request, &authorization, Arc::clone(&encode));
     if !request.references.is_empty()
         && let Some(taken) = app.store.reference_find(&request.references).await?

@@ -2,6 +2,7 @@
 
 use tracing::Instrument;
 
+use crate::app::turnstile::Gate;
 use crate::app::{App, Track, Trouble};
 use crate::domain::authorization::Authorization;
 use crate::domain::rejection::{Refused, Rejection};
@@ -22,7 +23,8 @@ pub struct VerifyAnswer {
 /// Judges a payment. Writes nothing and sends nothing.
 ///
 /// # Errors
-/// The request is malformed, or the chain could not be asked; then nothing is known about the payment.
+/// The request is malformed, the payer's are too many, or the chain could not be asked; then nothing is known about the
+/// payment.
 pub async fn verify(app: &App, request: PaymentRequest) -> Result<VerifyAnswer, Trouble> {
     let (track, authorization) = match read(app, &request)? {
         Ok(read) => read,
@@ -33,6 +35,7 @@ pub async fn verify(app: &App, request: PaymentRequest) -> Result<VerifyAnswer, 
             });
         }
     };
+    app.turnstile.pass(Gate::Payer, || authorization.payer.clone())?;
     let claimed = authorization.payer.clone();
     let verdict = judge(app, track, request, authorization, Stage::Verify).await?;
     // Who pays may be for the chain to tell.

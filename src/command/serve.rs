@@ -13,6 +13,7 @@ use crate::app::reports::delivery::Deliveries;
 use crate::app::reports::delivery::schedule::Schedule;
 use crate::app::screening::{self, Screening, sums};
 use crate::app::statements::Closing;
+use crate::app::turnstile::Turnstile;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile, repay};
 use crate::config::Config;
@@ -54,6 +55,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         clock,
         config.settle,
         screening,
+        Turnstile::new(config.rates),
         tasks.clone(),
     ));
     app.start().await?;

@@ -9,9 +9,10 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::app::Trouble;
+use crate::app::turnstile::{self, Gate, Rate};
 use crate::domain::refund::Refusal;
 use crate::domain::rejection::Malformed;
-use crate::http::Endpoint;
+use crate::http::{Endpoint, rates};
 use crate::store::StoreFault;
 use crate::wire::{self, Complaint, DecodeError};
 
@@ -26,6 +27,8 @@ pub(super) struct Denied {
     message: Cow<'static, str>,
     /// Seconds after which asking again may help.
     retry_after: Option<u64>,
+    /// The rate that it was more than.
+    rate: Option<(Gate, Rate)>,
 }
 
 impl Denied {
@@ -39,6 +42,7 @@ impl Denied {
                 StatusCode::SERVICE_UNAVAILABLE => Some(1),
                 _ => None,
             },
+            rate: None,
         }
     }
 
@@ -269,6 +273,9 @@ impl Denied {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let (Some((gate, rate)), Some(seconds)) = (self.rate, self.retry_after) {
+            rates::tell(headers, gate, rate, seconds);
+        }
         if self.leaves_body_unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -342,6 +349,21 @@ impl From<StoreFault> for Denied {
     }
 }
 
+impl From<turnstile::Refusal> for Denied {
+    fn from(refusal: turnstile::Refusal) -> Self {
+        Self {
+            retry_after: Some(refusal.ends_in),
+            rate: Some((refusal.gate, refusal.rate)),
+            ..Self::because(
+                StatusCode::TOO_MANY_REQUESTS,
+                Complaint::RateLimited,
+                "rate_limited",
+                format!("rate_limited ({}): {refusal}", refusal.gate.as_str()).into(),
+            )
+        }
+    }
+}
+
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
         Self::fixed(StatusCode::CONFLICT, refusal.as_str(), refusal.words())
@@ -367,6 +389,7 @@ impl From<Trouble> for Denied {
                     format!("budget_exhausted ({}): {shortage}", shortage.scope.as_str()).into(),
                 )
             },
+            Trouble::Limited(refusal) => refusal.into(),
             Trouble::Unfunded(_) => Self::because(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Complaint::Unexpected,

@@ -18,6 +18,7 @@ mod matching;
 pub mod operator;
 mod patience;
 mod payments;
+mod rates;
 mod receipts;
 mod records;
 mod refunds;
@@ -236,7 +237,8 @@ pub fn router(parts: Parts, settings: &Settings) -> Router {
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });
-    frame::around(routes.with_state(edge), settings.in_flight_max)
+    let app = Arc::clone(&edge.parts.app);
+    frame::around(routes.with_state(edge), settings.in_flight_max, Some(app))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use facilitator::app::feed::Feed;
 use facilitator::app::refunds::Refunds;
 use facilitator::app::reports::Reports;
 use facilitator::app::screening::Screening;
+use facilitator::app::turnstile::Turnstile;
 use facilitator::app::{App, SystemClock};
 use facilitator::config::Config;
 use facilitator::export::Decimals;
@@ -45,6 +46,7 @@ impl Inside {
             Arc::new(SystemClock),
             config.settle.clone(),
             Arc::new(Screening::off()),
+            Turnstile::new(config.rates),
             tasks.clone(),
         );
         let reports = Reports {
