@@ -8,9 +8,10 @@ use sqlx::types::Uuid;
 
 use super::rows::OutOfPlace;
 use super::{Store, StoreFault};
-use crate::domain::budget::{Draw, Scope, Shortage, Span};
+use crate::domain::budget::{Draw, Scope, Shortage, Span, TenantBudget};
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
+use crate::domain::tenant::TenantId;
 
 /// Takes from each window, or refuses all of it by [`WITHIN`]. What takes nothing only looks at windows that there are.
 /// Windows are locked in the order of their names, so that no two writers wait for each other in a ring.
@@ -78,7 +79,8 @@ statements! {
                     and t.nonce = a.nonce and t.cost is not null
             where a.payment_id = any($1::uuid[])
         ), payers as (
-            select s.payment_id, p.network, p.payer, s.budget_at, s.budget_held as held,
+            select s.payment_id, p.network, p.payer, p.tenant, p.asset, s.budget_at, s.budget_held as held,
+                s.value_held, case when s.state in ('failed', 'withdrawn') then 0 else s.value_held end as value_moved,
                 coalesce((select sum(div(c.cost, c.seats) + case c.seat when 0 then mod(c.cost, c.seats) else 0 end)
                     from seats c where c.payment_id = s.payment_id), 0) as spent
             from settlements s join payments p on p.id = s.payment_id
@@ -98,6 +100,9 @@ statements! {
         ), changes as (
             select network, 'total' as scope, '' as subject, budget_at as at, spent - held as change from payers
             union all select network, 'payer', payer, budget_at, spent - held from payers
+            union all select network, 'tenant', tenant::text, budget_at, spent - held from payers
+            union all select network, 'value', tenant::text || ' ' || asset, budget_at, value_moved - value_held from payers
+                where value_held > value_moved
             union all select network, 'signer', signer, created_at, spent - held from senders
         ), sums as (
             select c.network, c.scope, c.subject, s.span,
@@ -110,7 +115,8 @@ statements! {
                 and s.subject = w.subject and s.span = w.span and s.starts_at = w.starts_at
             order by w.scope, w.subject, w.span, w.starts_at for update of w
         ), paid as (
-            update settlements s set budget_held = p.spent from payers p where s.payment_id = p.payment_id
+            update settlements s set budget_held = p.spent, value_held = p.value_moved from payers p
+            where s.payment_id = p.payment_id
         ), sent as (
             update slots o set budget_held = s.spent from senders s
             where o.network = s.network and o.signer = s.signer and o.nonce = s.nonce
@@ -118,6 +124,8 @@ statements! {
         update budget_windows w set taken = greatest(w.taken + l.change, 0), ceiling = null
         from locked l where w.network = l.network and w.scope = l.scope and w.subject = l.subject
             and w.span = l.span and w.starts_at = l.starts_at";
+    OF_TENANT = "select asset = 'native', span, ceiling::text from tenant_budgets
+        where tenant = $1 and network = $2 and asset in ('native', $3)";
     FORGET = "delete from budget_windows where starts_at < floor(extract(epoch from now()))::bigint - $1";
 }
 
@@ -243,6 +251,44 @@ impl Store {
             .await
             .map_err(StoreFault::writing(operation))?;
         Ok(())
+    }
+
+    /// What the tenant's payments in this asset may cost and move. Without limit where nobody has set one, as for the tenant
+    /// of a facilitator that has no others: its budget is the network's.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn tenant_budget(
+        &self,
+        tenant: TenantId,
+        network: &NetworkId,
+        asset: &str,
+    ) -> Result<TenantBudget, StoreFault> {
+        let operation = "tenant_budget";
+        if tenant == TenantId::SOLE {
+            return Ok(TenantBudget::default());
+        }
+        let rows: Vec<(bool, i64, String)> = sqlx::query_as(OF_TENANT)
+            .bind(tenant.as_uuid())
+            .bind(network.as_str())
+            .bind(asset)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        let mut budget = TenantBudget::default();
+        for (is_gas, span, ceiling) in rows {
+            let ceiling = ceiling
+                .parse()
+                .map_err(|_| OutOfPlace("ceiling"))
+                .map_err(OutOfPlace::during(operation))?;
+            let limits = if is_gas { &mut budget.gas } else { &mut budget.value };
+            if span == i64::from(Span::Day.seconds()) {
+                limits.day = Some(ceiling);
+            } else {
+                limits.minute = Some(ceiling);
+            }
+        }
+        Ok(budget)
     }
 
     /// The window that these draws find too little in; of several the one that ends last. None when all of them would be
