@@ -17,6 +17,7 @@ use crate::domain::rejection::Rejection;
 use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
 use crate::domain::screening::Stage;
 use crate::domain::settlement::{Landed, Settlement};
+use crate::domain::tenant::TenantId;
 use crate::domain::verdict::Verified;
 use crate::seeded::Bug;
 use crate::store::{NewPayment, Record, Reservation, StoreFault};
@@ -29,6 +30,7 @@ pub type Encode = Arc<dyn Fn(&Outcome) -> Vec<u8> + Send + Sync>;
 /// Who asks for a settlement: for what, under which names, and in which words the answer is to be.
 #[derive(Clone)]
 pub struct Caller {
+    tenant: TenantId,
     digest: [u8; 32],
     references: Vec<PaymentReference>,
     /// Puts the outcome into the caller's words.
@@ -36,14 +38,16 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether the payment is on record for this caller's request: under a name that both have, or both without. What was
+    /// Whether the payment is on record for this caller's request: of its tenant, and under a name that both have, or both without. What was
     /// withdrawn may be presented anew for another; once it is signed for, that changes no more.
     #[must_use]
     pub fn is_of(&self, record: &Record) -> bool {
         let is_for_same = record.digest == self.digest || Bug::OtherRequestJoins.is_on();
         let mut names = self.references.iter();
         let is_unkeyed_twin = self.references.is_empty() && record.references.is_empty();
-        is_for_same && (is_unkeyed_twin || names.any(|it| record.references.contains(it)))
+        self.tenant == record.tenant
+            && is_for_same
+            && (is_unkeyed_twin || names.any(|it| record.references.contains(it)))
     }
 }
 
@@ -74,14 +78,14 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
     app.turnstile.pass(Gate::Payer, || authorization.payer.clone())?;
     let ask = Ask::of(app, &request, &authorization, Arc::clone(&encode));
     if !request.references.is_empty()
-        && let Some(taken) = app.store.reference_find(&request.references).await?
+        && let Some(taken) = app.store.reference_find(request.tenant, &request.references).await?
         && taken.digest != ask.caller.digest
         && !Bug::KeyTakenTwice.is_on()
     {
         return Err(conflict(&taken, &request.references));
     }
     if let Some(record) = app.store.payment_find(&authorization.key).await?
-        && record.settlement != Settlement::Withdrawn
+        && !ask.may_begin_anew(&record)
     {
         return ask.join(track, record).await;
     }
@@ -91,7 +95,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Ok(verified) => verified,
         // What is refused may have been settled by a twin since we looked: then that is what there is to say.
         Err(rejection) => match app.store.payment_find(&key).await? {
-            Some(record) if record.settlement != Settlement::Withdrawn => return ask.join(track, record).await,
+            Some(record) if !ask.may_begin_anew(&record) => return ask.join(track, record).await,
             Some(_) | None => return fresh(Outcome::Refused { payer, rejection }),
         },
     };
@@ -204,12 +208,18 @@ impl Ask {
         Self {
             app: Arc::clone(app),
             caller: Caller {
+                tenant: request.tenant,
                 digest: request.digest(authorization),
                 references: request.references.clone(),
                 encode,
             },
             deadline: now.checked_add(patience).unwrap_or(now),
         }
+    }
+
+    /// Nothing of it was signed, and it is this caller's tenant's to present again.
+    fn may_begin_anew(&self, record: &Record) -> bool {
+        record.settlement == Settlement::Withdrawn && record.tenant == self.caller.tenant
     }
 
     /// The payment is on record already: who asks decides what it may be told (single grant, keyed replay).
@@ -353,11 +363,13 @@ impl Ask {
         }
     }
 
+    /// Another tenant is told what the chain shows and no more.
     fn duplicate(&self, record: &Record) -> SettleAnswer {
         let landed = record.settlement.landed();
+        let sent = record.txs.last().filter(|_| record.tenant == self.caller.tenant);
         self.fresh(Outcome::Duplicate {
             payer: record.authorization.payer.clone(),
-            tx: landed.map(|it| it.tx.clone()).or_else(|| record.txs.last().cloned()),
+            tx: landed.map(|it| &it.tx).or(sent).cloned(),
             is_settled: landed.is_some(),
         })
     }

@@ -298,6 +298,7 @@ mod tests {
             State::Reserved | State::InFlight | State::Failed | State::Withdrawn => (None, None),
         };
         Record {
+            tenant: crate::domain::tenant::TenantId::SOLE,
             id: "pay_01kaf4rza2e38v79e6wbw02jwx".parse().unwrap(),
             network: "eip155:84532".parse().unwrap(),
             scheme: Scheme::exact(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::json;
 use sqlx::postgres::PgConnection;
 
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, amount, signed, unsigned};
 use super::statements::{LineRow, StatementRow, closed};
 use super::{Store, StoreFault, commit};
@@ -309,6 +309,7 @@ fn notice(statement: &Statement) -> Notice {
     Notice {
         kind: STATEMENT_CLOSED,
         subject: format!("{network}/{asset}/{pay_to}"),
+        whose: Whose::Accounts(network.clone(), pay_to.clone()),
         data: json!({
             "id": statement.id,
             "network": network.as_str(),

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::feed::Place;
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::event::WEBHOOK_DISABLED;
@@ -273,6 +273,7 @@ pub(super) async fn disable(
     let notice = Notice {
         kind: WEBHOOK_DISABLED,
         subject: id.to_string(),
+        whose: Whose::Operators,
         data: json!({"endpoint": id, "because": because}),
     };
     notices::add(connection, operation, &[notice]).await?;

@@ -59,7 +59,15 @@ statements! {
     HASTY_PAGE = entries!(
         "(e.written_by, e.seq) > ($1::text::xid8, $2)", "(n.written_by, n.seq) > ($1::text::xid8, $3)", "limit $4"
     );
-    OF_PAYMENT = entries!("e.payment_id = $1", "false", "limit $2");
+    // What is one tenant's, along indices of its own.
+    TENANTS_PAGE = entries!(
+        "e.tenant = $5 and (e.written_by, e.seq) > ($1::text::xid8, $2)
+            and e.written_by < pg_snapshot_xmin(pg_current_snapshot())",
+        "n.tenant = $5 and (n.written_by, n.seq) > ($1::text::xid8, $3)
+            and n.written_by < pg_snapshot_xmin(pg_current_snapshot())",
+        "limit $4"
+    );
+    OF_PAYMENT = entries!("e.payment_id = $1 and ($3::uuid is null or e.tenant = $3)", "false", "limit $2");
     END = "select pg_snapshot_xmin(pg_current_snapshot())::text";
     AHEAD = "select coalesce(max(e.written_by) >= pg_snapshot_xmax(pg_current_snapshot()), false) from events e";
 }
@@ -288,18 +296,23 @@ impl Store {
     pub async fn feed_page(&self, after: Place, limit: u16) -> Result<Vec<Happening>, StoreFault> {
         let operation = "feed_page";
         let (events, notices) = after.floors();
-        let statement = if Bug::FeedSkipsLateCommits.is_on() {
-            HASTY_PAGE
-        } else {
-            PAGE
+        let seen = self.seen();
+        let statement = match seen {
+            Some(_) => TENANTS_PAGE,
+            None if Bug::FeedSkipsLateCommits.is_on() => HASTY_PAGE,
+            None => PAGE,
         };
         let page = async {
-            sqlx::query_as(statement)
+            let mut query = sqlx::query_as(statement)
                 .bind(after.written_by.to_string())
                 .bind(events)
                 .bind(notices)
-                .bind(i64::from(limit.clamp(1, FEED_PAGE_MAX)))
-                .fetch_all(&self.pool)
+                .bind(i64::from(limit.clamp(1, FEED_PAGE_MAX)));
+            if seen.is_some() {
+                query = query.bind(seen);
+            }
+            query
+                .fetch_all(&mut *self.reading(operation).await?)
                 .await
                 .map_err(StoreFault::reading(operation))
         };
@@ -316,7 +329,8 @@ impl Store {
             sqlx::query_as(OF_PAYMENT)
                 .bind(payment.as_uuid())
                 .bind(i64::from(FEED_PAGE_MAX))
-                .fetch_all(&self.pool)
+                .bind(self.seen())
+                .fetch_all(&mut *self.reading(operation).await?)
                 .await
                 .map_err(StoreFault::reading(operation))
         };

@@ -16,6 +16,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::{LaneId, Mined, Replacement, SignedTx, TxId};
 use crate::domain::request::PaymentReference;
 use crate::domain::settlement::State;
+use crate::domain::tenant::TenantId;
 
 /// Signs for the claimed payments, beginning with this nonce.
 pub type Sign<'a> = &'a (dyn Fn(u64, &[PaymentId]) -> Result<Vec<SignedTx>, IntendFault> + Send + Sync);
@@ -57,7 +58,11 @@ pub trait Records: Send + Sync {
     ///
     /// # Errors
     /// As of it.
-    async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault>;
+    async fn reference_find(
+        &self,
+        tenant: TenantId,
+        references: &[PaymentReference],
+    ) -> Result<Option<Record>, StoreFault>;
 
     /// [`Store::settlements_open`].
     ///
@@ -268,8 +273,12 @@ impl Records for Store {
         in_time("payment_find", self.payment_find(key)).await
     }
 
-    async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault> {
-        in_time("reference_find", self.reference_find(references)).await
+    async fn reference_find(
+        &self,
+        tenant: TenantId,
+        references: &[PaymentReference],
+    ) -> Result<Option<Record>, StoreFault> {
+        in_time("reference_find", self.reference_find(tenant, references)).await
     }
 
     async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault> {

@@ -33,7 +33,8 @@ macro_rules! conditions {
                 and ($8::text is null or p.payer = $8) and ($9::text is null or p.pay_to = $9)
                 and ($10::text is null or p.amount >= $10::numeric) and ($11::text is null or p.amount <= $11::numeric)
                 and ($12::bigint is null or s.landed_time >= $12) and ($13::bigint is null or s.landed_time < $13)
-                and ($14::timestamptz is null or s.final_at >= $14) and ($15::timestamptz is null or s.final_at < $15)"
+                and ($14::timestamptz is null or s.final_at >= $14) and ($15::timestamptz is null or s.final_at < $15)
+                and ($16::uuid is null or p.tenant = $16)"
     };
 }
 
@@ -56,7 +57,7 @@ macro_rules! page {
             $at,
             ", ",
             $id,
-            " limit $16"
+            " limit $17"
         )
     };
 }
@@ -69,25 +70,25 @@ statements! {
                 from ledger_entries l where l.payment_id = p.id and l.purpose = 'gas') as gas,
             (select t.paid::text from refund_totals t where t.payment_id = p.id) as refunded,
             (select (t.recorded - t.paid)::text from refund_totals t where t.payment_id = p.id) as refund_pending
-        from payments p join settlements s on s.payment_id = p.id where p.id = any($1::uuid[])");
+        from payments p join settlements s on s.payment_id = p.id where p.id = any($1::uuid[]) and ($2::uuid is null or p.tenant = $2)");
     COUNT = concat!("select count(*) from payments p join settlements s on s.payment_id = p.id
         where (p.created_at, p.id) > ($1, $2) and p.created_at < $3 ", conditions!());
     BY_TIME = page!("", "p.created_at", "p.id");
     BY_PAYER = page!("p.payer = $8 and", "p.created_at", "p.id");
     BY_RECIPIENT = page!("p.pay_to = $9 and", "p.created_at", "p.id");
     BY_STATE = page!("s.state = ($4::text[])[1] and s.state <> 'final' and", "s.created_at", "s.payment_id");
-    BY_ID = page!("p.id = $17::uuid and", "p.created_at", "p.id");
-    BY_KEY = page!("p.key = decode($17, 'hex') and", "p.created_at", "p.id");
-    BY_REFERENCE = page!("p.id = (select r.payment_id from payment_references r where r.value = $17 and r.kind = $18) and",
+    BY_ID = page!("p.id = $18::uuid and", "p.created_at", "p.id");
+    BY_KEY = page!("p.key = decode($18, 'hex') and", "p.created_at", "p.id");
+    BY_REFERENCE = page!("p.id in (select r.payment_id from payment_references r where r.value = $18 and r.kind = $19) and",
         "p.created_at", "p.id");
     BY_TRANSACTION = page!("p.id in (select a.payment_id from chain_transactions t
             join settlement_attempts a on a.network = t.network and a.signer = t.signer and a.nonce = t.nonce
-            where t.tx = $17 and not t.is_empty
-            union select e.payment_id from evidence e where e.tx = $17) and", "p.created_at", "p.id");
-    BY_MEMO = page!("p.memo = $17 and", "p.created_at", "p.id");
-    BY_MERCHANT_REFERENCE = page!("p.merchant_reference = $17 and", "p.created_at", "p.id");
-    BY_ORDER = page!("p.order_id = $17 and", "p.created_at", "p.id");
-    BY_RESOURCE = page!("p.resource_url = $17 and", "p.created_at", "p.id");
+            where t.tx = $18 and not t.is_empty
+            union select e.payment_id from evidence e where e.tx = $18) and", "p.created_at", "p.id");
+    BY_MEMO = page!("p.memo = $18 and", "p.created_at", "p.id");
+    BY_MERCHANT_REFERENCE = page!("p.merchant_reference = $18 and", "p.created_at", "p.id");
+    BY_ORDER = page!("p.order_id = $18 and", "p.created_at", "p.id");
+    BY_RESOURCE = page!("p.resource_url = $18 and", "p.created_at", "p.id");
 }
 
 /// The most records on one page.
@@ -241,7 +242,8 @@ impl Store {
         }
         let rows: Vec<EntryRow> = sqlx::query_as(ENTRIES)
             .bind(ids.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
-            .fetch_all(&self.pool)
+            .bind(self.seen())
+            .fetch_all(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         let entries: Result<Vec<Entry>, _> = rows.into_iter().map(EntryRow::read).collect();
@@ -259,13 +261,15 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Cursor>, StoreFault> {
         let mut query = filter
-            .bound(filter.statement(states), after, states)
+            .bound(filter.statement(states), after, states, self.seen())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX));
         for text in filter.name.iter().flat_map(Name::columns) {
             query = query.bind(text);
         }
-        let fault = StoreFault::reading("payments_list");
-        let rows = query.fetch_all(&self.pool).await.map_err(&fault)?;
+        let operation = "payments_list";
+        let fault = StoreFault::reading(operation);
+        let mut reading = self.reading(operation).await?;
+        let rows = query.fetch_all(&mut *reading).await.map_err(&fault)?;
         let place = |row: &PgRow| {
             Ok(Cursor {
                 at: row.try_get(0)?,
@@ -281,7 +285,9 @@ impl Store {
     /// [`StoreFault::Unavailable`].
     pub async fn payments_count(&self, filter: &Filter) -> Result<u64, StoreFault> {
         let operation = "payments_count";
-        let row = filter.bound(COUNT, None, &filter.states).fetch_one(&self.pool).await;
+        let mut reading = self.reading(operation).await?;
+        let counting = filter.bound(COUNT, None, &filter.states, self.seen());
+        let row = counting.fetch_one(&mut *reading).await;
         let count = row
             .and_then(|row| row.try_get(0))
             .map_err(StoreFault::reading(operation))?;
@@ -349,6 +355,7 @@ impl Filter {
         statement: &'static str,
         after: Option<&Cursor>,
         states: &[State],
+        tenant: Option<Uuid>,
     ) -> Query<'static, Postgres, PgArguments> {
         let (from_at, from_id) = self.start(after);
         let states: Vec<&'static str> = states.iter().map(|it| it.as_str()).collect();
@@ -371,6 +378,7 @@ impl Filter {
             .bind(seconds(self.landed_before))
             .bind(self.final_from)
             .bind(self.final_before)
+            .bind(tenant)
     }
 
     /// What can have changed since the payment was found is still as asked for.

@@ -13,6 +13,7 @@ use crate::domain::network::{NetworkId, Scheme};
 use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::request::{PaymentReference, ReferenceKind};
 use crate::domain::settlement::{CannotLand, Landed, Setback, Settlement, State};
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Timestamp;
 
 /// A payment and where its money is, as of one read.
@@ -20,6 +21,8 @@ use crate::domain::time::Timestamp;
 pub struct Record {
     /// Our name for it.
     pub id: PaymentId,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// Where it happens.
     pub network: NetworkId,
     /// By which scheme.
@@ -63,7 +66,7 @@ pub struct Record {
 /// The columns of a [`RecordRow`], of `payments p` and `settlements s`.
 macro_rules! record_columns {
     () => {
-        "p.id, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
+        "p.id, p.tenant, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
                 p.valid_after::text as valid_after, p.valid_before::text as valid_before, p.body, p.digest,
                 p.envelope, p.signer, p.memo, p.resource_url, p.merchant_reference,
                 p.order_id, p.metadata, p.since_height, p.must_go_alone, p.created_at,
@@ -101,6 +104,7 @@ pub(super) use records;
 #[derive(sqlx::FromRow)]
 pub(super) struct RecordRow {
     id: Uuid,
+    tenant: Uuid,
     key: Vec<u8>,
     scheme: String,
     network: String,
@@ -185,6 +189,7 @@ impl RecordRow {
         let references = self.reference_kinds.iter().zip(self.reference_values);
         Ok(Record {
             id: PaymentId::from_uuid(self.id),
+            tenant: TenantId::from_uuid(self.tenant),
             network: network(&self.network)?,
             scheme: Scheme::named(&self.scheme),
             authorization: Authorization {

@@ -30,12 +30,26 @@ macro_rules! closed {
 }
 pub(super) use closed;
 
+/// `of_tenant!("$2")`: the statement `t` is of an account of this tenant's; what nobody has claimed is the sole tenant's.
+macro_rules! of_tenant {
+    ($tenant:literal) => {
+        concat!(
+            "(",
+            $tenant,
+            "::uuid is null or coalesce((select m.tenant from merchant_accounts m
+                where m.network = t.network and m.address = t.pay_to), '00000000-0000-0000-0000-000000000000') = ",
+            $tenant,
+            ")"
+        )
+    };
+}
+
 statements! {
-    GET = closed!("where t.id = $1");
-    FIND = closed!("where t.id > $1 and ($2::text is null or t.network = $2) and ($3::text is null or t.asset = $3)
+    GET = closed!(concat!("where t.id = $1 and ", of_tenant!("$2")));
+    FIND = closed!(concat!("where t.id > $1 and ($2::text is null or t.network = $2) and ($3::text is null or t.asset = $3)
             and ($4::text is null or t.pay_to = $4) and t.starts_at >= $5 and t.starts_at < $6
-        order by t.id limit $7");
-    LINES = "select t.asset, t.pay_to, coalesce(f.payment_id, p.id) as payment_id, f.id as refund_id,
+            and ", of_tenant!("$8"), " order by t.id limit $7"));
+    LINES = concat!("select t.asset, t.pay_to, coalesce(f.payment_id, p.id) as payment_id, f.id as refund_id,
             coalesce(f.amount, p.amount)::text as amount, coalesce(f.paid_tx, s.landed_tx) as landed_tx,
             coalesce(f.paid_log_index, s.landed_log_index) as landed_log_index,
             coalesce(f.paid_height, s.landed_height) as landed_height,
@@ -49,7 +63,7 @@ statements! {
                 and l.sequence = t.sequence
             left join payments p on p.id = l.payment_id left join settlements s on s.payment_id = l.payment_id
             left join refunds f on f.id = l.refund_id
-        where t.id = $1 and l.position >= $2 order by l.position limit $3";
+        where t.id = $1 and l.position >= $2 and ", of_tenant!("$4"), " order by l.position limit $3");
 }
 
 /// Which statements to list. Assets and recipients are in canonical text.
@@ -221,7 +235,8 @@ impl Store {
         let operation = "statement_get";
         let row: Option<StatementRow> = sqlx::query_as(GET)
             .bind(id.as_uuid())
-            .fetch_optional(&self.pool)
+            .bind(self.seen())
+            .fetch_optional(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         row.map(StatementRow::read)
@@ -255,7 +270,8 @@ impl Store {
             .bind(time(filter.from, 0)?)
             .bind(time(filter.before, i64::MAX)?)
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .bind(self.seen())
+            .fetch_all(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         let read = rows.into_iter().map(StatementRow::read).collect::<Result<_, _>>();
@@ -272,7 +288,8 @@ impl Store {
             .bind(id.as_uuid())
             .bind(signed("position", position).map_err(OutOfPlace::during(operation))?)
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .bind(self.seen())
+            .fetch_all(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         let read = rows.into_iter().map(DetailRow::read).collect::<Result<_, _>>();

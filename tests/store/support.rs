@@ -14,6 +14,7 @@ use facilitator::domain::rail::{AuthorizationState, ChainPoint, Facts, LaneId, M
 use facilitator::domain::request::{Offer, PaymentReference, PaymentRequest, Proof, ReferenceKind, Resource, Terms};
 use facilitator::domain::screening::{Policy, Stage, judge};
 use facilitator::domain::settlement::{Event, Landed, apply};
+use facilitator::domain::tenant::TenantId;
 use facilitator::domain::time::Timestamp;
 use facilitator::domain::verdict::Verified;
 use facilitator::store::{Advance, Filter, Intent, Name, NewPayment, PAGE_MAX, Record, Reservation, Settings, Store};
@@ -194,6 +195,7 @@ impl Sample {
                 url: Some(format!("https://shop.example/{}", self.digest)),
             },
             references: self.references.clone(),
+            tenant: TenantId::SOLE,
             labels: Labels {
                 merchant_reference: Label::new(&format!("merchant's {}", self.digest)),
                 order_id: is_odd.then(|| Label::new(&format!("order {}", self.digest)).unwrap()),
