@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::domain::claim::{Claim, FacilitatorName, Unproven};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{Rail, RailFault};
-use crate::domain::tenant::{MerchantId, TenantId};
+use crate::domain::tenant::{Holder, KeyId, MerchantId, TenantId};
 use crate::domain::time::Clock;
-use crate::store::{Claimed, Store, StoreFault};
+use crate::store::{Deed, NotDone, Store, StoreFault};
 
 /// How accounts are claimed.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,7 +46,9 @@ pub struct Assertion {
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimFault {
     /// The operator: it has not said what the facilitator is called.
-    #[error("accounts cannot be claimed here: the facilitator has no name for what would be signed (claims.facilitator)")]
+    #[error(
+        "accounts cannot be claimed here: the facilitator has no name for what would be signed (claims.facilitator)"
+    )]
     Nameless,
     /// The network is not served.
     #[error("network: expected one that is served here")]
@@ -59,6 +62,9 @@ pub enum ClaimFault {
     /// Somebody else has it.
     #[error("the account is another merchant's; whoever runs the facilitator can release it")]
     Taken,
+    /// Somebody else acted in the same moment.
+    #[error("somebody else changed something in the same moment; try again")]
+    AtOnce,
     /// It is not shown to be its own.
     #[error(transparent)]
     Unproven(#[from] Unproven),
@@ -93,35 +99,59 @@ impl Claims {
             tenant: assertion.tenant,
             merchant: assertion.merchant,
             network: assertion.network.clone(),
-            pay_to: rail
-                .canonical_account(&assertion.pay_to)
-                .ok_or(ClaimFault::Account)?,
+            pay_to: rail.canonical_account(&assertion.pay_to).ok_or(ClaimFault::Account)?,
             at: self.clock.now(),
         })
     }
 
-    /// Puts the account on record as the merchant's, if its owner has signed exactly this claim.
+    /// Puts the account on record as the merchant's, if its owner has signed exactly this claim. Safe to repeat.
     ///
     /// # Errors
     /// It is not proven, or the account is somebody else's; or it could not be asked.
-    pub async fn prove(&self, claim: &Claim, signature: &str) -> Result<(), ClaimFault> {
+    pub async fn prove(&self, claim: &Claim, signature: &str, by: KeyId) -> Result<(), ClaimFault> {
         claim.check_time(self.clock.now())?;
-        let rail = self.rail(&claim.network)?;
-        if !rail.has_signed(&claim.pay_to, &claim.to_string(), signature).await? {
+        let text = claim.to_string();
+        if !self
+            .rail(&claim.network)?
+            .has_signed(&claim.pay_to, &text, signature)
+            .await?
+        {
             return Err(Unproven::Unsigned.into());
         }
-        match self.store.account_claim(claim, signature).await? {
-            Claimed::Held => {
-                tracing::info!(
-                    tenant.id = %claim.tenant,
-                    merchant.id = %claim.merchant,
-                    network = %claim.network,
-                    "account claimed"
-                );
-                Ok(())
-            }
-            Claimed::Taken => Err(ClaimFault::Taken),
-            Claimed::NoMerchant => Err(ClaimFault::Merchant),
+        let merchants = self.store.merchants_list(Some(claim.tenant)).await?;
+        if merchants.iter().all(|it| it.id != claim.merchant) {
+            return Err(ClaimFault::Merchant);
+        }
+        let proof = json!({"text": text, "signature": signature}).to_string();
+        let deed = Deed {
+            by: by.to_string(),
+            because: "the account's owner has signed that it is the merchant's".to_owned(),
+        };
+        let account = (&claim.network, claim.pay_to.as_str());
+        match self
+            .store
+            .account_claim(account, claim.merchant, Some(&proof), &deed)
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(NotDone::Store(fault)) => Err(fault.into()),
+            Err(NotDone::AtOnce) => Err(ClaimFault::AtOnce),
+            Err(NotDone::Unknown(_) | NotDone::TooMany) => Err(ClaimFault::Merchant),
+            Err(NotDone::Taken(_)) => self.held(claim).await,
+        }
+    }
+
+    /// Whether the merchant has the account already.
+    async fn held(&self, claim: &Claim) -> Result<(), ClaimFault> {
+        let ours = Holder {
+            tenant: claim.tenant,
+            merchant: claim.merchant,
+        };
+        let holder = self.store.account_holder(&claim.network, &claim.pay_to).await?;
+        if holder == Some(ours) {
+            Ok(())
+        } else {
+            Err(ClaimFault::Taken)
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod board;
 pub mod books;
+pub mod claims;
 pub mod deliver;
 pub mod desk;
 pub mod drive;

@@ -104,7 +104,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
     }
     let new = NewPayment {
         id: app.clock.mint(),
-        reserve: reserve_for(track, &verified)?,
+        reserve: reserve_for(app, track, &verified).await?,
         verified,
         digest: ask.caller.digest,
     };
@@ -132,14 +132,21 @@ enum Reserved {
 }
 
 /// The worst case of the settlement. None is begun while no signer that could send it may spend anything.
-fn reserve_for(track: &Track, verified: &Verified) -> Result<Reserve, Trouble> {
+async fn reserve_for(app: &App, track: &Track, verified: &Verified) -> Result<Reserve, Trouble> {
     let (rail, authorization) = (&track.rail, verified.authorization());
     let able = track.able(authorization)?;
     if let Some(shortage) = track.board.shortage(&able) {
         return Err(exhausted(track, shortage));
     }
     let amount = rail.cost_max(authorization, verified.facts().must_go_alone)?;
-    Ok(rail.purse().budget.reserve(&authorization.payer, amount))
+    let reserve = rail.purse().budget.reserve(&authorization.payer, amount);
+    let (tenant, asset) = (verified.request().tenant, &authorization.asset);
+    // Where there are no others, the network's budget is its budget.
+    if tenant == TenantId::SOLE {
+        return Ok(reserve);
+    }
+    let budget = app.store.tenant_budget(tenant, &rail.id().network, asset).await?;
+    Ok(reserve.within(&budget, tenant, asset, authorization.amount))
 }
 
 fn exhausted(track: &Track, shortage: Shortage) -> Trouble {

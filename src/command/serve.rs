@@ -80,11 +80,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     }
     keep_books(&tasks, closing, reports, schedules);
 
-    let leaving = Arc::clone(&app);
-    let stop = async move {
-        stop_requested().await;
-        leaving.leave();
-    };
+    let stop = told_to_stop(Arc::clone(&app));
     let desk = Desk::new(Arc::clone(&app), store.clone(), coins);
     let parts = http::Parts {
         app,
@@ -176,8 +172,8 @@ fn announce(rails: &[Arc<dyn Rail>]) {
     }
 }
 
-/// Resolves on the first SIGINT or SIGTERM.
-async fn stop_requested() {
+/// Resolves on the first SIGINT or SIGTERM; whoever waits is answered from then on.
+async fn told_to_stop(app: Arc<App>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -188,4 +184,5 @@ async fn stop_requested() {
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping: finishing what is under way");
+    app.leave();
 }

@@ -256,7 +256,7 @@ mod tests {
         let again: GatewayKey = text.parse().unwrap();
         assert_eq!((again.id, again.hash(&pepper("1"))), (key.id, key.hash(&pepper("1"))));
         for at in 0..text.len() {
-            let mut wrong = text.clone().into_bytes();
+            let mut wrong = text.as_bytes().to_vec();
             wrong[at] = if wrong[at] == b'1' { b'2' } else { b'1' };
             let wrong = String::from_utf8(wrong).unwrap();
             assert_eq!(wrong.parse::<GatewayKey>().err(), Some(NotAKey), "{at}");

@@ -5,6 +5,7 @@
 //! which public key must have signed it; nothing that the token says of itself chooses an algorithm or a key, and whatever
 //! else it says is refused, since it would not be heeded.
 
+use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
@@ -128,6 +129,12 @@ impl PublicKey {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.as_bytes()))
     }
 }
 

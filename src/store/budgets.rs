@@ -8,10 +8,9 @@ use sqlx::types::Uuid;
 
 use super::rows::OutOfPlace;
 use super::{Store, StoreFault};
-use crate::domain::budget::{Draw, Scope, Shortage, Span, TenantBudget};
+use crate::domain::budget::{Draw, Scope, Shortage, Span};
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
-use crate::domain::tenant::TenantId;
 
 /// Takes from each window, or refuses all of it by [`WITHIN`]. What takes nothing only looks at windows that there are.
 /// Windows are locked in the order of their names, so that no two writers wait for each other in a ring.
@@ -124,8 +123,6 @@ statements! {
         update budget_windows w set taken = greatest(w.taken + l.change, 0), ceiling = null
         from locked l where w.network = l.network and w.scope = l.scope and w.subject = l.subject
             and w.span = l.span and w.starts_at = l.starts_at";
-    OF_TENANT = "select asset = 'native', span, ceiling::text from tenant_budgets
-        where tenant = $1 and network = $2 and asset in ('native', $3)";
     FORGET = "delete from budget_windows where starts_at < floor(extract(epoch from now()))::bigint - $1";
 }
 
@@ -251,44 +248,6 @@ impl Store {
             .await
             .map_err(StoreFault::writing(operation))?;
         Ok(())
-    }
-
-    /// What the tenant's payments in this asset may cost and move. Without limit where nobody has set one, as for the tenant
-    /// of a facilitator that has no others: its budget is the network's.
-    ///
-    /// # Errors
-    /// Faults of the store.
-    pub async fn tenant_budget(
-        &self,
-        tenant: TenantId,
-        network: &NetworkId,
-        asset: &str,
-    ) -> Result<TenantBudget, StoreFault> {
-        let operation = "tenant_budget";
-        if tenant == TenantId::SOLE {
-            return Ok(TenantBudget::default());
-        }
-        let rows: Vec<(bool, i64, String)> = sqlx::query_as(OF_TENANT)
-            .bind(tenant.as_uuid())
-            .bind(network.as_str())
-            .bind(asset)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreFault::reading(operation))?;
-        let mut budget = TenantBudget::default();
-        for (is_gas, span, ceiling) in rows {
-            let ceiling = ceiling
-                .parse()
-                .map_err(|_| OutOfPlace("ceiling"))
-                .map_err(OutOfPlace::during(operation))?;
-            let limits = if is_gas { &mut budget.gas } else { &mut budget.value };
-            if span == i64::from(Span::Day.seconds()) {
-                limits.day = Some(ceiling);
-            } else {
-                limits.minute = Some(ceiling);
-            }
-        }
-        Ok(budget)
     }
 
     /// The window that these draws find too little in; of several the one that ends last. None when all of them would be

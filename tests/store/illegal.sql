@@ -824,3 +824,29 @@ insert into paid_sums_crossed values ('n', 'a', 'p', 'year', 1, 1, 1, 1, now());
 
 -- paid_sums_crossed_reached
 insert into paid_sums_crossed values ('n', 'a', 'p', 'day', 1, 1, 2, 1, now());
+
+-- tenant_budgets_tenant
+insert into tenant_budgets values ('00000000-0000-0000-0000-000000000001', 'eip155:1', 'native', 60, 1);
+
+-- tenant_budgets_name
+insert into tenant_budgets select id, 'eip155:1', 'native', 60, 1 from tenants, generate_series(1, 2);
+
+-- tenant_budgets_named
+insert into tenant_budgets select id, 'base', 'native', 60, 1 from tenants;
+
+-- tenant_budgets_named
+insert into tenant_budgets select id, 'eip155:1', '', 60, 1 from tenants;
+
+-- tenant_budgets_span_known
+insert into tenant_budgets select id, 'eip155:1', 'native', 3600, 1 from tenants;
+
+-- tenant_budgets_ceiling_range
+insert into tenant_budgets select id, 'eip155:1', 'native', 60, -1 from tenants;
+
+-- settlements_value_range
+update settlements set value_held = -1;
+
+-- gateway_keys_public_key_length
+insert into gateway_keys (id, tenant, name, hash, scopes, created_at, public_key)
+select id, id, 'a', '\x0000000000000000000000000000000000000000000000000000000000000000', array['verify'], now(), 'short'
+from tenants;

@@ -142,6 +142,7 @@ pub(crate) struct Sample {
     pub(crate) digest: u8,
     pub(crate) references: Vec<PaymentReference>,
     pub(crate) network: NetworkId,
+    pub(crate) tenant: TenantId,
 }
 
 pub(crate) fn sample(key: u8) -> Sample {
@@ -154,6 +155,7 @@ pub(crate) fn sample(key: u8) -> Sample {
         digest: key,
         references: Vec::new(),
         network: network(),
+        tenant: TenantId::SOLE,
     }
 }
 
@@ -195,7 +197,7 @@ impl Sample {
                 url: Some(format!("https://shop.example/{}", self.digest)),
             },
             references: self.references.clone(),
-            tenant: TenantId::SOLE,
+            tenant: self.tenant,
             labels: Labels {
                 merchant_reference: Label::new(&format!("merchant's {}", self.digest)),
                 order_id: is_odd.then(|| Label::new(&format!("order {}", self.digest)).unwrap()),
@@ -246,6 +248,7 @@ impl Sample {
             reserve: Reserve {
                 amount: Amount::ZERO,
                 draws: Vec::new(),
+                value: None,
             },
         }
     }

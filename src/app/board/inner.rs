@@ -138,8 +138,8 @@ impl Open {
 impl Inner {
     pub(super) fn enqueue(&mut self, id: PaymentId) {
         let is_fit = |open: &Open| !open.is_at_work && open.record.tries <= TRIES_MAX;
-        if self.open.get(&id).is_some_and(is_fit) {
-            self.line.push(TenantId::SOLE, id);
+        if let Some(open) = self.open.get(&id).filter(|it| is_fit(it)) {
+            self.line.push(open.record.tenant, id);
         }
     }
 
