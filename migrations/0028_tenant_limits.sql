@@ -1,15 +1,14 @@
--- What a tenant's payments may cost and how much they may move, within a minute and within a day of the clock. 'native' is
--- what settling costs, in the chain's smallest unit; any other asset what is paid in it, in its own.
+-- What a tenant's payments may cost and how much they may move, within a minute and within a day of the clock; null is without
+-- limit. 'native' is what settling costs, in the chain's smallest unit; any other asset what is paid in it, in its own.
 create table tenant_budgets (
     tenant uuid not null constraint tenant_budgets_tenant references tenants,
     network text not null,
     asset text not null,
-    span bigint not null,
-    ceiling numeric(39, 0) not null,
-    constraint tenant_budgets_name primary key (tenant, network, asset, span),
+    minute numeric(39, 0),
+    day numeric(39, 0),
+    constraint tenant_budgets_name primary key (tenant, network, asset),
     constraint tenant_budgets_named check (network like '_%:_%' and asset <> ''),
-    constraint tenant_budgets_span_known check (span in (60, 86400)),
-    constraint tenant_budgets_ceiling_range check (ceiling >= 0)
+    constraint tenant_budgets_range check (minute >= 0 and day >= 0)
 );
 
 alter table budget_windows drop constraint budget_windows_scope_known;

@@ -9,30 +9,24 @@ use super::rows::{OutOfPlace, network as network_of};
 use super::tenants::NotDone;
 use super::{Store, StoreFault};
 use crate::domain::amount::Amount;
-use crate::domain::budget::{Limits, Span, TenantBudget};
+use crate::domain::budget::{Limits, TenantBudget};
 use crate::domain::network::NetworkId;
 use crate::domain::tenant::TenantId;
 
 statements! {
-    OF_TENANT = "select asset = 'native', span, ceiling::text from tenant_budgets
+    OF_TENANT = "select asset = 'native', minute::text, day::text from tenant_budgets
         where tenant = $1 and network = $2 and asset in ('native', $3)";
-    SET_BUDGET = "with lifted as (
-            delete from tenant_budgets where tenant = $1 and network = $2 and asset = $3 and span <> all($4::bigint[])
-        ), kept as (
-            insert into tenant_budgets (tenant, network, asset, span, ceiling)
-            select t.id, $2, $3, l.span, l.ceiling::numeric
-            from tenants t, unnest($4::bigint[], $5::text[]) as l(span, ceiling) where t.id = $1
-            on conflict (tenant, network, asset, span) do update set ceiling = excluded.ceiling
-        )
-        select 1 from tenants where id = $1";
-    BUDGETS = "select tenant, network, asset, span, ceiling::text from tenant_budgets
-        where $1::uuid is null or tenant = $1 order by tenant, network, asset, span";
+    SET_BUDGET = "insert into tenant_budgets (tenant, network, asset, minute, day)
+        select id, $2, $3, $4::text::numeric, $5::text::numeric from tenants where id = $1
+        on conflict (tenant, network, asset) do update set minute = excluded.minute, day = excluded.day";
+    BUDGETS = "select tenant, network, asset, minute::text, day::text from tenant_budgets
+        where $1::uuid is null or tenant = $1 order by tenant, network, asset";
 }
 
 /// What the limits on gas stand under, where others have an asset.
 const NATIVE: &str = "native";
 
-/// A limit of a tenant's.
+/// A tenant's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantLimit {
     /// Whose.
@@ -41,10 +35,8 @@ pub struct TenantLimit {
     pub network: NetworkId,
     /// On what is paid in this asset; none on what settling costs.
     pub asset: Option<String>,
-    /// Within which time.
-    pub span: Span,
     /// How much, in the smallest unit of the asset or of the chain's coin.
-    pub limit: Amount,
+    pub limits: Limits,
 }
 
 impl Store {
@@ -59,7 +51,7 @@ impl Store {
         asset: &str,
     ) -> Result<TenantBudget, StoreFault> {
         let operation = "tenant_budget";
-        let rows: Vec<(bool, i64, String)> = sqlx::query_as(OF_TENANT)
+        let rows: Vec<(bool, Option<String>, Option<String>)> = sqlx::query_as(OF_TENANT)
             .bind(tenant.as_uuid())
             .bind(network.as_str())
             .bind(asset)
@@ -67,14 +59,13 @@ impl Store {
             .await
             .map_err(StoreFault::reading(operation))?;
         let mut budget = TenantBudget::default();
-        for (is_gas, span, ceiling) in rows {
-            let limits = if is_gas { &mut budget.gas } else { &mut budget.value };
-            let limit = match span_of(span) {
-                Some(Span::Minute) => &mut limits.minute,
-                Some(Span::Day) => &mut limits.day,
-                Some(Span::Hour) | None => return Err(OutOfPlace::during(operation)(OutOfPlace("span"))),
-            };
-            *limit = Some(amount(&ceiling).map_err(OutOfPlace::during(operation))?);
+        for (is_gas, minute, day) in rows {
+            let limits = limits(minute, day).map_err(OutOfPlace::during(operation))?;
+            if is_gas {
+                budget.gas = limits;
+            } else {
+                budget.value = limits;
+            }
         }
         Ok(budget)
     }
@@ -91,20 +82,18 @@ impl Store {
         limits: &Limits,
         deed: &Deed,
     ) -> Result<(), NotDone> {
-        let (spans, ceilings): (Vec<i64>, Vec<String>) = [(Span::Minute, limits.minute), (Span::Day, limits.day)]
-            .into_iter()
-            .filter_map(|(span, limit)| Some((i64::from(span.seconds()), limit?.to_string())))
-            .unzip();
+        let units = |limit: Option<Amount>| limit.map(|it| it.to_string());
+        let (minute, day) = (units(limits.minute), units(limits.day));
         let what = json!({
             "tenant": tenant, "network": network.as_str(), "asset": asset,
-            "minute": limits.minute.map(|it| it.to_string()), "day": limits.day.map(|it| it.to_string()),
+            "minute": minute, "day": day,
         });
         let set = sqlx::query(SET_BUDGET)
             .bind(tenant.as_uuid())
             .bind(network.as_str())
             .bind(asset.unwrap_or(NATIVE))
-            .bind(spans)
-            .bind(ceilings);
+            .bind(minute)
+            .bind(day);
         let is_done = self.done("tenant_budget_set", deed, "budget.set", what, set).await?;
         is_done.then_some(()).ok_or(NotDone::Unknown("tenant"))
     }
@@ -115,18 +104,17 @@ impl Store {
     /// [`StoreFault::Unavailable`].
     pub async fn tenant_budgets_list(&self, tenant: Option<TenantId>) -> Result<Vec<TenantLimit>, StoreFault> {
         let operation = "tenant_budgets_list";
-        let rows: Vec<(Uuid, String, String, i64, String)> = sqlx::query_as(BUDGETS)
+        let rows: Vec<(Uuid, String, String, Option<String>, Option<String>)> = sqlx::query_as(BUDGETS)
             .bind(tenant.map(|it| it.as_uuid()))
             .fetch_all(&self.pool)
             .await
             .map_err(StoreFault::reading(operation))?;
-        let read = |(tenant, network, asset, span, ceiling): (_, String, String, _, String)| {
+        let read = |(tenant, network, asset, minute, day): (_, String, String, _, _)| {
             Ok(TenantLimit {
                 tenant: TenantId::from_uuid(tenant),
                 network: network_of(&network)?,
                 asset: (asset != NATIVE).then_some(asset),
-                span: span_of(span).ok_or(OutOfPlace("span"))?,
-                limit: amount(&ceiling)?,
+                limits: limits(minute, day)?,
             })
         };
         let limits: Result<_, _> = rows.into_iter().map(read).collect();
@@ -134,10 +122,10 @@ impl Store {
     }
 }
 
-fn span_of(seconds: i64) -> Option<Span> {
-    Span::ALL.into_iter().find(|it| i64::from(it.seconds()) == seconds)
-}
-
-fn amount(ceiling: &str) -> Result<Amount, OutOfPlace> {
-    ceiling.parse().map_err(|_| OutOfPlace("ceiling"))
+fn limits(minute: Option<String>, day: Option<String>) -> Result<Limits, OutOfPlace> {
+    let read = |limit: Option<String>| limit.map(|it| it.parse().map_err(|_| OutOfPlace("limit"))).transpose();
+    Ok(Limits {
+        minute: read(minute)?,
+        day: read(day)?,
+    })
 }

@@ -826,22 +826,19 @@ insert into paid_sums_crossed values ('n', 'a', 'p', 'year', 1, 1, 1, 1, now());
 insert into paid_sums_crossed values ('n', 'a', 'p', 'day', 1, 1, 2, 1, now());
 
 -- tenant_budgets_tenant
-insert into tenant_budgets values ('00000000-0000-0000-0000-000000000001', 'eip155:1', 'native', 60, 1);
+insert into tenant_budgets values ('00000000-0000-0000-0000-000000000001', 'eip155:1', 'native', 1, 1);
 
 -- tenant_budgets_name
-insert into tenant_budgets select id, 'eip155:1', 'native', 60, 1 from tenants, generate_series(1, 2);
+insert into tenant_budgets select id, 'eip155:1', 'native', 1, 1 from tenants, generate_series(1, 2);
 
 -- tenant_budgets_named
-insert into tenant_budgets select id, 'base', 'native', 60, 1 from tenants;
+insert into tenant_budgets select id, 'base', 'native', 1, 1 from tenants;
 
 -- tenant_budgets_named
-insert into tenant_budgets select id, 'eip155:1', '', 60, 1 from tenants;
+insert into tenant_budgets select id, 'eip155:1', '', 1, 1 from tenants;
 
--- tenant_budgets_span_known
-insert into tenant_budgets select id, 'eip155:1', 'native', 3600, 1 from tenants;
-
--- tenant_budgets_ceiling_range
-insert into tenant_budgets select id, 'eip155:1', 'native', 60, -1 from tenants;
+-- tenant_budgets_range
+insert into tenant_budgets select id, 'eip155:1', 'native', null, -1 from tenants;
 
 -- settlements_value_range
 update settlements set value_held = -1;
