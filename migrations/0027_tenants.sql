@@ -10,11 +10,11 @@ create table tenants (
 insert into tenants (id, name, created_at) values ('00000000-0000-0000-0000-000000000000', 'sole', now());
 
 create table merchants (
-    id uuid constraint merchants_id primary key,
+    id uuid not null,
     tenant uuid not null constraint merchants_tenant references tenants,
     name text not null,
     created_at timestamptz not null,
-    constraint merchants_of_tenant unique (id, tenant),
+    constraint merchants_id primary key (id, tenant),
     constraint merchants_name_length check (char_length(name) between 1 and 100)
 );
 

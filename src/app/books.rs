@@ -151,6 +151,12 @@ impl Books {
         question: BTreeMap<String, String>,
         version: u32,
     ) -> Result<Option<Report>, Trouble> {
+        if self.store().viewer().is_some() && !kind.is_of_tenants() {
+            return Err(Trouble::Malformed(Malformed {
+                path: "type".into(),
+                expected: format!("one of {}: the others are the operator's", Kind::names_of_tenants()),
+            }));
+        }
         let order = Order::new(kind, format, question, |text| self.canonical(text))?;
         Ok(in_time("report_order", self.reports.order(&order, version)).await?)
     }

@@ -4,6 +4,7 @@
 //! (`outbound`), no HTTP. Handlers call [`verify`], [`settle`] and [`books`]; [`drive`] and [`watch`] run in the background
 //! and own every effect on a chain, because a handler's future is dropped when its client goes away.
 
+pub mod admin;
 pub mod audit;
 pub mod board;
 pub mod books;
@@ -13,6 +14,7 @@ pub mod desk;
 pub mod drive;
 pub mod feed;
 pub mod funds;
+pub mod gate;
 pub mod matching;
 pub mod outbid;
 pub mod pulse;
@@ -43,7 +45,7 @@ use crate::app::board::Board;
 use crate::app::funds::Held;
 use crate::app::pulse::Pulse;
 use crate::app::screening::Screening;
-use crate::app::turnstile::{Refusal, Turnstile};
+use crate::app::turnstile::{Refusal, Turnstile, Whose};
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
 use crate::domain::lease::ProcessId;
@@ -51,6 +53,7 @@ use crate::domain::network::{NetworkId, RailId};
 use crate::domain::rail::{Advertised, LaneId, Rail, RailFault, TxId};
 use crate::domain::rejection::{Malformed, Rejection};
 use crate::domain::settlement::State;
+use crate::domain::tenant::TenantId;
 use crate::domain::time::{Clock, Timestamp};
 use crate::seeded::Bug;
 use crate::store::{Records, StoreFault};
@@ -268,6 +271,18 @@ impl App {
     #[must_use]
     pub const fn turnstile(&self) -> &Turnstile {
         &self.turnstile
+    }
+
+    /// Counts a request for the payer; for each tenant by itself, since a smart wallet's name is anybody's to write.
+    fn pass_payer(&self, tenant: TenantId, payer: &str) -> Result<(), Refusal> {
+        self.turnstile
+            .pass(Whose::Payer, || format!("{} {payer}", tenant.as_uuid()))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The rails that are served, in a stable order.

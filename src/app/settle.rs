@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::board::{Granted, News, Subscription};
-use crate::app::turnstile::Gate;
 use crate::app::{App, Track, Trouble, verify};
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::{Reserve, Shortage};
@@ -75,7 +74,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Ok(read) => read,
         Err(rejection) => return fresh(Outcome::Refused { payer: None, rejection }),
     };
-    app.turnstile.pass(Gate::Payer, || authorization.payer.clone())?;
+    app.pass_payer(request.tenant, &authorization.payer)?;
     let ask = Ask::of(app, &request, &authorization, Arc::clone(&encode));
     if !request.references.is_empty()
         && let Some(taken) = app.store.reference_find(request.tenant, &request.references).await?

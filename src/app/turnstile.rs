@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-/// Buckets that are kept for each gate, some 200 bytes each. Where more have asked, the fullest is forgotten: whoever owns it
+/// Buckets that are kept of each kind, some 200 bytes each. Where more have asked, the fullest is forgotten: whoever owns it
 /// gains the least by that.
 const BUCKETS_MAX: usize = 65_536;
 
@@ -47,7 +47,7 @@ pub struct Rate {
 
 /// Whose requests are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub enum Whose {
     /// Those with one key.
     Key,
     /// Those about one payer's payments.
@@ -61,7 +61,7 @@ pub enum Gate {
 #[error("{}", self.words())]
 pub struct Refusal {
     /// Whose requests were too many.
-    pub gate: Gate,
+    pub whose: Whose,
     /// How many there may be.
     pub rate: Rate,
     /// Seconds until there may be another; at least 1.
@@ -77,11 +77,11 @@ pub struct Turnstile {
     addresses: Mutex<Buckets>,
 }
 
-impl Gate {
-    /// Every gate.
+impl Whose {
+    /// All of them.
     pub const ALL: [Self; 3] = [Self::Key, Self::Payer, Self::Address];
 
-    /// The gate's name, for metrics and answers.
+    /// Its name, for metrics and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -110,10 +110,10 @@ impl Rate {
 impl Refusal {
     fn words(&self) -> String {
         let (Rate { per_minute, burst }, ends_in) = (self.rate, self.ends_in);
-        let whose = match self.gate {
-            Gate::Key => "with this key",
-            Gate::Payer => "for this payer",
-            Gate::Address => "from this address",
+        let whose = match self.whose {
+            Whose::Key => "with this key",
+            Whose::Payer => "for this payer",
+            Whose::Address => "from this address",
         };
         format!(
             "at most {per_minute} requests a minute and {burst} at once are served {whose}; nothing was done, try again in \
@@ -146,18 +146,18 @@ impl Turnstile {
     /// # Errors
     /// There were too many.
     pub fn pass_address(&self, address: IpAddr) -> Result<(), Refusal> {
-        self.pass(Gate::Address, || site(address).to_string())
+        self.pass(Whose::Address, || site(address).to_string())
     }
 
     /// Counts a request of whoever is called that; a name is short, and tells nobody from another by accident.
     ///
     /// # Errors
     /// There were too many.
-    pub fn pass(&self, gate: Gate, who: impl FnOnce() -> String) -> Result<(), Refusal> {
-        let (rate, buckets) = match gate {
-            Gate::Key => (self.settings.key, &self.keys),
-            Gate::Payer => (self.settings.payer, &self.payers),
-            Gate::Address => (self.settings.address, &self.addresses),
+    pub fn pass(&self, whose: Whose, who: impl FnOnce() -> String) -> Result<(), Refusal> {
+        let (rate, buckets) = match whose {
+            Whose::Key => (self.settings.key, &self.keys),
+            Whose::Payer => (self.settings.payer, &self.payers),
+            Whose::Address => (self.settings.address, &self.addresses),
         };
         let Some(rate) = rate else {
             return Ok(());
@@ -167,9 +167,9 @@ impl Turnstile {
             buckets.take(&who(), rate, self.began.elapsed())
         };
         taken.map_err(|wait| {
-            metrics::counter!("facilitator_rate_limited_total", "gate" => gate.as_str()).increment(1);
+            metrics::counter!("facilitator_rate_limited_total", "gate" => whose.as_str()).increment(1);
             Refusal {
-                gate,
+                whose,
                 rate,
                 ends_in: wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)),
             }
@@ -319,34 +319,34 @@ mod tests {
             payer: Some(rate(2, 1)),
             ..Settings::default()
         });
-        let pass = |gate, who: &str| turnstile.pass(gate, || who.to_owned()).map_err(|it| it.ends_in);
-        for (gate, who, answer) in [
-            (Gate::Key, "a", Ok(())),
-            (Gate::Payer, "a", Ok(())),
-            (Gate::Key, "a", Ok(())),
-            (Gate::Key, "a", Err(1)),
-            (Gate::Payer, "a", Err(30)),
-            (Gate::Payer, "b", Ok(())),
-            (Gate::Address, "a", Ok(())),
+        let pass = |whose, who: &str| turnstile.pass(whose, || who.to_owned()).map_err(|it| it.ends_in);
+        for (whose, who, answer) in [
+            (Whose::Key, "a", Ok(())),
+            (Whose::Payer, "a", Ok(())),
+            (Whose::Key, "a", Ok(())),
+            (Whose::Key, "a", Err(1)),
+            (Whose::Payer, "a", Err(30)),
+            (Whose::Payer, "b", Ok(())),
+            (Whose::Address, "a", Ok(())),
         ] {
-            assert_eq!(pass(gate, who), answer, "{gate:?} {who}");
+            assert_eq!(pass(whose, who), answer, "{whose:?} {who}");
         }
         assert!(turnstile.pass_address([192, 0, 2, 1].into()).is_ok());
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(pass(Gate::Payer, "a"), Ok(()));
+        assert_eq!(pass(Whose::Payer, "a"), Ok(()));
     }
 
     #[test]
     fn a_refusal_says_whose_requests_are_too_many() {
-        for gate in Gate::ALL {
+        for whose in Whose::ALL {
             let refusal = Refusal {
-                gate,
+                whose,
                 rate: rate(60, 3),
                 ends_in: 7,
             };
             let words = refusal.to_string();
             assert!(words.starts_with("at most 60 requests a minute and 3 at once are served "));
-            assert!(words.contains(gate.as_str()) && words.ends_with("nothing was done, try again in 7 s"));
+            assert!(words.contains(whose.as_str()) && words.ends_with("nothing was done, try again in 7 s"));
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use tracing::Instrument;
 
-use crate::app::turnstile::Gate;
 use crate::app::{App, Track, Trouble};
 use crate::domain::authorization::Authorization;
 use crate::domain::rejection::{Refused, Rejection};
@@ -35,7 +34,7 @@ pub async fn verify(app: &App, request: PaymentRequest) -> Result<VerifyAnswer, 
             });
         }
     };
-    app.turnstile.pass(Gate::Payer, || authorization.payer.clone())?;
+    app.pass_payer(request.tenant, &authorization.payer)?;
     let claimed = authorization.payer.clone();
     let verdict = judge(app, track, request, authorization, Stage::Verify).await?;
     // Who pays may be for the chain to tell.

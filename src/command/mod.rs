@@ -1,6 +1,7 @@
 //! The subcommands: how the parts are put together. Everything else is told what it needs; only this module knows
 //! all of it.
 
+pub mod admin;
 pub mod audit;
 pub mod doctor;
 pub mod health;

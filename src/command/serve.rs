@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::books::Books;
+use crate::app::claims::Claims;
 use crate::app::desk::Desk;
 use crate::app::feed::Feed;
+use crate::app::gate::{self, Gate};
 use crate::app::refunds::Refunds;
 use crate::app::reports::Reports;
 use crate::app::reports::delivery::Deliveries;
@@ -59,7 +61,6 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         tasks.clone(),
     ));
     app.start().await?;
-    let feed = Feed::new(store.clone());
     let closing = Closing {
         store: store.clone(),
         rails: rails.clone(),
@@ -70,7 +71,9 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         decimals: style.decimals.clone(),
     };
     let notary = config.signing.as_ref().map(notary);
+    let gate = gate(config.tenants.as_ref(), &store, &tasks).await?;
     let books = Books::new(reports.clone(), rails.clone());
+    let claims = Claims::new(store.clone(), rails.clone(), Arc::new(SystemClock), config.claims);
     repay::start(&app, &store, &tasks);
     let refunds = Refunds::new(store.clone(), wallets);
     reconcile::start(&store, rails, &tasks);
@@ -86,7 +89,9 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         app,
         books,
         refunds,
-        feed,
+        feed: Feed::new(store.clone()),
+        gate,
+        claims,
         notary,
         style,
     };
@@ -120,6 +125,15 @@ async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
 /// Whoever signs receipts.
 fn notary(signing: &signing::Settings) -> Arc<Notary> {
     Arc::new(Notary::of(&signing.secret).after(&signing.retired_receipt_keys))
+}
+
+/// Whoever asks who comes, with the wall between tenants proven; none where there is one tenant only.
+async fn gate(settings: Option<&gate::Settings>, store: &Store, tasks: &Tasks) -> Result<Option<Gate>, StoreFault> {
+    let Some(settings) = settings else {
+        return Ok(None);
+    };
+    store.wall_raise().await?;
+    Ok(Some(Gate::new(store.clone(), settings, tasks.clone())))
 }
 
 /// Whoever screens, with the lists as they are now.

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_key_is_of_that_key_and_that_pepper_alone() {
+    fn s06_what_is_kept_of_a_key_is_of_that_key_and_that_pepper_alone() {
         let (key, other) = (GatewayKey::new([7; 32]), GatewayKey::new([7; 32]));
         let kept = key.hash(&pepper("1"));
         assert!(key.is_of(&kept, &pepper("1")));

@@ -49,16 +49,19 @@ pub struct Token {
     signature: Signature,
 }
 
-/// The request that a token must have been made for.
+/// The request that a token must have been made for, but for its body: that is read once it is known who sends it.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The method, in capitals.
     pub method: &'a str,
     /// The path with the query, as it was asked for.
     pub path: &'a str,
-    /// The body, as it came.
-    pub body: &'a [u8],
 }
+
+/// What the token says of the request's body: nobody is let in before that is held against it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Bound(String);
 
 /// Why a token lets nobody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -173,11 +176,11 @@ impl Token {
     }
 
     /// Whether the owner of this public key, which must be that of the key it names, made it for this request and it is good
-    /// now.
+    /// now; and for which body.
     ///
     /// # Errors
     /// The first [`Flaw`]; of what the token says nothing is told before its signature is proven.
-    pub fn check(&self, key: &PublicKey, request: Request<'_>, now: Timestamp) -> Result<(), Flaw> {
+    pub fn check(&self, key: &PublicKey, request: Request<'_>, now: Timestamp) -> Result<Bound, Flaw> {
         let signed = self.signed.as_bytes();
         key.0.verify_strict(signed, &self.signature).map_err(|_| Flaw::Forged)?;
         let Claims {
@@ -204,10 +207,21 @@ impl Token {
         if path != request.path {
             return Err(Flaw::Path);
         }
-        if *body_sha256 != URL_SAFE_NO_PAD.encode(Sha256::digest(request.body)) {
-            return Err(Flaw::Body);
+        Ok(Bound(body_sha256.clone()))
+    }
+}
+
+impl Bound {
+    /// Whether it is this body.
+    ///
+    /// # Errors
+    /// [`Flaw::Body`].
+    pub fn check(&self, body: &[u8]) -> Result<(), Flaw> {
+        if self.0 == URL_SAFE_NO_PAD.encode(Sha256::digest(body)) {
+            Ok(())
+        } else {
+            Err(Flaw::Body)
         }
-        Ok(())
     }
 }
 

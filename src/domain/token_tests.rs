@@ -12,7 +12,6 @@ const BODY: &[u8] = b"{\"x402Version\":2}";
 const REQUEST: Request<'_> = Request {
     method: "POST",
     path: "/settle",
-    body: BODY,
 };
 
 fn gateway(byte: u8) -> SigningKey {
@@ -62,7 +61,9 @@ fn with(mut object: Value, key: &str, value: Value) -> Value {
 }
 
 fn checked(text: &str, request: Request<'_>, now: u64) -> Result<(), Flaw> {
-    Token::read(text)?.check(&public(1), request, Timestamp(now))
+    Token::read(text)?
+        .check(&public(1), request, Timestamp(now))?
+        .check(BODY)
 }
 
 #[test]
@@ -81,59 +82,25 @@ fn a_token_is_good_for_the_request_that_it_was_made_for_however_often() {
 #[test]
 fn it_is_good_for_no_other_request() {
     let text = token(&header(), &claims());
-    for (request, flaw) in [
-        (
-            Request {
-                method: "GET",
-                ..REQUEST
-            },
-            Flaw::Method,
-        ),
-        (
-            Request {
-                method: "post",
-                ..REQUEST
-            },
-            Flaw::Method,
-        ),
-        (
-            Request {
-                path: "/verify",
-                ..REQUEST
-            },
-            Flaw::Path,
-        ),
-        (
-            Request {
-                path: "/settle?",
-                ..REQUEST
-            },
-            Flaw::Path,
-        ),
-        (
-            Request {
-                path: "/settle/",
-                ..REQUEST
-            },
-            Flaw::Path,
-        ),
-        (Request { body: b"", ..REQUEST }, Flaw::Body),
-        (
-            Request {
-                body: b"{\"x402Version\":1}",
-                ..REQUEST
-            },
-            Flaw::Body,
-        ),
-        (
-            Request {
-                body: b"{\"x402Version\":2} ",
-                ..REQUEST
-            },
-            Flaw::Body,
-        ),
+    for (method, path, flaw) in [
+        ("GET", "/settle", Flaw::Method),
+        ("post", "/settle", Flaw::Method),
+        ("POST", "/verify", Flaw::Path),
+        ("POST", "/settle?", Flaw::Path),
+        ("POST", "/settle/", Flaw::Path),
     ] {
-        assert_eq!(checked(&text, request, NOW), Err(flaw), "{request:?}");
+        assert_eq!(
+            checked(&text, Request { method, path }, NOW),
+            Err(flaw),
+            "{method} {path}"
+        );
+    }
+    let bound = Token::read(&text)
+        .unwrap()
+        .check(&public(1), REQUEST, Timestamp(NOW))
+        .unwrap();
+    for body in [&b""[..], b"{\"x402Version\":1}", b"{\"x402Version\":2} "] {
+        assert_eq!(bound.check(body), Err(Flaw::Body));
     }
 }
 

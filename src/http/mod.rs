@@ -5,7 +5,9 @@
 //! statements; and an error of `/verify` or `/settle` has the shape of their answers, since official clients read nothing else.
 
 mod accept;
+mod access;
 mod body;
+mod claims;
 mod error;
 mod events;
 mod exceptions;
@@ -31,6 +33,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -38,9 +41,12 @@ use tokio::sync::Semaphore;
 pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
+use crate::app::claims::Claims;
 use crate::app::feed::Feed;
+use crate::app::gate::Gate;
 use crate::app::refunds::Refunds;
 use crate::domain::receipt::Notary;
+use crate::domain::tenant::Access;
 use crate::export::Style;
 
 /// Where to listen and how much to take on at once.
@@ -76,7 +82,7 @@ pub struct Route {
 }
 
 /// Every route of the public listener.
-pub const ROUTES: [Route; 29] = [
+pub const ROUTES: [Route; 31] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -92,6 +98,8 @@ pub const ROUTES: [Route; 29] = [
     Route::get("/v1/refunds/{id}", Endpoint::Refund),
     Route::post("/v1/refunds/{id}/cancel", Endpoint::RefundCancel),
     Route::get("/.well-known/jwks.json", Endpoint::Keys),
+    Route::get("/v1/claims/text", Endpoint::ClaimText),
+    Route::post("/v1/claims", Endpoint::Claim),
     Route::get("/v1/events", Endpoint::Events),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
@@ -126,6 +134,8 @@ enum Endpoint {
     Refund,
     RefundCancel,
     Keys,
+    ClaimText,
+    Claim,
     Events,
     Exceptions,
     ExceptionActions,
@@ -177,6 +187,8 @@ impl Endpoint {
             Self::Refund => get(refunds::one),
             Self::RefundCancel => post(refunds::cancel),
             Self::Keys => get(receipts::keys),
+            Self::ClaimText => get(claims::text),
+            Self::Claim => post(claims::prove),
             Self::Events => get(events::answer),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
@@ -211,6 +223,10 @@ pub struct Parts {
     pub refunds: Refunds,
     /// What happens.
     pub feed: Feed,
+    /// Asks who comes; none where there is one tenant only, and nobody is asked.
+    pub gate: Option<Gate>,
+    /// Where accounts are claimed.
+    pub claims: Claims,
     /// Signs receipts; none where nothing is signed.
     pub notary: Option<Arc<Notary>>,
     /// How statements are written.
@@ -221,6 +237,8 @@ pub struct Parts {
 #[derive(Clone)]
 struct Edge {
     parts: Parts,
+    /// What whoever asks may do; none where nobody is asked who he is.
+    access: Option<Access>,
     /// One for each event stream that may be open.
     streams: Arc<Semaphore>,
     /// Turns at holding a whole statement.
@@ -229,8 +247,10 @@ struct Edge {
 
 /// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
 pub fn router(parts: Parts, settings: &Settings) -> Router {
+    let gate = parts.gate.clone();
     let edge = Edge {
         parts,
+        access: None,
         streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
         whole: Arc::new(Semaphore::new(statements::WHOLE_AT_ONCE)),
     };
@@ -238,7 +258,12 @@ pub fn router(parts: Parts, settings: &Settings) -> Router {
         router.route(route.path, route.endpoint.handler())
     });
     let app = Arc::clone(&edge.parts.app);
-    frame::around(routes.with_state(edge), settings.in_flight_max, Some(app))
+    let mut routes = routes.with_state(edge);
+    if let Some(gate) = gate {
+        let porter = (gate, Arc::clone(&app));
+        routes = routes.route_layer(from_fn_with_state(porter, access::enter));
+    }
+    frame::around(routes, settings.in_flight_max, Some(app))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::app::turnstile::{Gate, Rate, Refusal, Turnstile};
+use crate::app::turnstile::{Rate, Refusal, Turnstile, Whose};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -46,8 +46,8 @@ fn read(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// Says in headers what the rate is, that nothing is left of it, and for how long.
-pub(super) fn tell(headers: &mut HeaderMap, gate: Gate, rate: Rate, seconds: u64) {
-    let (name, window) = (gate.as_str(), rate.window().as_secs().max(1));
+pub(super) fn tell(headers: &mut HeaderMap, whose: Whose, rate: Rate, seconds: u64) {
+    let (name, window) = (whose.as_str(), rate.window().as_secs().max(1));
     let policy = format!("\"{name}\";q={};w={window}", rate.burst);
     let left = format!("\"{name}\";r=0;t={seconds}");
     for (header, text) in [(POLICY, policy), (LEFT, left)] {
@@ -103,7 +103,7 @@ mod tests {
             per_minute: NonZeroU32::new(60).unwrap(),
             burst: NonZeroU32::new(90).unwrap(),
         };
-        tell(&mut headers, Gate::Payer, rate, 12);
+        tell(&mut headers, Whose::Payer, rate, 12);
         assert_eq!(headers["ratelimit-policy"], "\"payer\";q=90;w=90");
         assert_eq!(headers["ratelimit"], "\"payer\";r=0;t=12");
     }

@@ -34,6 +34,10 @@ pub enum Complaint {
     RateLimited,
     /// The chain makes no blocks now.
     ChainStalled,
+    /// Nobody knows who asks.
+    Unauthorized,
+    /// Whoever asks may not ask for this.
+    Forbidden,
     /// Ours: a dependency does not answer, too much is under way, or a bug.
     Unexpected,
 }
@@ -73,6 +77,9 @@ impl Complaint {
             Self::RateLimited => "rate_limited",
             // Nor for what only some of the 503 are.
             Self::ChainStalled => "chain_stalled",
+            // Nor for these, 401 and 403.
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::Unexpected => "unexpected_settle_error",
         }
     }

@@ -59,6 +59,7 @@ mod solana;
 mod startup;
 mod statements;
 mod stuck;
+mod tenants;
 mod traces;
 mod transport;
 mod turmoil;

@@ -37,3 +37,4 @@ mod sim_store;
 mod statements;
 mod support;
 mod tenant_budgets;
+mod tenants;

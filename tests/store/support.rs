@@ -172,6 +172,11 @@ impl Sample {
         self
     }
 
+    pub(crate) fn of(mut self, tenant: TenantId) -> Self {
+        self.tenant = tenant;
+        self
+    }
+
     pub(crate) fn new_payment(&self) -> NewPayment {
         let terms = Terms {
             asset: "0xAsset".into(),

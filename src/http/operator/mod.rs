@@ -107,6 +107,7 @@ struct Counter {
 pub fn router(parts: Parts, desk: Desk, settings: &Settings) -> Router {
     let edge = Edge {
         parts,
+        access: None,
         streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
         whole: Arc::new(Semaphore::new(statements::WHOLE_AT_ONCE)),
     };
