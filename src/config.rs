@@ -39,6 +39,9 @@ pub struct Config {
     /// How `/settle` behaves.
     #[serde(default)]
     pub settle: app::Settings,
+    /// How often anybody may ask.
+    #[serde(default)]
+    pub rates: app::turnstile::Settings,
     /// Daily statements.
     #[serde(default)]
     pub statements: export::Settings,
@@ -51,6 +54,8 @@ pub struct Config {
     pub screening: Option<app::screening::Settings>,
     /// Who may ask. Without it there is one tenant, and everybody may.
     pub tenants: Option<app::gate::Settings>,
+    /// How merchants show that accounts are theirs. Without it, only the operator says so.
+    pub claims: Option<app::claims::Settings>,
     /// Where webhooks may go.
     #[serde(default)]
     pub webhooks: app::webhooks::Settings,

@@ -123,7 +123,7 @@ const fn metric(kind: Kind, name: &'static str, labels: &'static [&'static str],
 
 /// Every metric there is, in alphabetical order. Rules and dashboards in `deploy/` use no other.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 40] = [
+pub const METRICS: [Metric; 41] = [
     metric(Counter, "facilitator_budget_exhausted_total", &["network", "scope"], "Payments not begun because a budget was used up"),
     metric(Gauge, "facilitator_build_info", &["version"], "1, with the version that runs"),
     metric(Gauge, "facilitator_chain_stalled", &["network"], "1 while the chain makes no blocks"),
@@ -139,6 +139,7 @@ pub const METRICS: [Metric; 40] = [
     metric(Gauge, "facilitator_network_withdrawn", &["network"], "1 while no signer of the network holds enough to settle"),
     metric(Counter, "facilitator_panics_total", &[], "Steps that panicked: bugs"),
     metric(Counter, "facilitator_payments_quarantined_total", &["network"], "Payments that could not be signed for, again and again"),
+    metric(Counter, "facilitator_rate_limited_total", &["gate"], "Requests refused because there were too many with one key, for one payer or from one address"),
     metric(Gauge, "facilitator_reconciliation_exceptions", &["network", "state"], "Open exceptions on record"),
     metric(Gauge, "facilitator_reconciliation_lag_blocks", &["network"], "Finalized blocks not yet read by the reconciliation"),
     metric(Counter, "facilitator_report_deliveries_total", &["outcome", "schedule"], "Tries at delivering a scheduled report, by what became of them"),

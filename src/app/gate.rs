@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use crate::domain::network::NetworkId;
 use crate::domain::signing::Secret;
 use crate::domain::tenant::{Access, Barred, GatewayKey, Holder, KeyId, Scope};
+use crate::domain::time::Timestamp;
+use crate::domain::token::{self, Bound, Flaw, Token};
 use crate::store::{KeptKey, Store, StoreFault, in_time};
 use crate::task::Tasks;
 
@@ -42,6 +44,9 @@ pub enum NotLetIn {
     /// There is no key, or none that lets anybody in. Which of it is not said.
     #[error("expected Authorization: Bearer with a key of this facilitator that is not revoked")]
     Unknown,
+    /// The token is none, or not for this request.
+    #[error(transparent)]
+    Token(#[from] Flaw),
     /// The key is not for this.
     #[error("the key has not the scope {}", .0.as_str())]
     NotFor(Scope),
@@ -90,7 +95,29 @@ impl Gate {
         if !presented.is_of(&kept.hash, &self.0.pepper) || kept.revoked_at.is_some() {
             return Err(NotLetIn::Unknown);
         }
-        self.note_use(presented.id);
+        self.used_for(kept, scope)
+    }
+
+    /// What the bearer of this token may do with this request, if that is this, and the body that the request must have.
+    ///
+    /// # Errors
+    /// [`NotLetIn`]. A key that there is not is told like one that another has signed for.
+    pub async fn enter_by_token(
+        &self,
+        token: &Token,
+        request: token::Request<'_>,
+        now: Timestamp,
+        scope: Scope,
+    ) -> Result<(Access, Bound), NotLetIn> {
+        let kept = self.key(token.key).await?.filter(|it| it.revoked_at.is_none());
+        let vouched = kept.and_then(|it| Some((it.public_key?, it)));
+        let (public_key, kept) = vouched.ok_or(Flaw::Forged)?;
+        let bound = token.check(&public_key, request, now)?;
+        Ok((self.used_for(kept, scope)?, bound))
+    }
+
+    fn used_for(&self, kept: KeptKey, scope: Scope) -> Result<Access, NotLetIn> {
+        self.note_use(kept.access.key);
         if kept.access.has(scope) {
             Ok(kept.access)
         } else {

@@ -62,7 +62,8 @@ pub enum SettleAnswer {
 /// Settles a payment, or finds the settlement that an earlier request began.
 ///
 /// # Errors
-/// The request is malformed, its idempotency key belongs to another request, or a dependency could not be asked.
+/// The request is malformed, its idempotency key belongs to another request, the payer's are too many, or a dependency
+/// could not be asked.
 /// After the reservation is on record no fault is reported any more: the answer is then at worst "pending".
 pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> Result<SettleAnswer, Trouble> {
     let fresh = |outcome: Outcome| {
@@ -73,6 +74,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Ok(read) => read,
         Err(rejection) => return fresh(Outcome::Refused { payer: None, rejection }),
     };
+    app.pass_payer(request.tenant, &authorization.payer)?;
     let ask = Ask::of(app, &request, &authorization, Arc::clone(&encode));
     if !request.references.is_empty()
         && let Some(taken) = app.store.reference_find(request.tenant, &request.references).await?
@@ -101,7 +103,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
     }
     let new = NewPayment {
         id: app.clock.mint(),
-        reserve: reserve_for(track, &verified)?,
+        reserve: reserve_for(app, track, &verified).await?,
         verified,
         digest: ask.caller.digest,
     };
@@ -129,14 +131,21 @@ enum Reserved {
 }
 
 /// The worst case of the settlement. None is begun while no signer that could send it may spend anything.
-fn reserve_for(track: &Track, verified: &Verified) -> Result<Reserve, Trouble> {
+async fn reserve_for(app: &App, track: &Track, verified: &Verified) -> Result<Reserve, Trouble> {
     let (rail, authorization) = (&track.rail, verified.authorization());
     let able = track.able(authorization)?;
     if let Some(shortage) = track.board.shortage(&able) {
         return Err(exhausted(track, shortage));
     }
     let amount = rail.cost_max(authorization, verified.facts().must_go_alone)?;
-    Ok(rail.purse().budget.reserve(&authorization.payer, amount))
+    let reserve = rail.purse().budget.reserve(&authorization.payer, amount);
+    let (tenant, asset) = (verified.request().tenant, &authorization.asset);
+    // Where there are no others, the network's budget is its budget.
+    if tenant == TenantId::SOLE {
+        return Ok(reserve);
+    }
+    let budget = app.store.tenant_budget(tenant, &rail.id().network, asset).await?;
+    Ok(reserve.within(&budget, tenant, asset, authorization.amount))
 }
 
 fn exhausted(track: &Track, shortage: Shortage) -> Trouble {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::books::Books;
+use crate::app::claims::Claims;
 use crate::app::desk::Desk;
 use crate::app::feed::Feed;
 use crate::app::gate::{self, Gate};
@@ -14,6 +15,7 @@ use crate::app::reports::delivery::Deliveries;
 use crate::app::reports::delivery::schedule::Schedule;
 use crate::app::screening::{self, Screening, sums};
 use crate::app::statements::Closing;
+use crate::app::turnstile::Turnstile;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile, repay};
 use crate::config::Config;
@@ -55,10 +57,10 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         clock,
         config.settle,
         screening,
+        Turnstile::new(config.rates),
         tasks.clone(),
     ));
     app.start().await?;
-    let feed = Feed::new(store.clone());
     let closing = Closing {
         store: store.clone(),
         rails: rails.clone(),
@@ -71,6 +73,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let notary = config.signing.as_ref().map(notary);
     let gate = gate(config.tenants.as_ref(), &store, &tasks).await?;
     let books = Books::new(reports.clone(), rails.clone());
+    let claims = Claims::new(store.clone(), rails.clone(), Arc::new(SystemClock), config.claims);
     repay::start(&app, &store, &tasks);
     let refunds = Refunds::new(store.clone(), wallets);
     reconcile::start(&store, rails, &tasks);
@@ -80,18 +83,15 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     }
     keep_books(&tasks, closing, reports, schedules);
 
-    let leaving = Arc::clone(&app);
-    let stop = async move {
-        stop_requested().await;
-        leaving.leave();
-    };
+    let stop = told_to_stop(Arc::clone(&app));
     let desk = Desk::new(Arc::clone(&app), store.clone(), coins);
     let parts = http::Parts {
         app,
         books,
         refunds,
-        feed,
+        feed: Feed::new(store.clone()),
         gate,
+        claims,
         notary,
         style,
     };
@@ -186,8 +186,8 @@ fn announce(rails: &[Arc<dyn Rail>]) {
     }
 }
 
-/// Resolves on the first SIGINT or SIGTERM.
-async fn stop_requested() {
+/// Resolves on the first SIGINT or SIGTERM; whoever waits is answered from then on.
+async fn told_to_stop(app: Arc<App>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -198,4 +198,5 @@ async fn stop_requested() {
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping: finishing what is under way");
+    app.leave();
 }

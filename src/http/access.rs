@@ -1,6 +1,7 @@
 //! Who asks: `Authorization: Bearer`, where there are tenants. Where there are none, nobody is asked who he is.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::HeaderMap;
@@ -9,11 +10,14 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 
+use crate::app::App;
 use crate::app::gate::{Gate, NotLetIn};
+use crate::app::turnstile::Whose;
 use crate::domain::request::PaymentRequest;
 use crate::domain::tenant::{Access, Scope};
+use crate::domain::token::{self, Bound, Token};
 use crate::http::error::Denied;
-use crate::http::{Edge, Endpoint, ROUTES};
+use crate::http::{Edge, Endpoint, ROUTES, body};
 use crate::wire::NETWORK_UNKNOWN;
 
 impl Endpoint {
@@ -38,14 +42,16 @@ impl Endpoint {
             | Self::StatementLines
             | Self::StatementLine => Some(Scope::Read),
             Self::ReportOrder | Self::Report | Self::ReportContent | Self::GatewayFile => Some(Scope::Reports),
-            Self::RefundRecord | Self::RefundCancel | Self::ExceptionActions => Some(Scope::Admin),
+            Self::RefundRecord | Self::RefundCancel | Self::ExceptionActions | Self::ClaimText | Self::Claim => {
+                Some(Scope::Admin)
+            }
             Self::Supported | Self::Keys | Self::Live | Self::Ready | Self::Version => None,
         }
     }
 }
 
 /// Lets the request in with what it may do, or answers it.
-pub(super) async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+pub(super) async fn enter(State((gate, app)): State<(Gate, Arc<App>)>, request: Request, next: Next) -> Response {
     let path = request
         .extensions()
         .get::<MatchedPath>()
@@ -61,13 +67,51 @@ pub(super) async fn enter(State(gate): State<Gate>, mut request: Request, next: 
     let Some((endpoint, scope)) = route.and_then(|it| Some((it.endpoint, it.endpoint.scope()?))) else {
         return next.run(request).await;
     };
-    match gate.enter(bearer(request.headers()), scope).await {
-        Ok(access) => {
-            request.extensions_mut().insert(access);
-            next.run(request).await
-        }
-        Err(why) => Denied::from(why).answer(Some(endpoint), NETWORK_UNKNOWN),
+    match let_in(&gate, &app, endpoint, scope, request).await {
+        Ok(request) => next.run(request).await,
+        Err(denied) => denied.answer(Some(endpoint), NETWORK_UNKNOWN),
     }
+}
+
+/// The request with what it may do, if whoever sends it may, and not too often.
+async fn let_in(
+    gate: &Gate,
+    app: &App,
+    endpoint: Endpoint,
+    scope: Scope,
+    mut request: Request,
+) -> Result<Request, Denied> {
+    let presented = bearer(request.headers());
+    let (access, bound) = match presented.filter(|text| is_token(text)) {
+        None => (gate.enter(presented, scope).await?, None),
+        Some(text) => {
+            let token = Token::read(text).map_err(NotLetIn::from)?;
+            let path = request.uri().path_and_query().map_or("", |it| it.as_str());
+            let method = request.method().as_str();
+            let asked = token::Request { method, path };
+            let (access, bound) = gate.enter_by_token(&token, asked, app.now(), scope).await?;
+            (access, Some(bound))
+        }
+    };
+    app.turnstile().pass(Whose::Key, || access.key.to_string())?;
+    request.extensions_mut().insert(access);
+    match bound {
+        None => Ok(request),
+        Some(bound) => held_against(request, endpoint, &bound).await,
+    }
+}
+
+/// A token has three parts with dots between them; a key has none.
+fn is_token(text: &str) -> bool {
+    text.contains('.')
+}
+
+/// The same request, whose body is the one that its token was made for.
+async fn held_against(request: Request, endpoint: Endpoint, bound: &Bound) -> Result<Request, Denied> {
+    let (head, body) = request.into_parts();
+    let body = body::read_unseen(body, endpoint == Endpoint::GatewayFile).await?;
+    bound.check(&body).map_err(NotLetIn::from)?;
+    Ok(Request::from_parts(head, body.into()))
 }
 
 /// The bearer's token (RFC 6750, section 2.1); the scheme's name in any case.

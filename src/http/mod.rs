@@ -7,6 +7,7 @@
 mod accept;
 mod access;
 mod body;
+mod claims;
 mod error;
 mod events;
 mod exceptions;
@@ -19,6 +20,7 @@ mod matching;
 pub mod operator;
 mod patience;
 mod payments;
+mod rates;
 mod receipts;
 mod records;
 mod refunds;
@@ -39,6 +41,7 @@ use tokio::sync::Semaphore;
 pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
+use crate::app::claims::Claims;
 use crate::app::feed::Feed;
 use crate::app::gate::Gate;
 use crate::app::refunds::Refunds;
@@ -79,7 +82,7 @@ pub struct Route {
 }
 
 /// Every route of the public listener.
-pub const ROUTES: [Route; 29] = [
+pub const ROUTES: [Route; 31] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -95,6 +98,8 @@ pub const ROUTES: [Route; 29] = [
     Route::get("/v1/refunds/{id}", Endpoint::Refund),
     Route::post("/v1/refunds/{id}/cancel", Endpoint::RefundCancel),
     Route::get("/.well-known/jwks.json", Endpoint::Keys),
+    Route::get("/v1/claims/text", Endpoint::ClaimText),
+    Route::post("/v1/claims", Endpoint::Claim),
     Route::get("/v1/events", Endpoint::Events),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
@@ -129,6 +134,8 @@ enum Endpoint {
     Refund,
     RefundCancel,
     Keys,
+    ClaimText,
+    Claim,
     Events,
     Exceptions,
     ExceptionActions,
@@ -180,6 +187,8 @@ impl Endpoint {
             Self::Refund => get(refunds::one),
             Self::RefundCancel => post(refunds::cancel),
             Self::Keys => get(receipts::keys),
+            Self::ClaimText => get(claims::text),
+            Self::Claim => post(claims::prove),
             Self::Events => get(events::answer),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
@@ -216,6 +225,8 @@ pub struct Parts {
     pub feed: Feed,
     /// Asks who comes; none where there is one tenant only, and nobody is asked.
     pub gate: Option<Gate>,
+    /// Where accounts are claimed.
+    pub claims: Claims,
     /// Signs receipts; none where nothing is signed.
     pub notary: Option<Arc<Notary>>,
     /// How statements are written.
@@ -246,11 +257,13 @@ pub fn router(parts: Parts, settings: &Settings) -> Router {
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });
+    let app = Arc::clone(&edge.parts.app);
     let mut routes = routes.with_state(edge);
     if let Some(gate) = gate {
-        routes = routes.route_layer(from_fn_with_state(gate, access::enter));
+        let porter = (gate, Arc::clone(&app));
+        routes = routes.route_layer(from_fn_with_state(porter, access::enter));
     }
-    frame::around(routes, settings.in_flight_max)
+    frame::around(routes, settings.in_flight_max, Some(app))
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ mod statements;
 mod summary;
 mod sums;
 mod sweep;
+mod tenant_budgets;
 mod tenants;
 mod transactions;
 mod view;
@@ -109,6 +110,7 @@ pub use settlements::{Advance, Advanced};
 pub use statements::{Closed, StatementFilter};
 pub use summary::{Landing, Summary};
 pub use sums::{Crossed, CrossedFilter, Threshold};
+pub use tenant_budgets::TenantLimit;
 pub use tenants::{ClaimedAccount, KeptKey, Named, NewKey, NotDone};
 pub use transactions::Carrier;
 pub use watching::Followed;
@@ -149,7 +151,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 21] = [
+const MIGRATIONS: [(i64, &str, &str); 22] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -183,6 +185,11 @@ const MIGRATIONS: [(i64, &str, &str); 21] = [
     (25, "screening", include_str!("../../migrations/0025_screening.sql")),
     (26, "paid_sums", include_str!("../../migrations/0026_paid_sums.sql")),
     (27, "tenants", include_str!("../../migrations/0027_tenants.sql")),
+    (
+        28,
+        "tenant_limits",
+        include_str!("../../migrations/0028_tenant_limits.sql"),
+    ),
 ];
 
 statements! {
@@ -380,6 +387,7 @@ impl Store {
             statements::STATEMENTS,
             sums::STATEMENTS,
             sweep::STATEMENTS,
+            tenant_budgets::STATEMENTS,
             tenants::STATEMENTS,
             transactions::STATEMENTS,
             view::STATEMENTS,

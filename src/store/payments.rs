@@ -31,8 +31,8 @@ statements! {
             on conflict do nothing
             returning id, created_at
         ), settled as (
-            insert into settlements (payment_id, state, version, created_at, budget_held, budget_at)
-            select id, 'reserved', 0, created_at, $25::text::numeric, created_at from reserved
+            insert into settlements (payment_id, state, version, created_at, budget_held, budget_at, value_held)
+            select id, 'reserved', 0, created_at, $25::text::numeric, created_at, $40::text::numeric from reserved
         ), named as (
             insert into payment_references (kind, value, payment_id, tenant)
             select r.kind, r.value, p.id, $39 from reserved p, unnest($18::text[], $19::text[]) as r(kind, value)
@@ -48,7 +48,7 @@ statements! {
         )
         select created_at from reserved");
     REOPEN = "update settlements set state = 'reserved', version = version + 1, budget_held = $3::text::numeric,
-            budget_at = now()
+            budget_at = now(), value_held = $4::text::numeric
         where payment_id = $1 and version = $2 and state = 'withdrawn'
         returning (select e.seal from events e where e.payment_id = $1 and e.version = $2)";
     REWRITE = "update payments set scheme = $2, pay_to = $3, amount = $4::text::numeric, valid_after = $5::text::numeric,
@@ -263,6 +263,7 @@ impl Store {
             .bind(evidence.body)
             .bind(evidence.seal)
             .bind(new.tenant().as_uuid())
+            .bind(new.reserve.value.map(|it| it.to_string()))
             .fetch_optional(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))?;
@@ -284,6 +285,7 @@ impl Store {
             .bind(old.id.as_uuid())
             .bind(old.version)
             .bind(new.reserve.amount.to_string())
+            .bind(new.reserve.value.map(|it| it.to_string()))
             .fetch_optional(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;

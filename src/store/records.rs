@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Advance, Advanced, Carrier, IntendFault, Intent, NewPayment, Record, Replaced};
 use super::{Cause, Reservation, Roll, Store, StoreFault};
 use crate::domain::authorization::PaymentKey;
-use crate::domain::budget::Limits;
+use crate::domain::budget::{Limits, TenantBudget};
 use crate::domain::id::PaymentId;
 use crate::domain::lease::{Lease, ProcessId};
 use crate::domain::network::NetworkId;
@@ -63,6 +63,17 @@ pub trait Records: Send + Sync {
         tenant: TenantId,
         references: &[PaymentReference],
     ) -> Result<Option<Record>, StoreFault>;
+
+    /// [`Store::tenant_budget`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn tenant_budget(
+        &self,
+        tenant: TenantId,
+        network: &NetworkId,
+        asset: &str,
+    ) -> Result<TenantBudget, StoreFault>;
 
     /// [`Store::settlements_open`].
     ///
@@ -295,6 +306,15 @@ impl Records for Store {
 
     async fn settlements_try(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, u64)>, StoreFault> {
         in_time("settlements_try", self.settlements_try(payments)).await
+    }
+
+    async fn tenant_budget(
+        &self,
+        tenant: TenantId,
+        network: &NetworkId,
+        asset: &str,
+    ) -> Result<TenantBudget, StoreFault> {
+        in_time("tenant_budget", self.tenant_budget(tenant, network, asset)).await
     }
 
     async fn settlements_untry(&self, payments: &[PaymentId]) -> Result<(), StoreFault> {

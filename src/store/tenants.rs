@@ -12,12 +12,14 @@ use super::rows::{OutOfPlace, network as network_of};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::network::NetworkId;
 use crate::domain::tenant::{Access, Holder, KeyId, MerchantId, Restrictions, Scope, TenantId};
+use crate::domain::token::PublicKey;
 
 /// `keys!("where …")`: the statement that reads [`KeyRow`]s.
 macro_rules! keys {
     ($tail:literal) => {
         concat!(
-            "select id, tenant, merchant_id, name, hash, scopes, networks, assets, pay_to, created_at, revoked_at, last_used_at
+            "select id, tenant, merchant_id, name, hash, scopes, networks, assets, pay_to, created_at, revoked_at, last_used_at,
+                public_key
             from gateway_keys ",
             $tail
         )
@@ -42,6 +44,7 @@ statements! {
     KEY = keys!("where id = $1");
     KEYS = keys!("where $1::uuid is null or tenant = $1 order by id");
     KEY_REVOKE = "update gateway_keys set revoked_at = now() where id = $1 and revoked_at is null returning tenant";
+    KEY_VOUCH = "update gateway_keys set public_key = $2 where id = $1 and revoked_at is null";
     KEY_USED = "update gateway_keys set last_used_at = now()
         where id = $1 and (last_used_at is null or last_used_at < now() - interval '1 minute')";
 }
@@ -97,6 +100,8 @@ pub struct KeptKey {
     pub name: String,
     /// What is kept of it.
     pub hash: [u8; 32],
+    /// Whose tokens stand for it.
+    pub public_key: Option<PublicKey>,
     /// Since when it is there.
     pub created_at: DateTime<Utc>,
     /// Since when it lets nobody in.
@@ -152,6 +157,7 @@ struct KeyRow {
     created_at: DateTime<Utc>,
     revoked_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
+    public_key: Option<Vec<u8>>,
 }
 
 impl KeyRow {
@@ -163,6 +169,7 @@ impl KeyRow {
         let networks = self
             .networks
             .map(|all| all.iter().map(|it| network_of(it)).collect::<Result<_, _>>());
+        let public_key = self.public_key.map(|it| PublicKey::from_bytes(&it));
         Ok(KeptKey {
             access: Access {
                 tenant: TenantId::from_uuid(self.tenant),
@@ -177,6 +184,7 @@ impl KeyRow {
             },
             name: self.name,
             hash: self.hash.try_into().map_err(|_| OutOfPlace("hash"))?,
+            public_key: public_key.transpose().map_err(|_| OutOfPlace("public_key"))?,
             created_at: self.created_at,
             revoked_at: self.revoked_at,
             last_used_at: self.last_used_at,
@@ -396,6 +404,19 @@ impl Store {
         is_done.then_some(()).ok_or(NotDone::Unknown("live key"))
     }
 
+    /// From now on tokens that the owner of this public key has signed stand for the key; none stand for it where there is none.
+    ///
+    /// # Errors
+    /// [`NotDone`].
+    pub async fn key_vouch(&self, id: KeyId, public_key: Option<&PublicKey>, deed: &Deed) -> Result<(), NotDone> {
+        let vouch = sqlx::query(KEY_VOUCH)
+            .bind(id.as_uuid())
+            .bind(public_key.map(|it| it.as_bytes().as_slice()));
+        let what = json!({"key": id, "publicKey": public_key.map(ToString::to_string)});
+        let is_done = self.done("key_vouch", deed, "key.vouch", what, vouch).await?;
+        is_done.then_some(()).ok_or(NotDone::Unknown("live key"))
+    }
+
     /// The key has let somebody in: kept at most once a minute.
     ///
     /// # Errors
@@ -412,7 +433,7 @@ impl Store {
     }
 
     /// Does it and logs it, both or neither; false, and nothing logged, when it changed nothing.
-    async fn done(
+    pub(super) async fn done(
         &self,
         operation: &'static str,
         deed: &Deed,

@@ -30,6 +30,8 @@ pub enum Complaint {
     Conflict,
     /// What settling may cost is used up for now.
     BudgetExhausted,
+    /// The caller asks too often.
+    RateLimited,
     /// The chain makes no blocks now.
     ChainStalled,
     /// Nobody knows who asks.
@@ -70,8 +72,9 @@ impl Complaint {
             Self::InvalidRequirements => "invalid_payment_requirements",
             // The protocol has a status for this, 409, and no word.
             Self::Conflict => "idempotency_conflict",
-            // Nor for this, 429.
+            // Nor for these, 429.
             Self::BudgetExhausted => "budget_exhausted",
+            Self::RateLimited => "rate_limited",
             // Nor for what only some of the 503 are.
             Self::ChainStalled => "chain_stalled",
             // Nor for these, 401 and 403.

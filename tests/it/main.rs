@@ -33,6 +33,7 @@ mod faults;
 mod foreign;
 mod forks;
 mod harness;
+mod limits;
 mod load;
 mod lost;
 mod matching;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use facilitator::domain::authorization::PaymentKey;
-use facilitator::domain::budget::Limits;
+use facilitator::domain::budget::{Limits, TenantBudget};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::NetworkId;
@@ -147,6 +147,7 @@ through_the_line! {
     false payments_get(ids: &[PaymentId]) -> Vec<Record>, StoreFault;
     false payment_find(key: &PaymentKey) -> Option<Record>, StoreFault;
     false reference_find(tenant: TenantId, references: &[PaymentReference]) -> Option<Record>, StoreFault;
+    false tenant_budget(tenant: TenantId, network: &NetworkId, asset: &str) -> TenantBudget, StoreFault;
     false settlements_open(network: &NetworkId, states: &[State]) -> Vec<Record>, StoreFault;
     false settlements_waiting(network: &NetworkId, limit: u32) -> Vec<PaymentId>, StoreFault;
     false settlement_versions(payments: &[PaymentId]) -> Vec<(PaymentId, i64)>, StoreFault;

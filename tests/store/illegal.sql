@@ -896,3 +896,26 @@ insert into admin_log select 1, null, '', digest, now() from payments limit 1;
 
 -- admin_log_hash_length
 insert into admin_log values (1, null, '{}', 'short', now());
+
+-- tenant_budgets_tenant
+insert into tenant_budgets values ('00000000-0000-0000-0000-000000000001', 'eip155:1', 'native', 1, 1);
+
+-- tenant_budgets_name
+insert into tenant_budgets select id, 'eip155:1', 'native', 1, 1 from tenants, generate_series(1, 2);
+
+-- tenant_budgets_named
+insert into tenant_budgets select id, 'base', 'native', 1, 1 from tenants;
+
+-- tenant_budgets_named
+insert into tenant_budgets select id, 'eip155:1', '', 1, 1 from tenants;
+
+-- tenant_budgets_range
+insert into tenant_budgets select id, 'eip155:1', 'native', null, -1 from tenants;
+
+-- settlements_value_range
+update settlements set value_held = -1;
+
+-- gateway_keys_public_key_length
+insert into gateway_keys (id, tenant, name, hash, scopes, created_at, public_key)
+select id, id, 'a', '\x0000000000000000000000000000000000000000000000000000000000000000', array['verify'], now(), 'short'
+from tenants;

@@ -253,6 +253,7 @@ impl Sample {
             reserve: Reserve {
                 amount: Amount::ZERO,
                 draws: Vec::new(),
+                value: None,
             },
         }
     }

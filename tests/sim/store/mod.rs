@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use facilitator::domain::authorization::PaymentKey;
-use facilitator::domain::budget::Limits;
+use facilitator::domain::budget::{Limits, TenantBudget};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::NetworkId;
@@ -178,6 +178,10 @@ impl Records for SimStore {
         references: &[PaymentReference],
     ) -> Result<Option<Record>, StoreFault> {
         Ok(self.tables().reference_find(tenant, references))
+    }
+
+    async fn tenant_budget(&self, _: TenantId, _: &NetworkId, _: &str) -> Result<TenantBudget, StoreFault> {
+        Ok(TenantBudget::default())
     }
 
     async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault> {
