@@ -123,10 +123,12 @@ const fn metric(kind: Kind, name: &'static str, labels: &'static [&'static str],
 
 /// Every metric there is, in alphabetical order. Rules and dashboards in `deploy/` use no other.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 41] = [
+pub const METRICS: [Metric; 43] = [
     metric(Counter, "facilitator_budget_exhausted_total", &["network", "scope"], "Payments not begun because a budget was used up"),
     metric(Gauge, "facilitator_build_info", &["version"], "1, with the version that runs"),
     metric(Gauge, "facilitator_chain_stalled", &["network"], "1 while the chain makes no blocks"),
+    metric(Histogram, "facilitator_custody_duration_seconds", &["network", "signer"], "From asking whoever keeps the signer's key to an answer, or none"),
+    metric(Counter, "facilitator_custody_faults_total", &["network", "signer"], "Times that whoever keeps the signer's key gave no signature of it"),
     metric(Counter, "facilitator_endpoint_disagreements_total", &["endpoint", "network"], "Looks at which the endpoint contradicted what enough others show"),
     metric(Counter, "facilitator_endpoint_faults_total", &["endpoint", "network"], "Requests that the endpoint did not answer"),
     metric(Gauge, "facilitator_endpoint_head_lag_blocks", &["endpoint", "network"], "Blocks by which the endpoint is behind"),

@@ -74,7 +74,7 @@ const DIRECTIONS: [(&str, &[&str]); 17] = [
 const EVERYWHERE: &str = "seeded";
 
 /// Crates that may be named only under these paths.
-const FENCES: [(&str, &[&str]); 18] = [
+const FENCES: [(&str, &[&str]); 26] = [
     ("alloy", &["src/chain/evm/"]),
     ("secp256k1", &["src/chain/evm/"]),
     (
@@ -92,7 +92,15 @@ const FENCES: [(&str, &[&str]); 18] = [
     ("solana_pubsub_client", &["src/chain/solana/"]),
     ("solana_signature", &["src/chain/solana/"]),
     ("solana_transaction", &["src/chain/solana/"]),
-    ("reqwest", &["src/chain/rpc.rs", "src/outbound"]),
+    ("reqwest", &["src/chain/custody/", "src/chain/rpc.rs", "src/outbound"]),
+    ("aes", &["src/chain/custody/keystore.rs"]),
+    ("ctr", &["src/chain/custody/keystore.rs"]),
+    ("pbkdf2", &["src/chain/custody/keystore.rs"]),
+    ("scrypt", &["src/chain/custody/keystore.rs"]),
+    ("sha3", &["src/chain/custody/keystore.rs"]),
+    ("p256", &["src/chain/custody/turnkey.rs"]),
+    ("ring", &["src/chain/custody/gcp.rs"]),
+    ("nix", &["src/command/undumped.rs"]),
     ("opentelemetry", &["src/trace.rs"]),
     ("tracing_opentelemetry", &["src/trace.rs"]),
     ("quick_xml", &["src/app/screening/"]),
@@ -210,6 +218,23 @@ fn third_party_crates_stay_behind_their_fences() {
         }
     }
     assert_none("a crate is named outside its home", &offences);
+}
+
+/// A key signs what is a `Permit`; so nothing else may be one, and what is may be made by its policy only.
+#[test]
+fn only_the_policies_say_what_a_key_signs() {
+    let mut homes = Vec::new();
+    for source in rust_files("src") {
+        let permits = source.code_lines().filter(|(_, line)| line.contains("Permit for"));
+        homes.extend(permits.map(|_| source.path.clone()));
+    }
+    assert_eq!(homes, ["src/chain/evm/policy.rs", "src/chain/solana/policy.rs"]);
+    for home in homes {
+        let policy = fs::read_to_string(&home).unwrap();
+        let declared = policy.split("pub(super) struct Allowed").nth(1).unwrap();
+        let body = declared.split(['}', ';']).next().unwrap();
+        assert!(!body.contains("pub"), "{home}: what is allowed can be made elsewhere");
+    }
 }
 
 #[test]

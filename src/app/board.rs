@@ -88,16 +88,10 @@ impl Look {
     }
 }
 
-impl Default for Board {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Board {
-    /// An empty board.
+    /// An empty board, of which these lanes take on no payments.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(retired: &[LaneId]) -> Self {
         let inner = Inner {
             open: BTreeMap::new(),
             line: Line::new(),
@@ -109,6 +103,7 @@ impl Board {
             head: 0,
             unfunded: HashSet::new(),
             poor: HashSet::new(),
+            retired: retired.iter().cloned().collect(),
             short: HashMap::new(),
             held: BTreeMap::new(),
             elsewhere: HashSet::new(),

@@ -1,5 +1,6 @@
 //! A lane at work: take what is waiting, make sure it is still wanted, sign it, put that on record, and only then let
-//! it out. The only caller of [`Rail::sign`](crate::domain::rail::Rail::sign).
+//! it out. The only caller of [`Rail::sign`](crate::domain::rail::Rail::sign) and
+//! [`Rail::sign_ahead`](crate::domain::rail::Rail::sign_ahead).
 //!
 //! One effect per step (one database transaction or one call to the chain), so that a crash anywhere is nothing
 //! but a stop: whatever is on record is picked up again from there.
@@ -16,7 +17,7 @@ use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
-use crate::domain::rail::{LaneId, Quote, RailFault, SignedTx};
+use crate::domain::rail::{LaneId, Quote, RailFault, SignedTx, Unsigned};
 use crate::domain::rejection::Rejection;
 use crate::domain::settlement::{Event, Setback, Settlement, apply};
 use crate::domain::verdict::{check_window, judge_facts};
@@ -147,21 +148,27 @@ async fn sign(
 ) -> Result<(), Halt> {
     let lane = &lease.lane;
     let ids: Vec<PaymentId> = wanted.iter().map(|item| item.record.id).collect();
+    let ahead = if track.rail.signs_elsewhere(lane) {
+        let ahead = Ahead::look(app, track, lease, &ids, is_retry, signed_below).await?;
+        match ahead {
+            Some(ahead) => Some(ahead.signed(track, lane, wanted, quote).await?),
+            None => return Ok(()),
+        }
+    } else {
+        None
+    };
     let unrecorded_txs: Mutex<Vec<SignedTx>> = Mutex::default();
     let floor = *signed_below;
     let sign = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, IntendFault> {
-        if nonce < floor && !Bug::ForgottenNonceSigned.is_on() {
-            return Err(IntendFault::Forgotten);
-        }
-        let aboard: Vec<&Authorization> = wanted
-            .iter()
-            .filter(|it| claimed.contains(&it.record.id))
-            .map(|it| &it.record.authorization)
-            .collect();
-        let signed = track
-            .rail
-            .sign(lane, nonce, &aboard, quote)
-            .map_err(IntendFault::Sign)?;
+        check_floor(nonce, floor)?;
+        let signed = match &ahead {
+            Some(ahead) if ahead.nonce == nonce && ahead.payments == claimed => ahead.txs.clone(),
+            Some(_) => return Err(IntendFault::Unsigned),
+            None => track
+                .rail
+                .sign(lane, nonce, &aboard(wanted, claimed), quote)
+                .map_err(IntendFault::Sign)?,
+        };
         if Bug::SentWithoutRecord.is_on() {
             unrecorded_txs
                 .lock()
@@ -182,20 +189,106 @@ async fn sign(
             let_out(track, lane, &intents).await;
             Ok(())
         }
-        Err(IntendFault::Sign(fault)) => Err(Halt::Poison(fault.to_string())),
-        Err(IntendFault::Short(shortage)) => Err(Halt::Short(shortage)),
-        Err(IntendFault::Forgotten) => Err(close(app, track, lane, signed_below).await.into()),
-        Err(IntendFault::Lost) => {
-            track.board.lost(lane);
-            Err(unrecorded(lane, "the lane is another process's, or closed").into())
-        }
-        // They may have moved.
-        Err(IntendFault::Store(fault)) => {
+        Err(fault) => {
             for tx in unrecorded_txs.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 deliver::first(track, lane, &tx.id, &tx.raw, tx.payments).await;
             }
+            Err(not_intended(app, track, lane, fault, signed_below).await)
+        }
+    }
+}
+
+/// The authorizations of these payments, in the order in which they are wanted.
+fn aboard<'w>(wanted: &'w [CargoItem], payments: &[PaymentId]) -> Vec<&'w Authorization> {
+    let aboard = wanted.iter().filter(|it| payments.contains(&it.record.id));
+    aboard.map(|it| &it.record.authorization).collect()
+}
+
+/// A nonce that was signed with before is not signed with anew, whatever the records say.
+fn check_floor(nonce: u64, floor: u64) -> Result<(), IntendFault> {
+    if nonce < floor && !Bug::ForgottenNonceSigned.is_on() {
+        return Err(IntendFault::Forgotten);
+    }
+    Ok(())
+}
+
+/// Why the lane pauses when nothing was put on record.
+async fn not_intended(app: &App, track: &Track, lane: &LaneId, fault: IntendFault, signed_below: &mut u64) -> Halt {
+    match fault {
+        IntendFault::Sign(fault) => Halt::Poison(fault.to_string()),
+        IntendFault::Short(shortage) => Halt::Short(shortage),
+        IntendFault::Forgotten => close(app, track, lane, signed_below).await.into(),
+        IntendFault::Lost => {
+            track.board.lost(lane);
+            unrecorded(lane, "the lane is another process's, or closed").into()
+        }
+        IntendFault::Unsigned => {
             track.board.doubt();
-            Err(unrecorded(lane, &fault.to_string()).into())
+            unrecorded(
+                lane,
+                "what was signed beforehand is not what is to be signed any more; it is dropped",
+            )
+            .into()
+        }
+        // They may have moved.
+        IntendFault::Store(fault) => {
+            track.board.doubt();
+            unrecorded(lane, &fault.to_string()).into()
+        }
+    }
+}
+
+/// What somebody else signs before anything is put on record: that takes as long as he takes, and a database transaction
+/// must not wait for him. So the records are asked twice, under the same lease: what would be signed now, and then whether it
+/// still is. If it is not, the bytes are dropped.
+///
+/// Dropping them is safe. They have been here and at the signer, never on record and never sent by us. Should the signer send
+/// them all the same, each payment in them moves once (its authorization is good once on the chain) and is seen to by the
+/// watch like anybody's transaction; the nonce that they spend is then spent by what is not on record, and that closes the
+/// lane (`tenure`), as somebody else's use of the key does.
+struct Ahead {
+    nonce: u64,
+    payments: Vec<PaymentId>,
+    txs: Vec<SignedTx>,
+}
+
+impl Ahead {
+    /// What would be signed now; none when nothing is left to be signed for.
+    async fn look(
+        app: &App,
+        track: &Track,
+        lease: &Lease,
+        payments: &[PaymentId],
+        is_retry: bool,
+        signed_below: &mut u64,
+    ) -> Result<Option<Self>, Halt> {
+        let (seen, floor) = (Mutex::new(None), *signed_below);
+        let look = |nonce: u64, claimed: &[PaymentId]| -> Result<Vec<SignedTx>, IntendFault> {
+            check_floor(nonce, floor)?;
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((nonce, claimed.to_vec()));
+            Err(IntendFault::Unsigned)
+        };
+        let limits = &track.rail.purse().budget.signer;
+        match app.store.lane_intend(lease, payments, is_retry, limits, &look).await {
+            Err(IntendFault::Unsigned) => {}
+            Ok(_) => track.board.doubt(),
+            Err(fault) => return Err(not_intended(app, track, &lease.lane, fault, signed_below).await),
+        }
+        let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(seen.map(|(nonce, payments)| Self {
+            nonce,
+            payments,
+            txs: Vec::new(),
+        }))
+    }
+
+    /// Has it signed.
+    async fn signed(self, track: &Track, lane: &LaneId, wanted: &[CargoItem], quote: &Quote) -> Result<Self, Halt> {
+        let cargo = aboard(wanted, &self.payments);
+        match track.rail.sign_ahead(lane, self.nonce, &cargo, quote).await {
+            Ok(txs) => Ok(Self { txs, ..self }),
+            Err(Unsigned::Unfit(fault)) => Err(Halt::Poison(fault.to_string())),
+            Err(Unsigned::Unheard(fault)) => Err(Halt::Fault(fault)),
         }
     }
 }

@@ -53,8 +53,9 @@ pub async fn run(app: &App, track: &Track, stop: &CancellationToken) {
             () = tokio::time::sleep(EVERY) => {}
         }
         round = round.wrapping_add(1);
-        let lanes = track.rail.lanes();
-        let is_quiet = track.board.is_idle() && track.board.able(lanes).len() == lanes.len();
+        let (lanes, retired) = (track.rail.lanes(), track.rail.retired());
+        let all_able = track.board.able(lanes).len().saturating_add(retired.len()) == lanes.len();
+        let is_quiet = track.board.is_idle() && all_able;
         if !is_quiet || round.is_multiple_of(IDLE_EVERY) {
             guarded(look(app, track)).await;
         }

@@ -162,7 +162,7 @@ impl App {
                 (
                     rail.id().clone(),
                     Track {
-                        board: Arc::new(Board::new()),
+                        board: Arc::new(Board::new(rail.retired())),
                         pulse: Arc::default(),
                         held: Arc::default(),
                         rail,
@@ -224,6 +224,9 @@ impl App {
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
             self.tasks
                 .spawn("watch", async move { watch::run(&app, &kept, &stop).await });
+            let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());
+            self.tasks
+                .spawn("outbid", async move { outbid::run(&app, &kept, &stop).await });
             let (kept, stop) = (track.clone(), self.tasks.stop_signal());
             self.tasks.spawn("pulse", async move { pulse::run(&kept, &stop).await });
             let (app, kept, stop) = (Arc::clone(self), track.clone(), self.tasks.stop_signal());

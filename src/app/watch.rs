@@ -1,5 +1,5 @@
 //! Eyes on the chain: looks for every open settlement, asks the state machine what follows, and puts that on record.
-//! Also has bytes sent again that the chain has not taken, and replaced where that does not help.
+//! Also has bytes sent again that the chain has not taken.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::board::{Claim, Look};
-use crate::app::outbid::Outbidding;
 use crate::app::{App, Track, deliver};
 use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
@@ -24,7 +23,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// Watches one rail until told to stop.
 pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
     let mut rhythm = Rhythm::new();
-    let mut outbidding = Outbidding::default();
     loop {
         let pause = rhythm.pause(track);
         tokio::select! {
@@ -43,7 +41,6 @@ pub async fn run(app: &Arc<App>, track: &Track, stop: &CancellationToken) {
             None => rhythm.slow_down(),
         }
         guarded(async {
-            outbidding.pass(app, track).await;
             deliver::again(track).await;
             track.board.sweep();
         })

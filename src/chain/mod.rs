@@ -5,6 +5,7 @@
 
 mod coalesce;
 mod coin;
+mod custody;
 mod cut;
 mod endpoint;
 pub mod evm;
@@ -30,6 +31,7 @@ use crate::domain::rail::Rail;
 use crate::task::Tasks;
 
 pub use self::coin::{BudgetSettings, Decimal};
+pub use self::custody::{Kept, KeystoreSettings, Source};
 pub use self::secret::Secret;
 pub use self::urls::Urls;
 pub use self::wallets::WalletSettings;

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::secret::Secret;
+use super::custody::Source;
 
 /// One `[[network.refund_wallet]]` table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WalletSettings {
-    /// The wallet's key, written as a signer's is. No signer of ours.
-    pub key: Secret,
+    /// The wallet's key, or who keeps it, written as a signer's is. No signer of ours.
+    pub key: Source,
     /// The recipients whose payments it refunds; when absent, its own address alone: a merchant's wallet pays back what it
     /// was paid.
     #[serde(default)]
@@ -51,7 +51,7 @@ mod tests {
 
     fn wallet(pay_to: Option<&[&str]>) -> WalletSettings {
         WalletSettings {
-            key: String::new().into(),
+            key: Source::Key(String::new().into()),
             pay_to: pay_to.map(|all| all.iter().map(|it| (*it).to_owned()).collect()),
         }
     }

@@ -16,4 +16,5 @@ pub mod screening;
 pub mod serve;
 pub mod statement;
 mod told;
+pub mod undumped;
 pub mod webhook;

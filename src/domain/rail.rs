@@ -36,6 +36,9 @@ pub trait Rail: Send + Sync {
     /// The signers that settle here, one lane each. Includes those that are being retired.
     fn lanes(&self) -> &[LaneId];
 
+    /// Those of the lanes that take on no more payments: what they have sent is seen to its end.
+    fn retired(&self) -> &[LaneId];
+
     /// What settling costs here, and what it may cost.
     fn purse(&self) -> &Purse;
 
@@ -119,11 +122,15 @@ pub trait Rail: Send + Sync {
         is_known: &(dyn for<'t> Fn(&'t TxId) -> bool + Send + Sync),
     ) -> Result<Vec<TxId>, RailFault>;
 
+    /// Whether the lane's key is kept elsewhere, so that [`Rail::sign_ahead`] signs with it and [`Rail::sign`] cannot.
+    fn signs_elsewhere(&self, lane: &LaneId) -> bool;
+
     /// Signed transactions that carry these payments, in their order: the first carries the first of them, with
     /// `nonce`, the next what follows, with the next nonce, until none is left. Pure: the bytes go nowhere.
     ///
     /// # Errors
-    /// The lane is not this rail's, or an authorization's body is not one this rail made.
+    /// The lane is not this rail's, its key is elsewhere or may not sign this, or an authorization's body is not one this
+    /// rail made.
     fn sign(
         &self,
         lane: &LaneId,
@@ -132,14 +139,32 @@ pub trait Rail: Send + Sync {
         quote: &Quote,
     ) -> Result<Vec<SignedTx>, RailFault>;
 
-    /// Bytes that take the place of these, an earlier transaction of this lane that is not mined: the same nonce,
-    /// for so much more that nodes take them instead, and at least today's price. None when that would be more than
-    /// may be paid or would still not be enough, and where the chain has no fee market. Pure: the bytes go nowhere.
+    /// The same, by whoever keeps the lane's key: within seconds, and never with a database transaction open. Whoever it is
+    /// may keep the bytes, too; they are of no use to anybody before they are on record, and are dropped if they never are.
     ///
     /// # Errors
-    /// The lane is not this rail's, or the bytes are not a transaction that this rail signed.
-    fn outbid(&self, lane: &LaneId, raw: &[u8], cargo: Outbid, quote: &Quote)
-    -> Result<Option<Replacement>, RailFault>;
+    /// [`Unsigned`].
+    async fn sign_ahead(
+        &self,
+        lane: &LaneId,
+        nonce: u64,
+        cargo: &[&Authorization],
+        quote: &Quote,
+    ) -> Result<Vec<SignedTx>, Unsigned>;
+
+    /// Bytes that take the place of these, an earlier transaction of this lane that is not mined: the same nonce,
+    /// for so much more that nodes take them instead, and at least today's price. None when that would be more than
+    /// may be paid or would still not be enough, and where the chain has no fee market. The bytes go nowhere.
+    ///
+    /// # Errors
+    /// [`Unsigned`]; also where the bytes are not a transaction that this rail signed.
+    async fn outbid(
+        &self,
+        lane: &LaneId,
+        raw: &[u8],
+        cargo: Outbid,
+        quote: &Quote,
+    ) -> Result<Option<Replacement>, Unsigned>;
 
     /// Whether these bytes, signed by this rail, offer less than the chain asks for now, so that no block can hold
     /// them. Never where the chain has no fee market.
@@ -214,6 +239,17 @@ pub trait Rail: Send + Sync {
     /// Resolves when the chain has told, without being asked, that something delivered may have landed. Only a hint
     /// to look; never resolves where the chain tells nothing.
     async fn hint(&self);
+}
+
+/// Why there is no signature.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unsigned {
+    /// Something about what was to be signed, or the lane: it will not be signed as it is.
+    #[error(transparent)]
+    Unfit(RailFault),
+    /// Whoever keeps the key gave none. It can be asked again.
+    #[error(transparent)]
+    Unheard(RailFault),
 }
 
 /// How an endpoint stands, as far as its answers tell. Never where it is: the address may hold a key.

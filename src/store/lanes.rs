@@ -87,6 +87,10 @@ pub enum IntendFault {
     /// The signer's fault; nothing was recorded and the nonce is still free.
     #[error(transparent)]
     Sign(RailFault),
+    /// Nothing is signed yet, or what was signed beforehand is not what is to be signed any more; nothing was recorded and
+    /// the nonce is still free.
+    #[error("what is to be signed is not what was signed")]
+    Unsigned,
     /// What the transactions may cost is more than the signer may still spend; nothing was recorded and the nonce is
     /// still free.
     #[error(transparent)]
@@ -130,10 +134,11 @@ impl Store {
     /// The most that the transactions can cost is taken from what the signer may spend (`limits`), all of it or nothing.
     ///
     /// `sign` gets the first nonce and the claimed payments in the order given, and gives transactions that carry
-    /// them in that order. It runs while the lane is held: it must be quick and must not touch the network.
+    /// them in that order. It runs while the lane is held: it must be quick and must not touch the network. What takes longer
+    /// is signed before, for what an earlier call was given that recorded nothing ([`IntendFault::Unsigned`]).
     ///
     /// # Errors
-    /// [`IntendFault::Sign`] and [`IntendFault::Forgotten`] are `sign`'s own; nothing was recorded, as after
+    /// [`IntendFault::Sign`], [`IntendFault::Unsigned`] and [`IntendFault::Forgotten`] are `sign`'s own; nothing was recorded, as after
     /// [`IntendFault::Lost`] and [`IntendFault::Short`]. After [`StoreFault::OutcomeUnknown`] the intent may be on record, and its bytes must not
     /// leave until the payments were read again.
     pub async fn lane_intend<F>(

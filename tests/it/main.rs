@@ -23,6 +23,7 @@ mod chain;
 mod chaos;
 mod clients;
 mod crash;
+mod custody;
 mod database;
 mod deliveries;
 mod endpoints;

@@ -121,7 +121,7 @@ async fn t02_idle_connections_are_capped_and_wait_in_the_kernel() {
     let idle: Vec<_> = join_all(connecting).await.into_iter().flatten().flatten().collect();
     assert!(idle.len() > MAX * 2, "only {} connected", idle.len());
     let sockets = world.facilitator.sockets();
-    // Its own to the node, the database and the metrics' reader come on top.
+    // The listeners and the metrics' reader come on top.
     assert!(sockets < MAX + 100, "{sockets} sockets for {} connections", idle.len());
     let grown = world.facilitator.resident().saturating_sub(before);
     assert!(grown < GROWTH_MAX, "{grown} bytes for {} connections", idle.len());

@@ -24,6 +24,7 @@ mod rail_evm;
 mod rail_solana;
 mod reach;
 mod scan;
+mod sighting_evm;
 #[expect(dead_code, reason = "the script of conformance reads the rest")]
 mod store;
 mod world;

@@ -15,7 +15,7 @@ use facilitator::domain::flaw::Flaw;
 use facilitator::domain::network::{NetworkId, RailId};
 use facilitator::domain::rail::{
     Advertised, AuthorizationState, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault,
-    Replacement, Sighting, SignedTx, Simulation, Standing, TxId, Watched,
+    Replacement, Sighting, SignedTx, Simulation, Standing, TxId, Unsigned, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Scan};
 use facilitator::domain::refund::{Presented, Repayment};
@@ -264,6 +264,10 @@ impl Rail for SimRail {
         &self.purse
     }
 
+    fn retired(&self) -> &[LaneId] {
+        &[]
+    }
+
     fn advertised(&self, able: &[LaneId]) -> Advertised {
         Advertised {
             signers: able.iter().map(|lane| lane.signer.clone()).collect(),
@@ -352,6 +356,23 @@ impl Rail for SimRail {
         Ok(Vec::new())
     }
 
+    /// The last of several lanes has its key elsewhere.
+    fn signs_elsewhere(&self, lane: &LaneId) -> bool {
+        self.lanes.len() > 1 && self.lanes.last() == Some(lane)
+    }
+
+    async fn sign_ahead(
+        &self,
+        lane: &LaneId,
+        nonce: u64,
+        cargo: &[&Authorization],
+        quote: &Quote,
+    ) -> Result<Vec<SignedTx>, Unsigned> {
+        let asked = self.reach.ask("sign", |_| ()).await;
+        asked.map_err(Unsigned::Unheard)?;
+        self.sign(lane, nonce, cargo, quote).map_err(Unsigned::Unfit)
+    }
+
     fn sign(&self, lane: &LaneId, _: u64, cargo: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, RailFault> {
         let sign = |authorization: &&Authorization| {
             let message = Message::read(&authorization.body);
@@ -368,7 +389,7 @@ impl Rail for SimRail {
         cargo.iter().map(sign).collect()
     }
 
-    fn outbid(&self, _: &LaneId, _: &[u8], _: Outbid, _: &Quote) -> Result<Option<Replacement>, RailFault> {
+    async fn outbid(&self, _: &LaneId, _: &[u8], _: Outbid, _: &Quote) -> Result<Option<Replacement>, Unsigned> {
         Ok(None)
     }
 

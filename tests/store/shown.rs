@@ -13,7 +13,7 @@ use facilitator::domain::network::{RailId, Scheme};
 use facilitator::domain::quote::Quote;
 use facilitator::domain::rail::{
     Advertised, ChainPoint, Delivery, Facts, LaneId, Outbid, Pace, Rail, RailFault, Replacement, Sighting, SignedTx,
-    Standing, TxId, Watched,
+    Standing, TxId, Unsigned, Watched,
 };
 use facilitator::domain::reconciliation::{Account, Direction, Held, Scan, Transfer};
 use facilitator::domain::refund::{Presented, Repayment};
@@ -247,6 +247,10 @@ impl Rail for Shown {
         &self.purse
     }
 
+    fn retired(&self) -> &[LaneId] {
+        &[]
+    }
+
     fn advertised(&self, _: &[LaneId]) -> Advertised {
         unreachable!("nobody pays here")
     }
@@ -303,11 +307,19 @@ impl Rail for Shown {
         Ok(Vec::new())
     }
 
+    fn signs_elsewhere(&self, _: &LaneId) -> bool {
+        unreachable!("nobody pays here")
+    }
+
+    async fn sign_ahead(&self, _: &LaneId, _: u64, _: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, Unsigned> {
+        unreachable!("nobody pays here")
+    }
+
     fn sign(&self, _: &LaneId, _: u64, _: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, RailFault> {
         unreachable!("nobody pays here")
     }
 
-    fn outbid(&self, _: &LaneId, _: &[u8], _: Outbid, _: &Quote) -> Result<Option<Replacement>, RailFault> {
+    async fn outbid(&self, _: &LaneId, _: &[u8], _: Outbid, _: &Quote) -> Result<Option<Replacement>, Unsigned> {
         unreachable!("nobody pays here")
     }
 

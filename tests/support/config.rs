@@ -38,6 +38,8 @@ pub(crate) struct Evm {
     /// Endpoints besides.
     pub(crate) other_rpc_urls: Vec<String>,
     pub(crate) signers: Vec<Account>,
+    /// Who keeps their keys, as the file writes it; where it says so of none, they stand in the environment.
+    pub(crate) sources: Vec<String>,
     pub(crate) assets: Vec<Asset>,
     pub(crate) factories: Vec<Address>,
     pub(crate) budget: Budget,
@@ -76,6 +78,9 @@ pub(crate) struct Solana {
     /// Keypairs as the file may write them.
     pub(crate) signers: Vec<String>,
     pub(crate) retired_signers: Vec<String>,
+    /// Who keeps the keys of those that are advertised, as the file writes it; where it says so of none, they stand in the
+    /// environment.
+    pub(crate) sources: Vec<String>,
     pub(crate) mints: Vec<Listed>,
     pub(crate) commitment: &'static str,
     pub(crate) slot_ms: u64,
@@ -191,6 +196,14 @@ fn joined(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
+fn sources(stated: &[String], keys: impl Iterator<Item = String>) -> String {
+    if stated.is_empty() {
+        joined(keys)
+    } else {
+        joined(stated.iter().cloned())
+    }
+}
+
 /// One endpoint by itself, or a list with the others.
 fn endpoints(name: &str, others: usize) -> String {
     let first = format!("{{ env = \"{name}\" }}");
@@ -220,7 +233,10 @@ impl Evm {
             "#,
             network = self.network,
             rpc_url = endpoints(&format!("RPC_{index}"), self.other_rpc_urls.len()),
-            signers = joined((0..self.signers.len()).map(|i| format!("{{ env = \"SIGNER_{index}_{i}\" }}"))),
+            signers = sources(
+                &self.sources,
+                (0..self.signers.len()).map(|i| format!("{{ env = \"SIGNER_{index}_{i}\" }}"))
+            ),
             factories = joined(self.factories.iter().map(|it| format!("\"{it}\""))),
             budget = self.budget.to_toml(),
             stalled_after_seconds = self.stalled_after_seconds,
@@ -326,7 +342,7 @@ impl Solana {
                     .as_ref()
                     .map(|_| format!("{{ env = \"SOLANA_WS_{index}\" }}"))
             ),
-            signers = joined((0..advertised).map(key)),
+            signers = sources(&self.sources, (0..advertised).map(key)),
             retired = joined((advertised..self.keypairs().count()).map(key)),
             commitment = self.commitment,
             slot_ms = self.slot_ms,

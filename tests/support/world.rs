@@ -135,6 +135,7 @@ impl World {
             rpc_url: world.proxy.url.clone(),
             other_rpc_urls: Vec::new(),
             signers: signers(&world.node, setup.signers).await,
+            sources: Vec::new(),
             assets: vec![Asset::usdc(), Asset::trick()],
             factories: setup.factories,
             budget: setup.budget,

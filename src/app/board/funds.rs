@@ -35,7 +35,7 @@ impl Board {
         let inner = self.lock();
         lanes
             .iter()
-            .filter(|lane| !inner.poor.contains(lane))
+            .filter(|lane| !inner.poor.contains(lane) && !inner.retired.contains(lane))
             .cloned()
             .collect()
     }

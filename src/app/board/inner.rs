@@ -35,6 +35,8 @@ pub(super) struct Inner {
     pub(super) unfunded: HashSet<LaneId>,
     /// Lanes whose signer holds less than it must.
     pub(super) poor: HashSet<LaneId>,
+    /// Those that take on no more payments.
+    pub(super) retired: HashSet<LaneId>,
     /// Lanes whose signer may spend no more for now: what is used up, and when that was last found.
     pub(super) short: HashMap<LaneId, (Shortage, Instant)>,
     /// The lanes that this process drives.
@@ -181,7 +183,10 @@ impl Inner {
     /// The lane takes no payments from us now. One that has nothing out finds out by sending whether it can pay again.
     pub(super) fn is_paused(&self, lane: &LaneId) -> bool {
         let is_ours = self.held.get(lane).is_some_and(|it| !it.is_quarantined);
-        !is_ours || self.poor.contains(lane) || (self.unfunded.contains(lane) && self.slots.in_flight(lane) > 0)
+        !is_ours
+            || self.retired.contains(lane)
+            || self.poor.contains(lane)
+            || (self.unfunded.contains(lane) && self.slots.in_flight(lane) > 0)
     }
 
     /// How many of the waiting payments the lane may carry.

@@ -89,8 +89,13 @@ pub(super) fn domain_separator(domain: &Domain, chain_id: u64, token: Address) -
     hash.finalize()
 }
 
-/// What the payer signs: the EIP-712 digest of the transfer under the token's domain.
+/// The EIP-712 digest of the transfer under the token's domain.
 pub(super) fn digest(body: &Body, separator: B256) -> B256 {
+    keccak256(signed_message(body, separator))
+}
+
+/// What the payer signs the Keccak-256 of: the transfer under the token's domain (EIP-712).
+pub(super) fn signed_message(body: &Body, separator: B256) -> Vec<u8> {
     let mut content = Keccak256::new();
     content.update(*TRANSFER_TYPE);
     content.update(body.from.into_word());
@@ -99,11 +104,7 @@ pub(super) fn digest(body: &Body, separator: B256) -> B256 {
     content.update(U256::from(body.valid_after).to_be_bytes::<32>());
     content.update(U256::from(body.valid_before).to_be_bytes::<32>());
     content.update(body.nonce);
-    let mut whole = Keccak256::new();
-    whole.update([0x19, 0x01]);
-    whole.update(separator);
-    whole.update(content.finalize());
-    whole.finalize()
+    [&[0x19, 0x01][..], separator.as_slice(), content.finalize().as_slice()].concat()
 }
 
 /// What a token lets happen once: it keeps one state for each payer and nonce (`_authorizationStates`).

@@ -4,14 +4,10 @@
 //! store's. Signing asks no node, so that bytes can be stored before anybody has seen them; the gas limit is
 //! therefore a bound that is known beforehand, not an estimate.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
-use alloy::consensus::{SignableTransaction, TxEip1559};
-use alloy::eips::eip2718::Encodable2718;
+use alloy::consensus::TxEip1559;
 use alloy::primitives::{Address, Bytes, TxKind, U64, U128, U256};
-use alloy::signers::SignerSync;
-use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use serde::Deserialize;
 use serde_json::json;
@@ -20,11 +16,12 @@ use serde_json::value::RawValue;
 use super::cost::{self, Prices};
 use super::eip3009::{Call3, MULTICALL3, Multicall3};
 use super::node::INVALID_PARAMS;
+use super::policy::Sealed;
 use super::words;
 use crate::chain::pool::Pool;
 use crate::chain::rpc::{Call, RpcError};
 use crate::domain::amount::Amount;
-use crate::domain::rail::{DataFee, Delivery, Quote, RailFault, SignedTx, TxId};
+use crate::domain::rail::{DataFee, Delivery, Quote, RailFault, SignedTx};
 
 /// The most gas of a transaction: 2^24, the protocol's own limit (EIP-7825).
 pub(super) const TX_GAS_MAX: u64 = 16_777_216;
@@ -45,34 +42,6 @@ const TIP_FALLBACK: u128 = 1_000_000_000;
 
 /// The least that [`TIP_FALLBACK`] is cut down to on a cheap chain, in wei: the default tip of OP nodes.
 const TIP_FALLBACK_MIN: u128 = 1_000_000;
-
-/// A signing key. Its text form is its address.
-#[derive(Clone)]
-pub(super) struct Signer(PrivateKeySigner);
-
-impl Signer {
-    /// The signer with this private key: 64 hexadecimal digits, with or without `0x`.
-    ///
-    /// # Errors
-    /// The text is no secp256k1 key; the error does not repeat it.
-    pub(super) fn from_key(key: &str) -> Result<Self, String> {
-        key.trim()
-            .parse()
-            .map(Self)
-            .map_err(|_| "a signer's key is 64 hexadecimal digits".to_owned())
-    }
-
-    /// The account that pays for the transactions.
-    pub(super) fn address(&self) -> Address {
-        self.0.address()
-    }
-}
-
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signer({})", self.address())
-    }
-}
 
 /// The call that executes one payment.
 #[derive(Clone, PartialEq, Eq)]
@@ -230,18 +199,12 @@ pub(super) async fn balances(rpc: &Pool, accounts: &[Address]) -> Result<Vec<Amo
     answers.into_iter().map(read).collect()
 }
 
-/// One signed EIP-1559 transaction: the call itself for one payment, a Multicall3 `aggregate3` in which each
-/// call may fail by itself for several. The same arguments always give the same bytes (RFC 6979).
+/// One EIP-1559 transaction, to be signed: the call itself for one payment, a Multicall3 `aggregate3` in which each
+/// call may fail by itself for several. The same arguments always give the same transaction.
 ///
 /// # Errors
 /// No payment, or more than one transaction may carry ([`TX_GAS_MAX`]).
-pub(super) fn sign(
-    signer: &Signer,
-    chain_id: u64,
-    nonce: u64,
-    cargo: &[TransferCall],
-    quote: Quote,
-) -> Result<SignedTx, String> {
+pub(super) fn unsigned(chain_id: u64, nonce: u64, cargo: &[TransferCall], quote: Quote) -> Result<TxEip1559, String> {
     let (target, input) = match cargo {
         [] => return Err("a transaction carries at least one payment".to_owned()),
         [only] => (only.target, only.input.clone()),
@@ -254,7 +217,7 @@ pub(super) fn sign(
             cargo.len()
         ));
     }
-    let tx = TxEip1559 {
+    Ok(TxEip1559 {
         chain_id,
         nonce,
         gas_limit,
@@ -264,47 +227,22 @@ pub(super) fn sign(
         value: U256::ZERO,
         access_list: alloy::eips::eip2930::AccessList::default(),
         input,
-    };
-    let Sealed { id, raw, .. } = seal(signer, tx)?;
+    })
+}
+
+/// The signed transaction with as much gas as carrier of so many payments, and the most that it, or what takes its place,
+/// can cost.
+pub(super) fn carrier(sealed: Sealed, gas_limit: u64, payments: usize, quote: Quote) -> SignedTx {
     let prices = Prices {
         gas: quote.fee_cap,
         data: quote.data.max,
     };
-    let cost_max = prices.of(gas_limit, raw.len());
-    Ok(SignedTx {
-        id,
-        raw,
-        cost_max,
-        payments: cargo.len(),
-    })
-}
-
-/// A signed transaction.
-pub(super) struct Sealed {
-    /// Its hash.
-    pub(super) id: TxId,
-    /// Its bytes (EIP-2718).
-    pub(super) raw: Vec<u8>,
-    /// All its gas at its highest price, in wei.
-    pub(super) cost_max: Amount,
-}
-
-/// Signs the transaction, always to the same bytes.
-///
-/// # Errors
-/// The key cannot sign.
-pub(super) fn seal(signer: &Signer, tx: TxEip1559) -> Result<Sealed, String> {
-    let cost_max = Amount::from_units(tx.max_fee_per_gas.saturating_mul(tx.gas_limit.into()));
-    let signature = signer
-        .0
-        .sign_hash_sync(&tx.signature_hash())
-        .map_err(|_| "the key cannot sign".to_owned())?;
-    let sealed = tx.into_signed(signature);
-    Ok(Sealed {
-        id: TxId(sealed.hash().to_string()),
-        raw: sealed.encoded_2718(),
-        cost_max,
-    })
+    SignedTx {
+        cost_max: prices.of(gas_limit, sealed.raw.len()),
+        id: sealed.id,
+        raw: sealed.raw,
+        payments,
+    }
 }
 
 /// The call data of a transaction that carries several payments.
@@ -356,14 +294,8 @@ pub(super) async fn deliver(rpc: &Pool, raw: &[u8]) -> Delivery {
 
 #[cfg(test)]
 mod tests {
-    use alloy::consensus::{Transaction, TxEnvelope};
-    use alloy::eips::eip2718::Decodable2718;
-    use alloy::primitives::keccak256;
-
     use super::*;
 
-    /// Anvil's second published account.
-    const KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
     const QUOTE: Quote = Quote {
         floor: 1_000_000,
         fee_max: 2_000_000_000,
@@ -380,74 +312,61 @@ mod tests {
         }
     }
 
-    fn signed(cargo: &[TransferCall]) -> (SignedTx, TxEnvelope) {
-        let signer = Signer::from_key(KEY).unwrap();
-        let tx = sign(&signer, 84_532, 7, cargo, QUOTE).unwrap();
-        let decoded = TxEnvelope::decode_2718_exact(&tx.raw).unwrap();
-        assert_eq!(tx.id.0, keccak256(&tx.raw).to_string());
-        let recovered = decoded
-            .signature()
-            .recover_address_from_prehash(&decoded.signature_hash());
-        assert_eq!(recovered.unwrap(), signer.address());
-        assert_eq!((decoded.chain_id(), decoded.nonce()), (Some(84_532), 7));
-        assert_eq!(decoded.max_fee_per_gas(), QUOTE.fee_max);
-        assert_eq!(decoded.max_priority_fee_per_gas(), Some(QUOTE.tip));
-        assert_eq!(decoded.value(), U256::ZERO);
-        let prices = Prices {
-            gas: QUOTE.fee_cap,
-            data: QUOTE.data.max,
-        };
-        assert_eq!(tx.cost_max, prices.of(decoded.gas_limit(), tx.raw.len()));
-        (tx, decoded)
+    fn built(cargo: &[TransferCall]) -> TxEip1559 {
+        let tx = unsigned(84_532, 7, cargo, QUOTE).unwrap();
+        assert_eq!((tx.chain_id, tx.nonce), (84_532, 7));
+        assert_eq!(tx.max_fee_per_gas, QUOTE.fee_max);
+        assert_eq!(tx.max_priority_fee_per_gas, QUOTE.tip);
+        assert_eq!(tx.value, U256::ZERO);
+        tx
     }
 
     #[test]
     fn one_payment_is_the_call_itself() {
-        let (tx, decoded) = signed(&[call(1)]);
-        assert_eq!(decoded.to(), Some(Address::repeat_byte(1)));
-        assert_eq!(decoded.input(), &call(1).input);
-        assert_eq!(decoded.gas_limit(), 21_000 + 292 * 16 + 120_000);
-        assert_eq!(
-            tx.raw,
-            signed(&[call(1)]).0.raw,
-            "the same arguments give the same bytes"
-        );
+        let tx = built(&[call(1)]);
+        assert_eq!(tx.to, TxKind::Call(Address::repeat_byte(1)));
+        assert_eq!(tx.input, call(1).input);
+        assert_eq!(tx.gas_limit, 21_000 + 292 * 16 + 120_000);
+        assert_eq!(tx, built(&[call(1)]), "the same arguments give the same transaction");
     }
 
     #[test]
     fn several_payments_share_a_multicall_in_which_each_may_fail() {
         let cargo: Vec<_> = (1..=64).map(call).collect();
-        let (_, decoded) = signed(&cargo);
-        assert_eq!(decoded.to(), Some(MULTICALL3));
-        let calls = Multicall3::aggregate3Call::abi_decode(decoded.input()).unwrap().calls;
+        let tx = built(&cargo);
+        assert_eq!(tx.to, TxKind::Call(MULTICALL3));
+        let calls = Multicall3::aggregate3Call::abi_decode(&tx.input).unwrap().calls;
         assert_eq!(calls.len(), 64);
         for (carried, given) in calls.iter().zip(&cargo) {
             assert!(carried.allowFailure);
             assert_eq!((carried.target, &carried.callData), (given.target, &given.input));
         }
-        assert!(decoded.gas_limit() > 64 * 130_000 && decoded.gas_limit() < TX_GAS_MAX);
+        assert!(tx.gas_limit > 64 * 130_000 && tx.gas_limit < TX_GAS_MAX);
     }
 
     #[test]
-    fn an_impossible_transaction_is_not_signed() {
-        let signer = Signer::from_key(KEY).unwrap();
-        let sign = |cargo: &[TransferCall]| sign(&signer, 1, 0, cargo, QUOTE);
-        assert!(sign(&[]).is_err());
-        assert!(sign(&vec![call(1); 200]).unwrap_err().contains("200 payments"));
+    fn an_impossible_transaction_is_not_built() {
+        let unsigned = |cargo: &[TransferCall]| unsigned(1, 0, cargo, QUOTE);
+        assert!(unsigned(&[]).is_err());
+        assert!(unsigned(&vec![call(1); 200]).unwrap_err().contains("200 payments"));
         let starved = TransferCall {
             gas_max: 1,
             ..call(255)
         };
-        let raw = sign(&[starved]).unwrap().raw;
-        let floor = TxEnvelope::decode_2718_exact(&raw).unwrap().gas_limit();
-        assert_eq!(floor, 21_000 + 292 * 40, "calldata has a least price");
+        let tx = unsigned(&[starved]).unwrap();
+        assert_eq!(tx.gas_limit, 21_000 + 292 * 40, "calldata has a least price");
     }
 
     #[test]
-    fn a_key_is_hidden() {
-        let shown = format!("{:?}", Signer::from_key(KEY).unwrap());
-        assert_eq!(shown, "Signer(0x70997970C51812dc3A010C7d01b50e0d17dc79C8)");
-        assert!(!Signer::from_key("0x1234").unwrap_err().contains("1234"));
+    fn what_a_carrier_can_cost_is_at_the_dearest() {
+        let sealed = Sealed {
+            id: crate::domain::rail::TxId("0x".into()),
+            raw: vec![0; 1_500],
+            cost_max: Amount::ZERO,
+        };
+        let tx = carrier(sealed, 100, 3, QUOTE);
+        assert_eq!((tx.payments, tx.raw.len()), (3, 1_500));
+        assert_eq!(tx.cost_max.units(), 100 * QUOTE.fee_cap + 2 * QUOTE.data.max);
     }
 
     #[test]

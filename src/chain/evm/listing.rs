@@ -18,8 +18,10 @@ pub(super) struct Listing {
     pub(super) assets: Vec<Asset>,
     /// The factories that may be called to deploy a payer's wallet.
     pub(super) factories: Vec<Address>,
-    /// Our own accounts.
+    /// Our own accounts, those that take nothing new last.
     pub(super) signers: Vec<Address>,
+    /// How many of them take nothing new.
+    pub(super) retired: usize,
 }
 
 /// A token that is accepted.
@@ -36,7 +38,7 @@ pub(super) struct Asset {
 }
 
 impl Listing {
-    /// What these settings accept, once they are known to be sound, for these accounts of ours.
+    /// What these settings accept, once they are known to be sound, for these accounts of ours, the retired ones last.
     pub(super) fn new(settings: &Settings, chain_id: u64, signers: Vec<Address>) -> Self {
         let assets = settings.assets.iter().map(|asset| {
             let domain = Domain {
@@ -56,7 +58,13 @@ impl Listing {
             assets: assets.collect(),
             factories: settings.factories.clone(),
             signers,
+            retired: settings.retired_signers.len(),
         }
+    }
+
+    /// Our accounts that take on payments.
+    pub(super) fn active(&self) -> impl Iterator<Item = &Address> {
+        self.signers.iter().rev().skip(self.retired).rev()
     }
 
     /// The accepted token at this address.

@@ -19,6 +19,7 @@ mod oracle;
 mod outbid;
 mod ownership;
 mod payload;
+mod policy;
 mod probe;
 mod reader;
 mod refund;
@@ -26,6 +27,8 @@ mod scan;
 mod search;
 mod settings;
 mod signature;
+mod signer;
+mod signing;
 mod strangers;
 #[cfg(test)]
 mod trials;
@@ -39,13 +42,15 @@ use async_trait::async_trait;
 
 use self::body::{Body, Wallet};
 use self::cost::Prices;
-use self::lane::{Fees, Signer, TransferCall};
+use self::lane::{Fees, TransferCall};
 use self::lens::{Caps, Question};
 use self::listing::{Listing, checksummed};
+use self::policy::Policy;
 use self::probe::Chain;
 use self::reader::Reader;
 use self::refund::Wallets;
 pub use self::settings::{AssetSettings, DECIMALS as COIN_DECIMALS, Settings, Wei};
+use self::signer::Signer;
 use self::strangers::Strangers;
 use super::Unservable;
 use super::coalesce::Coalescer;
@@ -57,7 +62,7 @@ use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
     Advertised, ChainPoint, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement, Sighting,
-    SignedTx, Standing, TxId, Watched,
+    SignedTx, Standing, TxId, Unsigned, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::refund::{Presented, Repayment};
@@ -83,8 +88,9 @@ pub struct EvmRail {
     pace: Pace,
     purse: Purse,
     lanes: Vec<LaneId>,
-    /// One for each lane, in the same order.
+    /// One for each lane, in the same order; those that are retired come last.
     signers: Vec<Signer>,
+    policy: Policy,
     wallets: Wallets,
     listing: Listing,
     coalescer: Coalescer<Reader>,
@@ -111,9 +117,11 @@ impl EvmRail {
     async fn proven(settings: &Settings, tasks: &Tasks) -> Result<Self, String> {
         settings.check()?;
         let chain_id = settings.chain_id().unwrap_or_default();
-        let signers = signers(settings)?;
+        let signers = signing::signers(settings)?;
         let wallets = Wallets::of(settings)?;
         let listing = Listing::new(settings, chain_id, signers.iter().map(Signer::address).collect());
+        let policy = Policy::of(&listing, settings.fee_max_gwei.0);
+        signer::prove(signers.iter().chain(wallets.iter()), &policy).await?;
         let caps = Caps {
             read: settings.gas_read_max,
             signature: settings.gas_signature_max,
@@ -157,6 +165,7 @@ impl EvmRail {
                 })
                 .collect(),
             signers,
+            policy,
             wallets,
             listing,
             coalescer: Coalescer::new(reader, tasks.clone()),
@@ -230,20 +239,7 @@ fn purse(settings: &Settings, prices: Prices) -> Result<Purse, String> {
 /// # Errors
 /// Names the key and what was expected there.
 pub fn refund_wallets(settings: &Settings) -> Result<Vec<(String, String)>, String> {
-    let addresses: Vec<_> = signers(settings)?.iter().map(Signer::address).collect();
-    Wallets::of(settings)?.assigned(settings, &addresses)
-}
-
-fn signers(settings: &Settings) -> Result<Vec<Signer>, String> {
-    let mut signers: Vec<Signer> = Vec::with_capacity(settings.signers.len());
-    for (index, key) in settings.signers.iter().enumerate() {
-        let signer = Signer::from_key(key.expose()).map_err(|what| format!("signers[{index}]: {what}"))?;
-        if signers.iter().any(|other| other.address() == signer.address()) {
-            return Err(format!("signers[{index}]: expected each key once"));
-        }
-        signers.push(signer);
-    }
-    Ok(signers)
+    refund::assigned(settings, &signing::addresses(settings)?)
 }
 
 #[async_trait]
@@ -258,6 +254,11 @@ impl Rail for EvmRail {
 
     fn lanes(&self) -> &[LaneId] {
         &self.lanes
+    }
+
+    fn retired(&self) -> &[LaneId] {
+        let active = self.lanes.len().saturating_sub(self.listing.retired);
+        self.lanes.get(active..).unwrap_or_default()
     }
 
     fn purse(&self) -> &Purse {
@@ -368,6 +369,10 @@ impl Rail for EvmRail {
         Ok(Vec::new())
     }
 
+    fn signs_elsewhere(&self, lane: &LaneId) -> bool {
+        self.signer("sign", lane).is_ok_and(|signer| !signer.is_here())
+    }
+
     fn sign(
         &self,
         lane: &LaneId,
@@ -375,30 +380,27 @@ impl Rail for EvmRail {
         cargo: &[&Authorization],
         quote: &Quote,
     ) -> Result<Vec<SignedTx>, RailFault> {
-        const OPERATION: &str = "sign";
-        let signer = self.signer(OPERATION, lane)?;
-        let mut calls = cargo
-            .iter()
-            .map(|authorization| Ok(self.transfer_call(&self.body(OPERATION, authorization)?)))
-            .collect::<Result<Vec<_>, RailFault>>()?;
-        if let [only] = calls.as_mut_slice() {
-            *only = self.alone(only.clone());
-        }
-        lane::sign(signer, self.listing.chain_id, nonce, &calls, *quote)
-            .map(|tx| vec![tx])
-            .map_err(|cause| self.rpc().fault(OPERATION, &cause))
+        self.sign_here(lane, nonce, cargo, *quote)
     }
 
-    fn outbid(
+    async fn sign_ahead(
+        &self,
+        lane: &LaneId,
+        nonce: u64,
+        cargo: &[&Authorization],
+        quote: &Quote,
+    ) -> Result<Vec<SignedTx>, Unsigned> {
+        self.have_signed(lane, nonce, cargo, *quote).await
+    }
+
+    async fn outbid(
         &self,
         lane: &LaneId,
         raw: &[u8],
         cargo: Outbid,
         quote: &Quote,
-    ) -> Result<Option<Replacement>, RailFault> {
-        const OPERATION: &str = "outbid";
-        let signer = self.signer(OPERATION, lane)?;
-        outbid::outbid(signer, raw, cargo, *quote, self.prices.gas).map_err(|cause| self.rpc().fault(OPERATION, &cause))
+    ) -> Result<Option<Replacement>, Unsigned> {
+        self.replacement(lane, raw, cargo, *quote).await
     }
 
     fn is_underpriced(&self, raw: &[u8], quote: &Quote) -> bool {
@@ -445,8 +447,8 @@ impl Rail for EvmRail {
     }
 
     async fn repay(&self, repayment: &Repayment<'_>) -> Result<Presented, RailFault> {
-        let signed = self.wallets.sign(&self.listing, repayment);
-        signed.map_err(|cause| self.rpc().fault("repay", cause))
+        let signed = self.wallets.sign(&self.listing, &self.policy, repayment).await;
+        signed.map_err(|cause| self.rpc().fault("repay", &cause))
     }
 
     async fn is_over(&self, good_until: u64) -> Result<bool, RailFault> {
@@ -463,15 +465,5 @@ impl Rail for EvmRail {
 
     async fn hint(&self) {
         std::future::pending::<()>().await;
-    }
-}
-
-impl EvmRail {
-    fn signer(&self, operation: &'static str, lane: &LaneId) -> Result<&Signer, RailFault> {
-        let ours = self.lanes.iter().zip(&self.signers).find(|(ours, _)| *ours == lane);
-        match ours {
-            Some((_, signer)) => Ok(signer),
-            None => Err(self.rpc().fault(operation, "the lane is not one of this rail's")),
-        }
     }
 }

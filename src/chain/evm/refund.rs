@@ -1,29 +1,39 @@
 //! The wallets that refunds are paid from, and what they sign: the authorization of a transfer to who paid.
 
 use alloy::primitives::{Address, B256, Bytes};
-use alloy::signers::SignerSync;
-use alloy::signers::local::PrivateKeySigner;
 use serde_json::json;
 
 use super::body::{Body, Wallet};
-use super::eip3009;
 use super::listing::{Listing, checksummed};
+use super::policy::Policy;
 use super::settings::{Settings, parse_address};
+use super::signer::{self, Signer};
 use crate::chain::wallets;
 use crate::domain::refund::{Presented, Repayment};
 use crate::domain::request::Proof;
 
 /// How long an authorization is good, in seconds: long enough for any transaction to be mined or replaced, and short enough
 /// to be tried anew within the hour.
-const GOOD_FOR: u64 = 1_800;
+pub(super) const GOOD_FOR: u64 = 1_800;
 
-/// The wallets' keys. Shown as nothing.
-pub(super) struct Wallets(Vec<PrivateKeySigner>);
+/// The wallets' keys.
+#[derive(Debug)]
+pub(super) struct Wallets(Vec<Signer>);
 
-impl std::fmt::Debug for Wallets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Wallets").field(&self.0.len()).finish()
+/// Which wallet refunds the payments to which recipient. Asks nobody and opens nothing.
+///
+/// # Errors
+/// Names the table and what was expected there.
+pub(super) fn assigned(settings: &Settings, signers: &[Address]) -> Result<Vec<(String, String)>, String> {
+    let mut wallets = Vec::with_capacity(settings.refund_wallets.len());
+    for (index, it) in settings.refund_wallets.iter().enumerate() {
+        let address = signer::address(&it.key).map_err(|what| format!("refund_wallet[{index}].key: {what}"))?;
+        wallets.push((it, checksummed(&address)));
     }
+    let signers: Vec<String> = signers.iter().map(checksummed).collect();
+    wallets::assigned(&wallets, &signers, |text| {
+        parse_address(text).map(|it| checksummed(&it))
+    })
 }
 
 impl Wallets {
@@ -33,30 +43,27 @@ impl Wallets {
     /// Names the table; the key is not repeated.
     pub(super) fn of(settings: &Settings) -> Result<Self, String> {
         let read = settings.refund_wallets.iter().enumerate().map(|(index, it)| {
-            let key = it.key.expose().trim().parse();
-            key.map_err(|_| format!("refund_wallet[{index}].key: expected 64 hexadecimal digits"))
+            let named = |what| format!("refund_wallet[{index}].key: {what}");
+            Signer::of(&it.key, &settings.id).map_err(named)
         });
         Ok(Self(read.collect::<Result<_, _>>()?))
     }
 
-    /// Which wallet refunds the payments to which recipient.
-    ///
-    /// # Errors
-    /// Names the table.
-    pub(super) fn assigned(&self, settings: &Settings, signers: &[Address]) -> Result<Vec<(String, String)>, String> {
-        let addresses = self.0.iter().map(|it| checksummed(&it.address()));
-        let wallets: Vec<_> = settings.refund_wallets.iter().zip(addresses).collect();
-        let signers: Vec<String> = signers.iter().map(checksummed).collect();
-        wallets::assigned(&wallets, &signers, |text| {
-            parse_address(text).map(|it| checksummed(&it))
-        })
+    /// Each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Signer> {
+        self.0.iter()
     }
 
     /// What the refund's wallet presents.
     ///
     /// # Errors
-    /// What is not of this network.
-    pub(super) fn sign(&self, listing: &Listing, repayment: &Repayment<'_>) -> Result<Presented, &'static str> {
+    /// What is not of this network, or must not be signed; or whoever keeps the key gave no signature.
+    pub(super) async fn sign(
+        &self,
+        listing: &Listing,
+        policy: &Policy,
+        repayment: &Repayment<'_>,
+    ) -> Result<Presented, String> {
         let wallet = self.0.iter().find(|it| checksummed(&it.address()) == repayment.wallet);
         let wallet = wallet.ok_or("the refund's wallet is not configured")?;
         let token = parse_address(repayment.asset).ok_or("the refund's asset is no address")?;
@@ -74,8 +81,9 @@ impl Wallets {
             wallet: Wallet::AsIs,
             stated: None,
         };
-        let signature = wallet.sign_hash_sync(&eip3009::digest(&body, asset.separator));
-        let signature = signature.map_err(|_| "the refund could not be signed")?;
+        let allowed = policy.refund(wallet.address(), &body, repayment.now);
+        let allowed = allowed.map_err(|forbidden| forbidden.to_string())?;
+        let signature = wallet.sign(&allowed).await.map_err(|fault| fault.to_string())?;
         let payload = json!({
             "signature": format!("0x{}", hex::encode(signature.as_bytes())),
             "authorization": {

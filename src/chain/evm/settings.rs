@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::eip3009;
 use super::listing::checksummed;
-use crate::chain::{BudgetSettings, Decimal, Secret, Urls, WalletSettings};
+use crate::chain::{BudgetSettings, Decimal, Source, Urls, WalletSettings};
 use crate::domain::network::NetworkId;
 
 /// The most payments one transaction may be told to carry. At 120,000 gas each they come near the protocol's
@@ -30,8 +30,12 @@ pub struct Settings {
     /// How many of the endpoints must show the same of a payment for it to count as settled or as failed.
     #[serde(default = "default::quorum")]
     pub quorum: usize,
-    /// The private keys that settle here, one lane each: `0x` and 64 hexadecimal digits. At least one.
-    pub signers: Vec<Secret>,
+    /// The keys that settle here, one lane each: `0x` and 64 hexadecimal digits, or a table that says who keeps it. At
+    /// least one.
+    pub signers: Vec<Source>,
+    /// Keys that take on no more payments. What they have sent is watched, sent again and replaced until it is over.
+    #[serde(default)]
+    pub retired_signers: Vec<Source>,
     /// The usual time between blocks, in milliseconds; at least 1.
     pub block_time_ms: u64,
     /// How many blocks, its own included, must stand for a payment to be answered as settled; at least 1.
@@ -192,7 +196,7 @@ impl Settings {
                 self.chain_id().is_some(),
                 "id: expected eip155: and a chain id, such as eip155:8453",
             ),
-            (!self.signers.is_empty(), "signers: expected at least one private key"),
+            (!self.signers.is_empty(), "signers: expected at least one key"),
             (!assets.is_empty(), "asset: expected at least one token"),
             (distinct.len() == assets.len(), "asset: expected each address once"),
             (

@@ -6,7 +6,7 @@
 use alloy::primitives::{Address, B256, Bytes, b256, keccak256};
 use alloy::sol_types::SolValue;
 use secp256k1::Message;
-use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId, Signature};
 
 use super::eip3009::ECDSA_BYTES;
 use crate::seeded::Bug;
@@ -83,6 +83,14 @@ pub(super) fn recovered(signature: &[u8], digest: &B256, account: &Address) -> O
         *to = from;
     }
     Some(normal)
+}
+
+/// r and s with s in the lower half: of the two that say the same, the one that tokens and chains take. None when they are
+/// no signature at all.
+pub(super) fn lowered(compact: [u8; 64]) -> Option<[u8; 64]> {
+    let mut signature = Signature::from_compact(&compact).ok()?;
+    signature.normalize_s();
+    Some(signature.serialize_compact())
 }
 
 #[cfg(test)]

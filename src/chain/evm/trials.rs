@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use alloy::consensus::SignableTransaction;
+use alloy::eips::eip2718::Encodable2718;
 use alloy::primitives::{Address, Bytes, U64, keccak256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
@@ -16,7 +18,8 @@ use serde_json::{Value, json};
 use super::body::{Body, Domain, Wallet};
 use super::cost::Prices;
 use super::eip3009::{digest, domain_separator, transfer_call};
-use super::lane::{Fees, Signer, TRANSFER_GAS_MAX, TransferCall, deliver, lane_nonce, sign};
+use super::lane::{Fees, TRANSFER_GAS_MAX, TransferCall, carrier, deliver, lane_nonce, unsigned};
+use super::policy::Sealed;
 use super::watch::observe;
 use crate::chain::pool::Pool;
 use crate::chain::rpc::{Rpc, TIMEOUT_DEFAULT};
@@ -153,11 +156,24 @@ impl Anvil {
     }
 
     async fn sign(&self, account: usize, cargo: &[&Payment]) -> SignedTx {
-        let signer = Signer::from_key(&self.keys[account]).unwrap();
-        let nonce = lane_nonce(&self.rpc, signer.address()).await.unwrap();
+        let calls: Vec<_> = cargo.iter().map(|payment| payment.call.clone()).collect();
+        self.signed(account, &calls).await
+    }
+
+    /// Signed by an account of the chain's, whatever our policy thinks of it.
+    async fn signed(&self, account: usize, calls: &[TransferCall]) -> SignedTx {
+        let key: PrivateKeySigner = self.keys[account].parse().unwrap();
+        let nonce = lane_nonce(&self.rpc, key.address()).await.unwrap();
         let quote = self.fees.quote(&self.rpc).await.unwrap();
-        let cargo: Vec<_> = cargo.iter().map(|payment| payment.call.clone()).collect();
-        sign(&signer, CHAIN_ID, nonce, &cargo, quote).unwrap()
+        let tx = unsigned(CHAIN_ID, nonce, calls, quote).unwrap();
+        let (gas_limit, signature) = (tx.gas_limit, key.sign_hash_sync(&tx.signature_hash()).unwrap());
+        let signed = tx.into_signed(signature);
+        let sealed = Sealed {
+            id: TxId(signed.hash().to_string()),
+            raw: signed.encoded_2718(),
+            cost_max: Amount::ZERO,
+        };
+        carrier(sealed, gas_limit, calls.len(), quote)
     }
 
     /// Signs, delivers and mines; gives the transaction and the gas it took.
@@ -176,10 +192,7 @@ impl Anvil {
             input,
             gas_max: TRANSFER_GAS_MAX,
         };
-        let signer = Signer::from_key(&self.keys[account]).unwrap();
-        let nonce = lane_nonce(&self.rpc, signer.address()).await.unwrap();
-        let quote = self.fees.quote(&self.rpc).await.unwrap();
-        let tx = sign(&signer, CHAIN_ID, nonce, &[call], quote).unwrap();
+        let tx = self.signed(account, &[call]).await;
         assert_eq!(deliver(&self.rpc, &tx.raw).await, Delivery::Accepted);
         self.mine(1).await;
     }

@@ -1,29 +1,29 @@
-//! A fee payer: the key of ours that a payer's transaction names first, and the signature that completes it.
+//! A key of ours, here or kept elsewhere: a fee payer's, that a payer's transaction names first, or a refund's wallet's. It
+//! signs what the policy has allowed, and nothing else can be handed to it.
 //!
-//! Knows nothing of payments. Ed25519 signs the same message with the same bytes each time (RFC 8032, 5.1.6), so the
-//! transaction's id is known before anybody has seen it, and signing twice makes no second transaction.
+//! Ed25519 signs the same message with the same bytes each time (RFC 8032, 5.1.6), so a transaction's id is known before
+//! anybody has seen it, and signing twice makes no second transaction.
 
 use std::fmt;
 
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::{Signature as Ed25519, Signer, SigningKey, VerifyingKey};
+use futures_util::future::try_join_all;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
-use super::transaction::Transaction;
-use crate::domain::rail::TxId;
+use super::policy::{Allowed, Policy};
+use crate::chain::custody::{Compact, Keeper, Kept, Source, Unheard};
+use crate::domain::network::NetworkId;
 
 /// A signing key, wiped when dropped. Shown as its address only.
 pub(super) struct FeePayer {
     address: Pubkey,
-    key: SigningKey,
+    key: Key,
 }
 
-/// A transaction with all its signatures.
-pub(super) struct Sealed {
-    /// Its name: the fee payer's signature.
-    pub(super) id: TxId,
-    /// The exact bytes.
-    pub(super) raw: Vec<u8>,
+enum Key {
+    Here(Box<SigningKey>),
+    Elsewhere(Keeper<Allowed>),
 }
 
 impl FeePayer {
@@ -48,28 +48,105 @@ impl FeePayer {
             .map_err(|_| "the public half of a fee payer's keypair does not belong to its secret half".to_owned())?;
         Ok(Self {
             address: Pubkey::new_from_array(key.verifying_key().to_bytes()),
-            key,
+            key: Key::Here(Box::new(key)),
         })
     }
 
-    /// The account that pays the fees.
+    /// The one whose key is there. Nobody is asked anything.
+    ///
+    /// # Errors
+    /// Names what is wrong with it; nothing of it is repeated.
+    pub(super) fn of(source: &Source, network: &NetworkId) -> Result<Self, String> {
+        match source {
+            Source::Key(key) => Self::from_secret(key.expose()),
+            Source::Kept(kept) => Ok(Self {
+                address: address_of(kept)?,
+                key: Key::Elsewhere(Keeper::new(network, kept)?),
+            }),
+        }
+    }
+
+    /// The account that it signs for.
     pub(super) const fn address(&self) -> &Pubkey {
         &self.address
     }
 
-    /// The key, for who signs something else than fees.
-    pub(super) const fn key(&self) -> &SigningKey {
-        &self.key
+    /// Whether it signs at once, without asking anybody.
+    pub(super) const fn is_here(&self) -> bool {
+        matches!(self.key, Key::Here(_))
     }
 
-    /// Signs the transaction as its fee payer, which it must name as such: nobody else's place is filled.
-    pub(super) fn seal(&self, transaction: &Transaction) -> Sealed {
-        let signature = self.key.sign(transaction.message_bytes()).to_bytes();
-        Sealed {
-            id: TxId(Signature::from(signature).to_string()),
-            raw: transaction.sealed(signature),
+    /// Signs at once.
+    ///
+    /// # Errors
+    /// The key is kept elsewhere.
+    pub(super) fn sign_at_once(&self, allowed: &Allowed) -> Result<Compact, &'static str> {
+        match &self.key {
+            Key::Here(key) => Ok(key.sign(allowed.message()).to_bytes()),
+            Key::Elsewhere(_) => Err("the key is kept elsewhere"),
         }
     }
+
+    /// Signs, or has it signed. What comes back is this key's signature of just that.
+    ///
+    /// # Errors
+    /// Whoever keeps the key gave no such signature.
+    pub(super) async fn sign(&self, allowed: &Allowed) -> Result<Compact, Unheard> {
+        match &self.key {
+            Key::Here(key) => Ok(key.sign(allowed.message()).to_bytes()),
+            Key::Elsewhere(keeper) => {
+                let signature = keeper.sign(allowed).await?;
+                if is_signed(&self.address, allowed.message(), signature) {
+                    return Ok(signature);
+                }
+                Err(keeper.fault(format!("answered a signature that is not of {}", self.address)))
+            }
+        }
+    }
+
+    /// Proves that whoever keeps the key signs with the one that was named.
+    async fn prove(&self, policy: Policy<'_>) -> Result<(), String> {
+        if self.is_here() {
+            return Ok(());
+        }
+        let signed = self.sign(&policy.trial()).await;
+        signed
+            .map(drop)
+            .map_err(|fault| format!("signer {}: {fault}", self.address))
+    }
+}
+
+/// Proves each of the keys that are kept elsewhere, all at once.
+///
+/// # Errors
+/// The first that is not what it was named as.
+pub(super) async fn prove<'a>(keys: impl Iterator<Item = &'a FeePayer>, policy: Policy<'_>) -> Result<(), String> {
+    try_join_all(keys.map(|key| key.prove(policy))).await.map(drop)
+}
+
+/// The account of the key that is there. Nobody is asked anything.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn address(source: &Source) -> Result<Pubkey, String> {
+    match source {
+        Source::Key(key) => FeePayer::from_secret(key.expose()).map(|it| it.address),
+        Source::Kept(kept) => address_of(kept),
+    }
+}
+
+fn address_of(kept: &Kept) -> Result<Pubkey, String> {
+    if matches!(kept, Kept::Keystore(_) | Kept::Web3signer(_)) {
+        return Err("source: neither a keystore nor Web3signer has keys of Solana's".to_owned());
+    }
+    let address = kept.address().parse();
+    address.map_err(|_| "address: expected base58 of 32 bytes".to_owned())
+}
+
+/// As strictly as validators see it.
+fn is_signed(account: &Pubkey, message: &[u8], signature: Compact) -> bool {
+    let key = VerifyingKey::from_bytes(account.as_array());
+    key.is_ok_and(|key| key.verify_strict(message, &Ed25519::from_bytes(&signature)).is_ok())
 }
 
 impl fmt::Debug for FeePayer {
@@ -122,6 +199,21 @@ mod tests {
             assert!(complaint.contains("keypair"), "{complaint}");
             assert!(text.len() < 10 || !complaint.contains(&text[..10]), "{complaint}");
         }
+    }
+
+    #[test]
+    fn only_its_own_signature_of_just_that_counts() {
+        let fee_payer = FeePayer::from_secret(&Signature::from(keypair()).to_string()).unwrap();
+        let Key::Here(key) = &fee_payer.key else {
+            panic!("it is here");
+        };
+        let good = key.sign(b"message").to_bytes();
+        assert!(is_signed(&fee_payer.address, b"message", good));
+        let mut flipped = good;
+        flipped[40] ^= 1;
+        assert!(!is_signed(&fee_payer.address, b"message", flipped));
+        assert!(!is_signed(&fee_payer.address, b"another", good));
+        assert!(!is_signed(&Pubkey::new_from_array([2; 32]), b"message", good));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod mint;
 mod node;
 mod ownership;
 mod payload;
+mod policy;
 mod probe;
 mod programs;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod refund;
 mod scan;
 mod settings;
 pub mod sighting;
+mod signing;
 mod smart_wallet;
 #[cfg(test)]
 mod smart_wallet_trials;
@@ -62,6 +64,7 @@ use self::body::Body;
 use self::fee_payer::FeePayer;
 use self::listing::Listing;
 use self::node::{BLOCKHASH_BLOCKS, Node};
+use self::policy::Policy;
 use self::probe::Cluster;
 use self::reader::Reader;
 use self::refund::Wallets;
@@ -78,7 +81,7 @@ use crate::domain::budget::Purse;
 use crate::domain::network::{RailId, Scheme};
 use crate::domain::rail::{
     Advertised, ChainPoint, DataFee, Delivery, Facts, LaneId, Outbid, Pace, Quote, Rail, RailFault, Replacement,
-    Sighting, SignedTx, Standing, TxId, Watched,
+    Sighting, SignedTx, Standing, TxId, Unsigned, Watched,
 };
 use crate::domain::reconciliation::{Account, Scan};
 use crate::domain::refund::{Presented, Repayment};
@@ -137,11 +140,12 @@ impl SolanaRail {
 
     async fn proven(settings: &Settings, tasks: &Tasks) -> Result<Self, String> {
         settings.check()?;
-        let fee_payers = fee_payers(settings)?;
+        let fee_payers = signing::fee_payers(settings)?;
         let wallets = Wallets::of(settings)?;
         let addresses: Vec<Pubkey> = fee_payers.iter().map(|it| *it.address()).collect();
         let advertised: Vec<Pubkey> = addresses.iter().take(settings.signers.len()).copied().collect();
         let listing = Listing::of(settings, addresses);
+        fee_payer::prove(fee_payers.iter().chain(wallets.iter()), Policy::of(&listing)).await?;
         let block_time = Duration::from_millis(settings.block_time_ms);
         let genesis_hash = settings.genesis_hash.as_deref().unwrap_or(settings.id.reference());
         let cluster = Cluster {
@@ -223,31 +227,7 @@ fn purse(settings: &Settings) -> Result<Purse, String> {
 /// # Errors
 /// Names the key and what was expected there.
 pub fn refund_wallets(settings: &Settings) -> Result<Vec<(String, String)>, String> {
-    let addresses: Vec<_> = fee_payers(settings)?
-        .iter()
-        .map(|it| it.address().to_string())
-        .collect();
-    Wallets::of(settings)?.assigned(settings, &addresses)
-}
-
-/// The fee payers, those that are advertised first.
-fn fee_payers(settings: &Settings) -> Result<Vec<FeePayer>, String> {
-    let advertised = settings.signers.iter().zip(0..).map(|it| ("signers", it));
-    let retired = settings
-        .retired_signers
-        .iter()
-        .zip(0..)
-        .map(|it| ("retired_signers", it));
-    let mut fee_payers: Vec<FeePayer> = Vec::new();
-    for (list, (key, index)) in advertised.chain(retired) {
-        let index: usize = index;
-        let fee_payer = FeePayer::from_secret(key.expose()).map_err(|what| format!("{list}[{index}]: {what}"))?;
-        if fee_payers.iter().any(|other| other.address() == fee_payer.address()) {
-            return Err(format!("{list}[{index}]: expected each key once"));
-        }
-        fee_payers.push(fee_payer);
-    }
-    Ok(fee_payers)
+    refund::assigned(settings, &signing::addresses(settings)?)
 }
 
 #[async_trait]
@@ -262,6 +242,11 @@ impl Rail for SolanaRail {
 
     fn lanes(&self) -> &[LaneId] {
         &self.lanes
+    }
+
+    /// None: whoever holds requirements that name a fee payer may still pay by it, whether it is advertised or not.
+    fn retired(&self) -> &[LaneId] {
+        &[]
     }
 
     fn purse(&self) -> &Purse {
@@ -354,28 +339,26 @@ impl Rail for SolanaRail {
         history::strangers(&self.node, &lane.signer, is_known).await
     }
 
+    fn signs_elsewhere(&self, lane: &LaneId) -> bool {
+        self.fee_payer(lane).is_ok_and(|fee_payer| !fee_payer.is_here())
+    }
+
     fn sign(&self, lane: &LaneId, _: u64, cargo: &[&Authorization], _: &Quote) -> Result<Vec<SignedTx>, RailFault> {
-        const OPERATION: &str = "sign";
-        let ours = self.lanes.iter().zip(&self.fee_payers).find(|(ours, _)| *ours == lane);
-        let (_, fee_payer) = ours.ok_or_else(|| self.fault(OPERATION, "the lane is not one of this rail's"))?;
-        let sign = |authorization: &&Authorization| {
-            let transaction = self.body(OPERATION, authorization)?.transaction;
-            if transaction.fee_payer() != fee_payer.address() {
-                return Err(self.fault(OPERATION, "the transaction names another fee payer than the lane's"));
-            }
-            let sealed = fee_payer.seal(&transaction);
-            Ok(SignedTx {
-                id: sealed.id,
-                raw: sealed.raw,
-                cost_max: Amount::from_units(instructions::cost_max(&transaction)),
-                payments: 1,
-            })
-        };
-        cargo.iter().map(sign).collect()
+        self.sign_here(lane, cargo)
+    }
+
+    async fn sign_ahead(
+        &self,
+        lane: &LaneId,
+        _: u64,
+        cargo: &[&Authorization],
+        _: &Quote,
+    ) -> Result<Vec<SignedTx>, Unsigned> {
+        self.have_signed(lane, cargo).await
     }
 
     /// The payer's signature is over the fee: no other can be offered.
-    fn outbid(&self, _: &LaneId, _: &[u8], _: Outbid, _: &Quote) -> Result<Option<Replacement>, RailFault> {
+    async fn outbid(&self, _: &LaneId, _: &[u8], _: Outbid, _: &Quote) -> Result<Option<Replacement>, Unsigned> {
         Ok(None)
     }
 
@@ -431,8 +414,8 @@ impl Rail for SolanaRail {
 
     async fn repay(&self, repayment: &Repayment<'_>) -> Result<Presented, RailFault> {
         let latest = refund::latest_blockhash(&self.node).await?;
-        let signed = self.wallets.sign(&self.listing, repayment, latest);
-        signed.map_err(|cause| self.fault("repay", cause))
+        let signed = self.wallets.sign(&self.listing, repayment, latest).await;
+        signed.map_err(|cause| self.fault("repay", &cause))
     }
 
     async fn is_over(&self, good_until: u64) -> Result<bool, RailFault> {

@@ -4,17 +4,18 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::Signer;
 use serde_json::json;
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 
-use super::fee_payer::FeePayer;
+use super::fee_payer::{self, FeePayer};
 use super::instructions::price_max;
 use super::listing::Listing;
 use super::node::{AsOf, InContext, LatestBlockhash, Node, latest_blockhash_call};
+use super::policy::Policy;
 use super::programs::{COMPUTE_BUDGET, MEMO};
 use super::settings::Settings;
+use super::terms::Asked;
 use super::transaction::Transaction;
 use super::watch::numbered;
 use crate::chain::wallets;
@@ -39,6 +40,19 @@ const SIGNATURE_BYTES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Wallets(Vec<FeePayer>);
 
+/// Which wallet refunds the payments to which recipient. Asks nobody.
+///
+/// # Errors
+/// Names the table and what was expected there.
+pub(super) fn assigned(settings: &Settings, signers: &[String]) -> Result<Vec<(String, String)>, String> {
+    let mut wallets = Vec::with_capacity(settings.refund_wallets.len());
+    for (index, it) in settings.refund_wallets.iter().enumerate() {
+        let address = fee_payer::address(&it.key).map_err(|what| format!("refund_wallet[{index}].key: {what}"))?;
+        wallets.push((it, address.to_string()));
+    }
+    wallets::assigned(&wallets, signers, super::canonical_account)
+}
+
 impl Wallets {
     /// The wallets of these settings.
     ///
@@ -46,31 +60,27 @@ impl Wallets {
     /// Names the table; the key is not repeated.
     pub(super) fn of(settings: &Settings) -> Result<Self, String> {
         let read = settings.refund_wallets.iter().enumerate().map(|(index, it)| {
-            FeePayer::from_secret(it.key.expose()).map_err(|what| format!("refund_wallet[{index}].key: {what}"))
+            let named = |what| format!("refund_wallet[{index}].key: {what}");
+            FeePayer::of(&it.key, &settings.id).map_err(named)
         });
         Ok(Self(read.collect::<Result<_, _>>()?))
     }
 
-    /// Which wallet refunds the payments to which recipient.
-    ///
-    /// # Errors
-    /// Names the table.
-    pub(super) fn assigned(&self, settings: &Settings, signers: &[String]) -> Result<Vec<(String, String)>, String> {
-        let addresses = self.0.iter().map(|it| it.address().to_string());
-        let wallets: Vec<_> = settings.refund_wallets.iter().zip(addresses).collect();
-        wallets::assigned(&wallets, signers, super::canonical_account)
+    /// Each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &FeePayer> {
+        self.0.iter()
     }
 
     /// What the refund's wallet presents, good for as long as this blockhash is.
     ///
     /// # Errors
-    /// What is not of this cluster, or cannot be paid.
-    pub(super) fn sign(
+    /// What is not of this cluster, cannot be paid or must not be signed; or whoever keeps the key gave no signature.
+    pub(super) async fn sign(
         &self,
         listing: &Listing,
         repayment: &Repayment<'_>,
         latest: LatestBlockhash,
-    ) -> Result<Presented, &'static str> {
+    ) -> Result<Presented, String> {
         let wallet = self.0.iter().find(|it| it.address().to_string() == repayment.wallet);
         let wallet = wallet.ok_or("the refund's wallet is not configured")?;
         let address = |text: &str| {
@@ -89,11 +99,18 @@ impl Wallets {
         let mut transfer = vec![TRANSFER_CHECKED];
         transfer.extend(amount.to_le_bytes());
         transfer.push(asset.decimals);
-        let plan = Plan {
+        let asked = Asked {
             fee_payer: address(repayment.signer)?,
+            asset: asset.mint,
+            pay_to: address(repayment.recipient)?,
+            amount: repayment.amount,
+            memo: Some(memo.as_str().into()),
+        };
+        let plan = Plan {
+            fee_payer: asked.fee_payer,
             wallet: *wallet.address(),
             source: listing.token_account(wallet.address(), asset),
-            destination: listing.token_account(&address(repayment.recipient)?, asset),
+            destination: listing.token_account(&asked.pay_to, asset),
             mint: asset.mint,
             program: asset.program.id(),
             transfer,
@@ -102,11 +119,11 @@ impl Wallets {
             memo: &memo,
         };
         let message = plan.message(latest.blockhash);
-        let mut wire = vec![2];
-        wire.extend([0; SIGNATURE_BYTES]);
-        wire.extend(wallet.key().sign(&message).to_bytes());
-        wire.extend(message);
-        let transaction = Transaction::parse(&wire)?;
+        let unsigned = Transaction::parse(&wire([0; SIGNATURE_BYTES], &message))?;
+        let allowed = Policy::of(listing).refund(wallet.address(), &asked, &unsigned);
+        let allowed = allowed.map_err(|forbidden| forbidden.to_string())?;
+        let signature = wallet.sign(&allowed).await.map_err(|fault| fault.to_string())?;
+        let transaction = Transaction::parse(&wire(signature, allowed.message()))?;
         Ok(Presented {
             proof: Proof(
                 json!({"transaction": STANDARD.encode(transaction.wire())})
@@ -117,6 +134,15 @@ impl Wallets {
             good_until: latest.last_valid_block_height,
         })
     }
+}
+
+/// A transaction of two signers, of which the second has signed.
+fn wire(signature: [u8; SIGNATURE_BYTES], message: &[u8]) -> Vec<u8> {
+    let mut wire = vec![2];
+    wire.extend([0; SIGNATURE_BYTES]);
+    wire.extend(signature);
+    wire.extend(message);
+    wire
 }
 
 /// The newest blockhash.

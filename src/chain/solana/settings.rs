@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Deserializer};
 use solana_pubkey::Pubkey;
 
-use crate::chain::{BudgetSettings, Secret, Urls, WalletSettings};
+use crate::chain::{BudgetSettings, Secret, Source, Urls, WalletSettings};
 use crate::domain::network::NetworkId;
 
 /// How many characters of a cluster's genesis hash its CAIP-2 reference has (CAIP-30).
@@ -28,13 +28,13 @@ pub struct Settings {
     /// The node's WebSocket endpoint, `ws` or `wss`. Without one the node is only polled.
     #[serde(default)]
     pub ws_url: Option<Secret>,
-    /// The fee payers that are advertised: base58 of the 64 bytes of a keypair, or the JSON array of 64 numbers that
-    /// a keypair file holds. At least one.
-    pub signers: Vec<Secret>,
+    /// The fee payers that are advertised: base58 of the 64 bytes of a keypair, the JSON array of 64 numbers that a
+    /// keypair file holds, or a table that says who keeps the key. At least one.
+    pub signers: Vec<Source>,
     /// Fee payers that are advertised no more. Payments made out to them are still accepted, since merchants may hold
     /// requirements that name them.
     #[serde(default)]
-    pub retired_signers: Vec<Secret>,
+    pub retired_signers: Vec<Source>,
     /// What must stand of a payment for it to be answered as settled.
     #[serde(default)]
     pub commitment: Commitment,

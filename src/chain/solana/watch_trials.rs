@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ed25519_dalek::{Signer, SigningKey};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 use tokio::time::timeout;
@@ -10,10 +11,10 @@ use tokio::time::timeout;
 use super::balance;
 use super::body::Body;
 use super::deliver::deliver;
-use super::fee_payer::{FeePayer, Sealed};
 use super::instructions::{TRANSFER_INDEX, Transfer};
 use super::listing::Listing;
 use super::node::Node;
+use super::policy::Sealed;
 use super::scan::{self, TokenAccount};
 use super::settings::{Commitment, Settings};
 use super::subscription::Subscriptions;
@@ -40,7 +41,7 @@ const AMOUNT: u64 = 10_000;
 struct Chain {
     surfpool: Surfpool,
     node: Arc<Node>,
-    fee_payer: FeePayer,
+    fee_payer: SigningKey,
 }
 
 struct Payment {
@@ -52,12 +53,16 @@ struct Payment {
     since_height: u64,
 }
 
+fn address_of(key: &SigningKey) -> Pubkey {
+    Pubkey::new_from_array(key.verifying_key().to_bytes())
+}
+
 impl Chain {
     fn start() -> Self {
         let surfpool = Surfpool::start(SLOT_MS);
         Self {
             node: Arc::new(Node::new(surfpool.rpc(), false)),
-            fee_payer: FeePayer::from_secret(surfpool.text("/feePayers/0/key")).unwrap(),
+            fee_payer: surfpool.key("/feePayers/0/key"),
             surfpool,
         }
     }
@@ -69,7 +74,11 @@ impl Chain {
         let draft = self.surfpool.draft("usdc", owner, moved, note).await;
         let transaction = Transaction::parse(&draft.wire()).unwrap();
         let transfer = Transfer::read(&transaction, &transaction.instructions().nth(TRANSFER_INDEX).unwrap()).unwrap();
-        let sealed = self.fee_payer.seal(&transaction);
+        let signature = self.fee_payer.sign(transaction.message_bytes()).to_bytes();
+        let sealed = Sealed {
+            id: TxId(solana_signature::Signature::from(signature).to_string()),
+            raw: transaction.sealed(signature),
+        };
         Payment {
             id: PaymentId::mint(),
             authorization: Authorization {
@@ -79,7 +88,7 @@ impl Chain {
                 amount: Amount::from_units(asked.into()),
                 nonce: hex::encode(transaction.message_hash()),
                 window: Window::Recent,
-                signer: Some(self.fee_payer.address().to_string()),
+                signer: Some(transaction.fee_payer().to_string()),
                 memo: None,
                 key: PaymentKey([0; 32]),
                 body: Body::of(transaction, &transfer, owner).encode(),
@@ -104,7 +113,7 @@ impl Chain {
             "asset": [{ "address": mint, "symbol": "USDC", "decimals": 6, "program": "token" }],
         }))
         .unwrap();
-        Listing::of(&settings, vec![*self.fee_payer.address()])
+        Listing::of(&settings, vec![address_of(&self.fee_payer)])
     }
 
     async fn deliver(&self, payment: &Payment) -> Delivery {
@@ -272,7 +281,7 @@ async fn what_was_never_delivered_is_over_when_its_blockhash_is_too_old() {
 #[tokio::test]
 async fn an_account_that_does_not_exist_holds_nothing() {
     let chain = Chain::start();
-    let rich = *chain.fee_payer.address();
+    let rich = address_of(&chain.fee_payer);
     let (poor, empty) = (
         chain.surfpool.address("/poorFeePayer/address"),
         Pubkey::new_from_array([9; 32]),

@@ -18,6 +18,7 @@ async fn both() -> (SolanaWorld, Anvil, Proxy) {
         rpc_url: proxy.url.clone(),
         other_rpc_urls: Vec::new(),
         signers: vec![addresses().accounts[9].clone()],
+        sources: Vec::new(),
         assets: vec![Asset::usdc()],
         factories: Vec::new(),
         budget: Budget::UNLIMITED,

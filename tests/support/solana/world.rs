@@ -87,6 +87,7 @@ impl Setup {
                 .map(|it| it.text.clone())
                 .collect(),
             retired_signers: vec![at.retired_fee_payer.text.clone()],
+            sources: Vec::new(),
             mints: self.mints.iter().map(|name| listed(world, name)).collect(),
             commitment: self.commitment,
             slot_ms: self.slot_ms,
