@@ -7,9 +7,11 @@ use clap::{Args, Subcommand};
 use crate::app::admin::{self, NAME_MAX, Wanted};
 use crate::app::gate;
 use crate::chain;
+use crate::command::budgets::{Budgets, budgets};
 use crate::config::Config;
 use crate::domain::network::NetworkId;
 use crate::domain::tenant::{KeyId, MerchantId, Restrictions, Scope, TenantId};
+use crate::domain::token::PublicKey;
 use crate::export::csv::{escape, rfc3339};
 use crate::store::{Deed, Store};
 
@@ -39,6 +41,11 @@ pub enum AdminCommand {
         /// What.
         #[command(subcommand)]
         what: Keys,
+    },
+    /// What tenants' payments may cost and move.
+    Budgets {
+        #[command(subcommand)]
+        what: Budgets,
     },
     /// Print who did what and why, one JSON object a line, or check that nothing of it was changed.
     Log {
@@ -171,6 +178,17 @@ pub enum Keys {
         #[command(flatten)]
         signed: Signed,
     },
+    /// Let tokens for single requests stand for a key, signed by the owner of this public key; without one, none does.
+    Vouch {
+        /// Which.
+        key: KeyId,
+        /// An Ed25519 public key: 43 characters of base64url, the `x` of a JSON Web Key.
+        #[arg(long)]
+        public_key: Option<PublicKey>,
+        /// Who and why.
+        #[command(flatten)]
+        signed: Signed,
+    },
     /// Let nobody in with a key any more: within two seconds, at every process. What came in before goes on.
     Revoke {
         /// Which: the 26 digits after x402_, with key_ before them, as listed.
@@ -204,6 +222,7 @@ pub async fn admin(config: Config, what: AdminCommand) -> Result<(), Box<dyn Err
         AdminCommand::Merchants { what } => merchants(&store, what).await,
         AdminCommand::Accounts { what } => accounts(&store, what).await,
         AdminCommand::Keys { what } => keys(&store, config.tenants, what).await,
+        AdminCommand::Budgets { what } => budgets(&store, what).await,
         AdminCommand::Log { check } => log(&store, check).await,
     }
 }
@@ -304,6 +323,11 @@ async fn keys(store: &Store, settings: Option<gate::Settings>, what: Keys) -> Re
             let key = admin::key_issue(store, &settings.pepper, wanted, &signed.deed()?).await?;
             println!("{}", *key);
         }
+        Keys::Vouch {
+            key,
+            public_key,
+            signed,
+        } => store.key_vouch(key, public_key.as_ref(), &signed.deed()?).await?,
         Keys::Revoke { key, signed } => store.key_revoke(key, &signed.deed()?).await?,
         Keys::List { tenant } => {
             println!("key,tenant,merchant,name,scopes,networks,assets,pay_to,created_at,revoked_at,last_used_at");
@@ -360,7 +384,7 @@ async fn log(store: &Store, check: bool) -> Result<(), Box<dyn Error>> {
 }
 
 impl Signed {
-    fn deed(&self) -> Result<Deed, Box<dyn Error>> {
+    pub(super) fn deed(&self) -> Result<Deed, Box<dyn Error>> {
         let deed = admin::deed(&self.by, &self.because);
         Ok(deed.ok_or("--by and --because are to say something, in at most 100 and 1000 characters")?)
     }
@@ -372,7 +396,7 @@ fn named(name: &str) -> Result<&str, Box<dyn Error>> {
 }
 
 /// The account as records have it.
-fn canonical(account: &str) -> Result<String, Box<dyn Error>> {
+pub(super) fn canonical(account: &str) -> Result<String, Box<dyn Error>> {
     Ok(chain::canonical_account(account).ok_or_else(|| format!("{account} is no address"))?)
 }
 
@@ -380,7 +404,7 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-fn line(fields: &[&str]) {
+pub(super) fn line(fields: &[&str]) {
     let fields: Vec<_> = fields.iter().map(|it| escape(it)).collect();
     println!("{}", fields.join(","));
 }

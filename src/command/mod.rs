@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod audit;
+mod budgets;
 pub mod doctor;
 pub mod health;
 pub mod lanes;

@@ -26,6 +26,9 @@ statements! {
 /// What the limits on gas stand under, where others have an asset.
 const NATIVE: &str = "native";
 
+/// Tenant, network, asset, and how much in a minute and in a day.
+type LimitRow = (Uuid, String, String, Option<String>, Option<String>);
+
 /// A tenant's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantLimit {
@@ -104,12 +107,12 @@ impl Store {
     /// [`StoreFault::Unavailable`].
     pub async fn tenant_budgets_list(&self, tenant: Option<TenantId>) -> Result<Vec<TenantLimit>, StoreFault> {
         let operation = "tenant_budgets_list";
-        let rows: Vec<(Uuid, String, String, Option<String>, Option<String>)> = sqlx::query_as(BUDGETS)
+        let rows: Vec<LimitRow> = sqlx::query_as(BUDGETS)
             .bind(tenant.map(|it| it.as_uuid()))
             .fetch_all(&self.pool)
             .await
             .map_err(StoreFault::reading(operation))?;
-        let read = |(tenant, network, asset, minute, day): (_, String, String, _, _)| {
+        let read = |(tenant, network, asset, minute, day): LimitRow| {
             Ok(TenantLimit {
                 tenant: TenantId::from_uuid(tenant),
                 network: network_of(&network)?,

@@ -151,13 +151,13 @@ async fn rates_that_cannot_be_meant_are_refused_before_anything_is_served() {
 const PEPPER: &str = "7e57ed7e57ed7e57ed7e57ed7e57ed7e57ed7e57ed7e57ed7e57ed7e57ed7e57";
 
 /// A tenant with a gateway.
-struct Tenant {
-    id: TenantId,
-    key: KeyId,
-    bearer: String,
+pub(crate) struct Tenant {
+    pub(crate) id: TenantId,
+    pub(crate) key: KeyId,
+    pub(crate) bearer: String,
 }
 
-fn deed() -> Deed {
+pub(crate) fn deed() -> Deed {
     Deed {
         by: "a test".into(),
         because: "it wants to know".into(),
@@ -165,7 +165,7 @@ fn deed() -> Deed {
 }
 
 /// A world with tenants, as operators make them.
-async fn shared(setup: Setup, more: &str, names: &[&str]) -> (World, Store, Vec<Tenant>) {
+pub(crate) async fn shared(setup: Setup, more: &str, names: &[&str]) -> (World, Store, Vec<Tenant>) {
     let mut world = World::prepare(setup).await;
     world.facilitator.config.more = format!("[tenants]\npepper = \"{PEPPER}\"\n{more}");
     world.facilitator.start().await;
@@ -205,7 +205,7 @@ async fn tenant(store: &Store, name: &str, secret: u8) -> Tenant {
 }
 
 impl Tenant {
-    async fn settle(&self, at: &Facilitator, payment: &Payment) -> Answer {
+    pub(crate) async fn settle(&self, at: &Facilitator, payment: &Payment) -> Answer {
         let headers = [("authorization", self.bearer.clone())];
         let body = payment.body().to_string().into();
         at.caller().post_bytes("/settle", &headers, body).await

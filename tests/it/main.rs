@@ -21,6 +21,7 @@ mod batch;
 mod budget;
 mod chain;
 mod chaos;
+mod claims;
 mod clients;
 mod crash;
 mod custody;
