@@ -35,6 +35,7 @@ mod faults;
 mod foreign;
 mod forks;
 mod harness;
+mod hosted;
 mod limits;
 mod load;
 mod lost;

@@ -24,10 +24,10 @@ use crate::support::solana::programs::associated_account;
 use crate::support::world::{Setup, World};
 
 /// The operator's own list; gone with this value.
-struct List(PathBuf);
+pub(crate) struct List(PathBuf);
 
 impl List {
-    fn of(lines: &str) -> Self {
+    pub(crate) fn of(lines: &str) -> Self {
         let name = format!("screening-{}-{:p}.txt", std::process::id(), lines);
         let list = Self(std::env::temp_dir().join(name + &crate::support::process::free_port().to_string()));
         list.says(lines);
@@ -38,7 +38,7 @@ impl List {
         std::fs::write(&self.0, lines).unwrap();
     }
 
-    fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         format!("[screening]\nfile.path = \"{}\"\n", self.0.display())
     }
 }

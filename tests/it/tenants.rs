@@ -36,7 +36,7 @@ async fn tried(world: &World, arguments: &[&str]) -> (bool, String) {
     (status.success(), said.trim().to_owned())
 }
 
-fn with_keys(world: &mut World) {
+pub(crate) fn with_keys(world: &mut World) {
     world.facilitator.config.more += &format!("\n[tenants]\npepper = \"{}\"\n", "9e".repeat(32));
 }
 
@@ -49,7 +49,7 @@ async fn hosted(setup: Setup) -> World {
 }
 
 /// A tenant with a key for everything.
-async fn tenant(world: &World, name: &str) -> (String, Gateway) {
+pub(crate) async fn tenant(world: &World, name: &str) -> (String, Gateway) {
     let tenant = admin(world, &["tenants", "add", "--name", name]).await;
     let gateway = gateway(world, &tenant, &["--scopes", ALL]).await;
     (tenant, gateway)
@@ -65,23 +65,31 @@ async fn gateway(world: &World, tenant: &str, more: &[&str]) -> Gateway {
 
 /// Whoever has a key.
 #[derive(Clone)]
-struct Gateway {
+pub(crate) struct Gateway {
     key: String,
     caller: crate::support::facilitator::Caller,
 }
 
 impl Gateway {
+    /// The same gateway, by another way in.
+    pub(crate) fn by(self, caller: &crate::support::facilitator::Caller) -> Self {
+        Self {
+            caller: caller.clone(),
+            ..self
+        }
+    }
+
     fn headers(&self, more: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
         let own = ("authorization", format!("Bearer {}", self.key));
         let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
         std::iter::once(own).chain(more).collect()
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.caller.get_with(path, &self.headers(&[])).await
     }
 
-    async fn post(&self, path: &str, names: &[(&'static str, &str)], body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, names: &[(&'static str, &str)], body: &Value) -> Answer {
         let body = body.to_string().into();
         self.caller.post_bytes(path, &self.headers(names), body).await
     }
