@@ -32,6 +32,9 @@ const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
 /// The pause after a lane's signer was found to have spent all that it may for now.
 const PAUSE_WHILE_SHORT: Duration = Duration::from_secs(1);
 
+/// The longest pause after whoever keeps a signer's key gave no signature.
+const PAUSE_WHILE_SILENT_MAX: Duration = Duration::from_secs(4);
+
 /// How many block times the chain's word about a payment is good for; after that it is asked again before we sign.
 const FACTS_GOOD_FOR_BLOCKS: u32 = 2;
 
@@ -39,6 +42,8 @@ const FACTS_GOOD_FOR_BLOCKS: u32 = 2;
 pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &CancellationToken) {
     // Below it nothing is signed anew, whatever the records say: a database that fails over may forget what it committed.
     let mut signed_below = 0;
+    // How often in a row whoever keeps the key gave no signature.
+    let mut silences = 0;
     loop {
         let (lease, cargo) = tokio::select! {
             biased;
@@ -50,6 +55,7 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
         let carried = guarded(carry(app, track, &lease, cargo, &mut signed_below)).await;
         let halt = match carried {
             Some(Ok(())) => {
+                silences = 0;
                 track.board.release(&ids);
                 continue;
             }
@@ -64,14 +70,18 @@ pub async fn run(app: &Arc<App>, track: &Track, lane: &LaneId, stop: &Cancellati
                 track.board.note_short(lane, *shortage);
                 put_back(track, &ids, is_retry);
             }
+            Halt::Silent(_) => {
+                silences = u32::saturating_add(silences, 1);
+                put_back(track, &ids, is_retry);
+            }
             Halt::Fault(_) => {}
         }
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(halt.pause()) => {}
+            () = tokio::time::sleep(halt.pause(silences)) => {}
         }
-        if !matches!(halt, Halt::Short(_)) {
+        if !matches!(halt, Halt::Short(_) | Halt::Silent(_)) {
             put_back(track, &ids, is_retry);
         }
     }
@@ -93,6 +103,9 @@ enum Halt {
     /// The signer may spend no more for now.
     #[error("{0}")]
     Short(Shortage),
+    /// Whoever keeps the signer's key gives no signature now.
+    #[error("{0}")]
+    Silent(RailFault),
     /// Something about the payments themselves: each is tried again by itself, and not for ever.
     #[error("cannot be signed for: {0}")]
     Poison(String),
@@ -100,11 +113,15 @@ enum Halt {
 
 impl Halt {
     /// How long the lane rests. A budget is looked at again before its window ends, since settlements mostly cost less
-    /// than was set aside for them.
-    const fn pause(&self) -> Duration {
+    /// than was set aside for them; who gave no signature is asked again ever later, so that the others take what waits.
+    fn pause(&self, silences: u32) -> Duration {
         match self {
             Self::Fault(_) | Self::Poison(_) => PAUSE_AFTER_FAULT,
             Self::Short(_) => PAUSE_WHILE_SHORT,
+            Self::Silent(_) => {
+                let doubled = 2_u32.saturating_pow(silences.saturating_sub(1));
+                PAUSE_AFTER_FAULT.saturating_mul(doubled).min(PAUSE_WHILE_SILENT_MAX)
+            }
         }
     }
 }
@@ -127,7 +144,7 @@ async fn carry(app: &App, track: &Track, lease: &Lease, cargo: Cargo, signed_bel
         return Err(Halt::Poison(why));
     }
     let signed = sign(app, track, lease, &wanted, is_retry, &quote, signed_below).await;
-    if matches!(signed, Err(Halt::Fault(_) | Halt::Short(_)))
+    if matches!(signed, Err(Halt::Fault(_) | Halt::Short(_) | Halt::Silent(_)))
         && !suspects.is_empty()
         && let Err(fault) = app.store.settlements_untry(&suspects).await
     {
@@ -288,7 +305,7 @@ impl Ahead {
         match track.rail.sign_ahead(lane, self.nonce, &cargo, quote).await {
             Ok(txs) => Ok(Self { txs, ..self }),
             Err(Unsigned::Unfit(fault)) => Err(Halt::Poison(fault.to_string())),
-            Err(Unsigned::Unheard(fault)) => Err(Halt::Fault(fault)),
+            Err(Unsigned::Unheard(fault)) => Err(Halt::Silent(fault)),
         }
     }
 }

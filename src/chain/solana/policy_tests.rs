@@ -67,7 +67,7 @@ fn what_does_not_pass_them_any_more_is_not() {
     let (mut authorization, body) = recorded();
     authorization.amount = Amount::from_units(1);
     assert!(
-        refused((authorization, body)).contains("amount"),
+        refused((authorization, body)).contains("atomic units"),
         "another amount than is on record"
     );
     let (authorization, body) = recorded();
