@@ -44,6 +44,7 @@ pub enum AdminCommand {
     },
     /// What tenants' payments may cost and move.
     Budgets {
+        /// What.
         #[command(subcommand)]
         what: Budgets,
     },

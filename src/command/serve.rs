@@ -43,8 +43,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let store = records(&config, migrate).await?;
     let tasks = Tasks::default();
     let rails = chain::connect(&config.network, &tasks).await?;
-    let (style, coins, schedules) = (config.style(), config.coins(), config.schedules()?);
-    let wallets = config.wallets()?;
+    let (style, coins, schedules, wallets) = (config.style(), config.coins(), config.schedules()?, config.wallets()?);
     announce(&rails);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     sums::start(config.thresholds()?, store.clone(), Arc::clone(&clock), &tasks);

@@ -16,8 +16,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::statement::{Account, Bounds, Entry, Line, Period, Shown, Statement};
 use crate::domain::time::Timestamp;
 
-/// How far the database's clock may be off the chain's, in seconds: what became final by the one may seem to have done so
-/// this much before its block by the other.
+/// Seconds that the database's clock may be off the chain's: so much before its block something may seem to be final.
 pub(super) const SKEW_MAX: i64 = 3_600;
 
 /// Rows that one statement writes.

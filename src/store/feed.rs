@@ -352,7 +352,7 @@ impl Store {
                 .await
                 .map_err(StoreFault::reading(operation))
         };
-        read_entries(operation, in_time(operation, page).await?)
+        read_entries(operation, in_time(operation, Box::pin(page)).await?)
     }
 
     /// What happened to a payment, in order; nothing when there is no such payment. No payment has as many events as a page.
@@ -370,7 +370,7 @@ impl Store {
                 .await
                 .map_err(StoreFault::reading(operation))
         };
-        read_entries(operation, in_time(operation, rows).await?)
+        read_entries(operation, in_time(operation, Box::pin(rows)).await?)
     }
 
     /// Whether there are events by transactions that this server has not made yet: the rows were moved here from another,

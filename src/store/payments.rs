@@ -87,14 +87,6 @@ pub struct NewPayment {
     pub reserve: Reserve,
 }
 
-impl NewPayment {
-    /// Whose it is.
-    #[must_use]
-    pub fn tenant(&self) -> TenantId {
-        self.verified.request().tenant
-    }
-}
-
 /// What became of a reservation.
 #[derive(Debug, Clone)]
 pub enum Reservation {

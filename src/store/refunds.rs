@@ -2,13 +2,13 @@
 //! row of its own, which its constraint keeps within the payment whoever writes at the same time.
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::notices::{self, Notice, Whose};
 use super::refund_matching::{PaidWith, cleared};
 use super::rows::{OutOfPlace, amount, network as network_of, signed, unsigned};
+use super::tenants::name_within;
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::amount::Amount;
 use crate::domain::event::{REFUND_CANCELLED, REFUND_CREATED};
@@ -462,17 +462,6 @@ impl Store {
         self.ring();
         Ok(Some(Cancelled::Done(Box::new(refund))))
     }
-}
-
-/// The name that a caller's key is kept under, which is no other tenant's.
-fn name_within(tenant: TenantId, key: &str) -> String {
-    if tenant == TenantId::SOLE {
-        return key.to_owned();
-    }
-    let digest = Sha256::new()
-        .chain_update(tenant.as_uuid().as_bytes())
-        .chain_update(key.as_bytes());
-    hex::encode(digest.finalize())
 }
 
 /// The refund that this transaction has just changed.

@@ -2,6 +2,7 @@
 //! it and why.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -9,7 +10,7 @@ use sqlx::types::Uuid;
 
 use super::admin_log::{self, Deed};
 use super::rows::{OutOfPlace, network as network_of};
-use super::{DateTime, Store, StoreFault, Utc, commit};
+use super::{DateTime, NewPayment, Store, StoreFault, Utc, commit};
 use crate::domain::network::NetworkId;
 use crate::domain::tenant::{Access, Holder, KeyId, MerchantId, Restrictions, Scope, TenantId};
 use crate::domain::token::PublicKey;
@@ -456,6 +457,25 @@ impl Store {
         };
         work.await.map_err(NotDone::of)
     }
+}
+
+impl NewPayment {
+    /// Whose it is.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        self.verified.request().tenant
+    }
+}
+
+/// The name that a caller's key is kept under, which is no other tenant's.
+pub(super) fn name_within(tenant: TenantId, key: &str) -> String {
+    if tenant == TenantId::SOLE {
+        return key.to_owned();
+    }
+    let digest = Sha256::new()
+        .chain_update(tenant.as_uuid().as_bytes())
+        .chain_update(key.as_bytes());
+    hex::encode(digest.finalize())
 }
 
 fn holder((tenant, merchant): (Uuid, Uuid)) -> Holder {

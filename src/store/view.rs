@@ -86,14 +86,14 @@ impl Store {
     /// What to read on, so that no other row is seen than may be.
     pub(super) async fn reading(&self, operation: &'static str) -> Result<Reading, StoreFault> {
         let Some(tenant) = self.view else {
-            return Ok(Reading::All(self.connection(operation).await?));
+            return Ok(Reading::All(Box::pin(self.connection(operation)).await?));
         };
-        let begin = format!(
+        let statement = format!(
             "begin read only; set local role facilitator_reader; set local facilitator.tenant = '{}'",
             tenant.as_uuid()
         );
-        let begun = self.begin_with(operation, Some(AssertSqlSafe(begin).into_sql_str()));
-        Ok(Reading::Of(begun.await?))
+        let statement = Some(AssertSqlSafe(statement).into_sql_str());
+        Ok(Reading::Of(Box::pin(self.begin_with(operation, statement)).await?))
     }
 
     /// Makes the role that tenants are read for, where it is not there yet, and proves that it sees nothing of others.

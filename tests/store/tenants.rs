@@ -35,7 +35,7 @@ fn olga() -> Deed {
 }
 
 async fn of_tenant(store: &Store, tenant: TenantId, sample: &Sample) -> facilitator::store::Record {
-    let new = sample.of(tenant).new_payment();
+    let new = sample.clone().of(tenant).new_payment();
     match store.payment_reserve(&new).await.unwrap() {
         Reservation::New(record) => record,
         other => panic!("{other:?}"),
