@@ -112,7 +112,7 @@ impl Kms {
         let headers = self.headers(&body)?;
         let answer = self.http.ask(Method::POST, self.url.clone(), &headers, body).await?;
         // Such as `com.amazonaws.kms#NotFoundException`.
-        let said = |it: Refused| it.kind.rsplit('#').next().map(ToOwned::to_owned);
+        let said = |it: Refused| it.kind.rsplit('#').next().unwrap_or_default().to_owned();
         let signed: Signed = answer.read(said)?;
         let bytes = STANDARD.decode(signed.signature).unwrap_or_default();
         let read = match wanted {

@@ -70,7 +70,7 @@ pub(super) struct Kms {
 /// Who asks.
 enum Account {
     /// The one of this key.
-    Key(ServiceAccount, Http),
+    Key(Box<ServiceAccount>, Http),
     /// The machine's own.
     Machine(Url, Http),
 }
@@ -122,10 +122,9 @@ enum RefusedError {
 }
 
 impl Refused {
-    fn said(self) -> Option<String> {
+    fn said(self) -> String {
         match self.error {
-            RefusedError::Api { status } => Some(status),
-            RefusedError::Word(word) => Some(word),
+            RefusedError::Api { status: word } | RefusedError::Word(word) => word,
         }
     }
 }
@@ -143,17 +142,14 @@ impl Kms {
             return Err("key: expected projects/…/locations/…/keyRings/…/cryptoKeys/…/cryptoKeyVersions/…".to_owned());
         }
         let endpoint = http::url("endpoint", settings.endpoint.as_deref().unwrap_or(ENDPOINT))?;
-        let account = match &settings.service_account {
-            Some(file) => {
-                let account = ServiceAccount::read(file.expose())?;
-                let http = Http::to(&account.token_url)?;
-                Account::Key(account, http)
-            }
-            None => {
-                let metadata = http::url("metadata", settings.metadata.as_deref().unwrap_or(METADATA))?;
-                let http = Http::to(&metadata)?;
-                Account::Machine(http::below(&metadata, METADATA_TOKEN)?, http)
-            }
+        let account = if let Some(file) = &settings.service_account {
+            let account = ServiceAccount::read(file.expose())?;
+            let http = Http::to(&account.token_url)?;
+            Account::Key(Box::new(account), http)
+        } else {
+            let metadata = http::url("metadata", settings.metadata.as_deref().unwrap_or(METADATA))?;
+            let http = Http::to(&metadata)?;
+            Account::Machine(http::below(&metadata, METADATA_TOKEN)?, http)
         };
         Ok(Self {
             http: Http::to(&endpoint)?,

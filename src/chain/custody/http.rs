@@ -77,10 +77,10 @@ impl Answer {
     /// The status and that word.
     pub(super) fn read<T: DeserializeOwned, E: DeserializeOwned>(
         &self,
-        said: impl Fn(E) -> Option<String>,
+        said: impl Fn(E) -> String,
     ) -> Result<T, String> {
         if !(200..300).contains(&self.status) {
-            let word = serde_json::from_slice(&self.body).ok().and_then(said);
+            let word = serde_json::from_slice(&self.body).ok().map(said);
             return Err(refusal(self.status, word.as_deref()));
         }
         serde_json::from_slice(&self.body).map_err(|_| "answered something else than it is documented to".to_owned())

@@ -73,9 +73,9 @@ pub(super) struct Keeper<P> {
 }
 
 enum Backend {
-    Aws(aws::Kms),
-    Gcp(gcp::Kms),
-    Turnkey(turnkey::Turnkey),
+    Aws(Box<aws::Kms>),
+    Gcp(Box<gcp::Kms>),
+    Turnkey(Box<turnkey::Turnkey>),
     Web3signer(web3signer::Web3signer),
     Remote(remote::Remote),
 }
@@ -88,9 +88,9 @@ impl<P: Permit> Keeper<P> {
     pub(super) fn new(network: &NetworkId, kept: &Kept) -> Result<Self, String> {
         let backend = match kept {
             Kept::Keystore(_) => return Err("a keystore is opened, not asked".to_owned()),
-            Kept::AwsKms(settings) => Backend::Aws(aws::Kms::new(settings)?),
-            Kept::GcpKms(settings) => Backend::Gcp(gcp::Kms::new(settings)?),
-            Kept::Turnkey(settings) => Backend::Turnkey(turnkey::Turnkey::new(settings)?),
+            Kept::AwsKms(settings) => Backend::Aws(Box::new(aws::Kms::new(settings)?)),
+            Kept::GcpKms(settings) => Backend::Gcp(Box::new(gcp::Kms::new(settings)?)),
+            Kept::Turnkey(settings) => Backend::Turnkey(Box::new(turnkey::Turnkey::new(settings)?)),
             Kept::Web3signer(settings) => Backend::Web3signer(web3signer::Web3signer::new(settings)?),
             Kept::Remote(settings) => Backend::Remote(remote::Remote::new(settings)?),
         };

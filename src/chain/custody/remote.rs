@@ -94,7 +94,7 @@ impl Remote {
         }
         let url = self.url.clone();
         let answer = self.http.ask(Method::POST, url, &headers, body.to_string()).await?;
-        let signed: Signed = answer.read(|it: Refused| Some(it.error))?;
+        let signed: Signed = answer.read(|it: Refused| it.error)?;
         // A recovery id behind it may be left out, and is found out anew.
         let whole = unhex::<65>(&signed.signature).and_then(|it| it.first_chunk().copied());
         let read = whole.or_else(|| unhex(&signed.signature));

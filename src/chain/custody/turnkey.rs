@@ -136,7 +136,7 @@ impl Turnkey {
             ("x-stamp", self.stamp(&body)),
         ];
         let answer = self.http.ask(Method::POST, self.url.clone(), &headers, body).await?;
-        let Answer { activity } = answer.read(|it: Refused| Some(format!("code {}", it.code)))?;
+        let Answer { activity } = answer.read(|it: Refused| format!("code {}", it.code))?;
         let halves = activity.result.and_then(|it| it.sign_raw_payload_result);
         let Some(halves) = halves.filter(|_| activity.status == "ACTIVITY_STATUS_COMPLETED") else {
             // One that waits for somebody's consent is none that a payment can wait for.

@@ -18,6 +18,9 @@ const STRANGER: Address = Address::repeat_byte(0x99);
 const CAP: u128 = 1_000;
 const NOW: Timestamp = Timestamp(1_000_000);
 
+/// Spoils a good one.
+type Change<T> = fn(&mut T);
+
 fn listing() -> Listing {
     Listing {
         network: "eip155:84532".parse().unwrap(),
@@ -138,7 +141,7 @@ fn what_lanes_send_is_allowed() {
 #[test]
 fn a_transaction_that_no_lane_sends_is_not() {
     let items = vec![AccessListItem::default()];
-    let cases: [(&str, fn(&mut TxEip1559)); 7] = [
+    let cases: [(&str, Change<TxEip1559>); 7] = [
         ("another chain", |tx| tx.chain_id = 1),
         ("a transfer of the chain's coin", |tx| tx.value = U256::from(1)),
         ("so much gas", |tx| tx.gas_limit = TX_GAS_MAX + 1),
@@ -146,7 +149,7 @@ fn a_transaction_that_no_lane_sends_is_not() {
         ("a tip above the price", |tx| tx.max_priority_fee_per_gas = CAP + 1),
         ("the creation of a contract", |tx| tx.to = TxKind::Create),
         ("a call of a contract that is not configured", |tx| {
-            tx.to = TxKind::Call(STRANGER)
+            tx.to = TxKind::Call(STRANGER);
         }),
     ];
     for (what, change) in cases {
@@ -224,7 +227,7 @@ fn a_refund_is_the_wallets_own_transfer_within_half_an_hour() {
     let allowed = policy.refund(WALLET, &body(Wallet::AsIs, 0), NOW).unwrap();
     let digest = eip3009::digest(&body(Wallet::AsIs, 0), B256::repeat_byte(7));
     assert_eq!(*allowed.digest(), digest);
-    let cases: [(&str, fn(&mut Body)); 7] = [
+    let cases: [(&str, Change<Body>); 7] = [
         ("another token", |it| it.token = STRANGER),
         ("somebody else's money", |it| it.from = STRANGER),
         ("a transfer to nobody", |it| it.to = Address::ZERO),

@@ -21,7 +21,7 @@ pub(super) struct Signer {
 
 enum Key {
     Here(PrivateKeySigner),
-    Elsewhere(Keeper<Allowed>),
+    Elsewhere(Box<Keeper<Allowed>>),
 }
 
 impl Signer {
@@ -61,7 +61,7 @@ impl Signer {
                 Key::Here(key)
             }
             Kept::AwsKms(_) | Kept::GcpKms(_) | Kept::Turnkey(_) | Kept::Web3signer(_) | Kept::Remote(_) => {
-                Key::Elsewhere(Keeper::new(network, kept)?)
+                Key::Elsewhere(Box::new(Keeper::new(network, kept)?))
             }
         };
         Ok(Self { address, key })

@@ -23,7 +23,7 @@ pub(super) struct FeePayer {
 
 enum Key {
     Here(Box<SigningKey>),
-    Elsewhere(Keeper<Allowed>),
+    Elsewhere(Box<Keeper<Allowed>>),
 }
 
 impl FeePayer {
@@ -61,7 +61,7 @@ impl FeePayer {
             Source::Key(key) => Self::from_secret(key.expose()),
             Source::Kept(kept) => Ok(Self {
                 address: address_of(kept)?,
-                key: Key::Elsewhere(Keeper::new(network, kept)?),
+                key: Key::Elsewhere(Box::new(Keeper::new(network, kept)?)),
             }),
         }
     }

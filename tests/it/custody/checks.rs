@@ -227,11 +227,15 @@ fn aws(inner: &Inner, request: &Request) -> Result<Asked, String> {
     {
         return Err(format!("signed headers {names:?}"));
     }
-    let mut canonical = String::from("POST\n/\n\n");
-    for name in &names {
-        canonical += &format!("{name}:{}\n", request.header(name)?);
-    }
-    canonical += &format!("\n{}\n{}", names.join(";"), hex::encode(Sha256::digest(&request.body)));
+    let headers = names
+        .iter()
+        .map(|name| Ok(format!("{name}:{}\n", request.header(name)?)));
+    let canonical = format!(
+        "POST\n/\n\n{}\n{}\n{}",
+        headers.collect::<Result<String, String>>()?,
+        names.join(";"),
+        hex::encode(Sha256::digest(&request.body))
+    );
     let to_sign = format!(
         "AWS4-HMAC-SHA256\n{at}\n{scope}\n{}",
         hex::encode(Sha256::digest(canonical))
