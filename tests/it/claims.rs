@@ -261,7 +261,7 @@ async fn a_token_stands_for_its_key_for_one_request_alone() {
     asked(good.clone(), "/settle", body.as_bytes()).await.settled();
     // Whoever reads it can only repeat the request, which settles nothing twice.
     let (reason, _) = asked(good.clone(), "/settle", body.as_bytes()).await.unsettled();
-    assert_eq!(reason, "duplicate_settlement");
+    assert_eq!(reason, "invalid_exact_evm_nonce_already_used");
     let other = Payment::by(1).body().to_string();
     let stranger = SigningKey::from_bytes(&[8; 32]);
     for (bearer, path, body, words) in [
