@@ -324,7 +324,7 @@ impl Store {
             let statement = filter.statement(states);
             let query = filter.bound(statement, after, states, self.seen()).bind(limit);
             let names = filter.name.iter().flat_map(Name::columns);
-            names.fold(query, |query, text| query.bind(text))
+            names.fold(query, Query::bind)
         };
         let operation = "payments_list";
         let fault = StoreFault::reading(operation);
@@ -483,7 +483,7 @@ impl Filter {
     /// The statement that reads an index alone, and what that begins with; none where the filter says more.
     fn alone(&self, states: &[State]) -> Option<(&'static str, Option<&str>)> {
         let nothing = Self::default();
-        let (statement, lead, led) = match self.statement(states) {
+        let (statement, lead, led_by) = match self.statement(states) {
             BY_TIME => (ALL, None, nothing),
             BY_PAYER => {
                 let payer = self.payer.clone();
@@ -494,16 +494,17 @@ impl Filter {
                 (TO_RECIPIENT, self.pay_to.as_deref(), Self { pay_to, ..nothing })
             }
             BY_STATE => {
-                let (state, states) = (states.first().map(|it| it.as_str()), self.states.clone());
-                (IN_STATE, state, Self { states, ..nothing })
+                let first = states.first().map(|it| it.as_str());
+                let states = self.states.clone();
+                (IN_STATE, first, Self { states, ..nothing })
             }
             _ => return None,
         };
-        let led = Self {
+        let alone = Self {
             created_from: self.created_from,
             created_before: self.created_before,
-            ..led
+            ..led_by
         };
-        (*self == led).then_some((statement, lead))
+        (*self == alone).then_some((statement, lead))
     }
 }
