@@ -39,6 +39,9 @@ pub struct Config {
     /// How `/settle` behaves.
     #[serde(default)]
     pub settle: app::Settings,
+    /// How often anybody may ask.
+    #[serde(default)]
+    pub rates: app::turnstile::Settings,
     /// Daily statements.
     #[serde(default)]
     pub statements: export::Settings,
@@ -49,6 +52,10 @@ pub struct Config {
     pub signing: Option<signing::Settings>,
     /// Who is asked about whoever pays and is paid. Without it nobody is screened, and the records say so.
     pub screening: Option<app::screening::Settings>,
+    /// Who may ask. Without it there is one tenant, and everybody may.
+    pub tenants: Option<app::gate::Settings>,
+    /// How merchants show that accounts are theirs. Without it, only the operator says so.
+    pub claims: Option<app::claims::Settings>,
     /// Where webhooks may go.
     #[serde(default)]
     pub webhooks: app::webhooks::Settings,

@@ -39,6 +39,13 @@ enum Command {
         #[command(flatten)]
         doctor: command::doctor::DoctorArgs,
     },
+    /// Tenants, their merchants and accounts, the keys of their gateways, and who did what to them and why.
+    Admin {
+        #[command(flatten)]
+        config: ConfigPath,
+        #[command(subcommand)]
+        what: command::admin::AdminCommand,
+    },
     /// Hold the records against the chains and print what disagrees; exits with 1 when something does, with 2 when it
     /// could not be told.
     Audit {
@@ -141,6 +148,7 @@ fn main() -> ExitCode {
         | Command::Receipt { .. } => ExitCode::from(2),
         Command::Serve { .. }
         | Command::Migrate { .. }
+        | Command::Admin { .. }
         | Command::Doctor { .. }
         | Command::Health { .. }
         | Command::Lanes { .. }
@@ -174,6 +182,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Health { config } => {
             let is_ready = runtime.block_on(command::health::health(Config::load(&config.config)?))?;
             return Ok(ExitCode::from(u8::from(!is_ready)));
+        }
+        Command::Admin { config, what } => {
+            runtime.block_on(command::admin::admin(Config::load(&config.config)?, what))?;
         }
         Command::Audit { config, audit } => {
             let found = runtime.block_on(command::audit::audit(Config::load(&config.config)?, audit))?;

@@ -123,8 +123,9 @@ const fn metric(kind: Kind, name: &'static str, labels: &'static [&'static str],
 
 /// Every metric there is, in alphabetical order. Rules and dashboards in `deploy/` use no other.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 38] = [
+pub const METRICS: [Metric; 43] = [
     metric(Counter, "facilitator_budget_exhausted_total", &["network", "scope"], "Payments not begun because a budget was used up"),
+    metric(Gauge, "facilitator_build_info", &["version"], "1, with the version that runs"),
     metric(Gauge, "facilitator_chain_stalled", &["network"], "1 while the chain makes no blocks"),
     metric(Histogram, "facilitator_custody_duration_seconds", &["network", "signer"], "From asking whoever keeps the signer's key to an answer, or none"),
     metric(Counter, "facilitator_custody_faults_total", &["network", "signer"], "Times that whoever keeps the signer's key gave no signature of it"),
@@ -132,6 +133,7 @@ pub const METRICS: [Metric; 38] = [
     metric(Counter, "facilitator_endpoint_faults_total", &["endpoint", "network"], "Requests that the endpoint did not answer"),
     metric(Gauge, "facilitator_endpoint_head_lag_blocks", &["endpoint", "network"], "Blocks by which the endpoint is behind"),
     metric(Gauge, "facilitator_endpoint_passed_over", &["endpoint", "network"], "1 while the endpoint is not asked because it failed again and again"),
+    metric(Gauge, "facilitator_feed_hidden_seconds", &[], "For how long the oldest event that the feed does not show yet has been on record"),
     metric(Histogram, "facilitator_http_duration_seconds", &["route"], "From a request to its answer"),
     metric(Counter, "facilitator_http_requests_total", &["route", "status"], "Requests answered"),
     metric(Gauge, "facilitator_lane_out_of_funds", &["network", "signer"], "1 while a node refuses the signer's transactions for want of money"),
@@ -139,6 +141,7 @@ pub const METRICS: [Metric; 38] = [
     metric(Gauge, "facilitator_network_withdrawn", &["network"], "1 while no signer of the network holds enough to settle"),
     metric(Counter, "facilitator_panics_total", &[], "Steps that panicked: bugs"),
     metric(Counter, "facilitator_payments_quarantined_total", &["network"], "Payments that could not be signed for, again and again"),
+    metric(Counter, "facilitator_rate_limited_total", &["gate"], "Requests refused because there were too many with one key, for one payer or from one address"),
     metric(Gauge, "facilitator_reconciliation_exceptions", &["network", "state"], "Open exceptions on record"),
     metric(Gauge, "facilitator_reconciliation_lag_blocks", &["network"], "Finalized blocks not yet read by the reconciliation"),
     metric(Counter, "facilitator_report_deliveries_total", &["outcome", "schedule"], "Tries at delivering a scheduled report, by what became of them"),
@@ -158,10 +161,12 @@ pub const METRICS: [Metric; 38] = [
     metric(Gauge, "facilitator_signer_balance", &["network", "signer"], "What the signer holds, in the chain's coin"),
     metric(Gauge, "facilitator_signer_settlements_left", &["network", "signer"], "Settlements that the signer can pay for at the worst price it may pay"),
     metric(Gauge, "facilitator_slots_at_fee_cap", &["network", "signer"], "Transactions not mined that may not be replaced at a higher price"),
+    metric(Gauge, "facilitator_statement_lag_seconds", &["network"], "Since the end of the oldest day that is final and not closed; 0 when none is"),
     metric(Counter, "facilitator_transactions_replaced_total", &["cargo", "network"], "Transactions replaced at a higher price"),
     metric(Counter, "facilitator_transactions_sent_total", &["network"], "Transactions handed to the chain for the first time"),
     metric(Gauge, "facilitator_webhook_backlog_seconds", &[], "For how long the oldest undelivered event has waited"),
     metric(Counter, "facilitator_webhook_deliveries_total", &["outcome"], "Attempts to deliver an event"),
+    metric(Histogram, "facilitator_webhook_delivery_seconds", &[], "From an event's record to an endpoint's acceptance of it"),
 ];
 
 /// Starts collecting metrics. Once a process.

@@ -79,7 +79,12 @@ const FENCES: [(&str, &[&str]); 21] = [
     ("secp256k1", &["src/chain/evm/"]),
     (
         "ed25519_dalek",
-        &["src/app/webhooks/sign.rs", "src/chain/solana/", "src/domain/receipt.rs"],
+        &[
+            "src/app/webhooks/sign.rs",
+            "src/chain/solana/",
+            "src/domain/receipt.rs",
+            "src/domain/token",
+        ],
     ),
     ("solana_hash", &["src/chain/solana/"]),
     ("solana_message", &["src/chain/solana/"]),

@@ -8,10 +8,11 @@ mod age;
 mod funds;
 mod inner;
 mod lanes;
+mod line;
 mod listen;
 mod slots;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 pub use self::age::Unsettled;
 use self::inner::{Inner, Open, Standing, TRIES_MAX, is_over};
+use self::line::Line;
 pub use self::listen::{Claim, Granted, Subscription};
 use self::slots::Slots;
 pub use self::slots::{Due, Known, Place, Stuck, Waiting};
@@ -92,8 +94,7 @@ impl Board {
     pub fn new(retired: &[LaneId]) -> Self {
         let inner = Inner {
             open: BTreeMap::new(),
-            queue: VecDeque::new(),
-            in_queue: HashSet::new(),
+            line: Line::new(),
             slots: Slots::default(),
             listeners: BTreeMap::new(),
             claims: HashMap::new(),

@@ -13,6 +13,7 @@ use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
 use crate::domain::rejection::Malformed;
 use crate::domain::statement::Detail;
+use crate::domain::tenant::TenantId;
 use crate::store::{
     Action, Closed, Cursor, Entry, Exception, ExceptionFilter, Filter, Name, PAGE_MAX, Page, Report, StatementFilter,
     Store, StoreFault, in_time,
@@ -43,6 +44,15 @@ impl Books {
     #[must_use]
     pub const fn new(reports: Reports, rails: Vec<Arc<dyn Rail>>) -> Self {
         Self { reports, rails }
+    }
+
+    /// The same books, of which it shows this tenant's alone.
+    #[must_use]
+    pub fn seen_by(&self, tenant: TenantId) -> Self {
+        Self {
+            reports: self.reports.seen_by(tenant),
+            rails: self.rails.clone(),
+        }
     }
 
     /// The payment of this id.
@@ -141,6 +151,12 @@ impl Books {
         question: BTreeMap<String, String>,
         version: u32,
     ) -> Result<Option<Report>, Trouble> {
+        if self.store().viewer().is_some() && !kind.is_of_tenants() {
+            return Err(Trouble::Malformed(Malformed {
+                path: "type".into(),
+                expected: format!("one of {}: the others are the operator's", Kind::names_of_tenants()),
+            }));
+        }
         let order = Order::new(kind, format, question, |text| self.canonical(text))?;
         Ok(in_time("report_order", self.reports.order(&order, version)).await?)
     }

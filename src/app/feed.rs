@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::id::PaymentId;
+use crate::domain::tenant::TenantId;
 use crate::store::{Happening, Place, Store, StoreFault};
 
 /// The longest pause between two looks at the feed: by then what other processes have committed is seen.
@@ -31,6 +32,12 @@ impl Feed {
     #[must_use]
     pub const fn new(store: Store) -> Self {
         Self { store }
+    }
+
+    /// The same feed, of which it shows this tenant's alone.
+    #[must_use]
+    pub fn seen_by(&self, tenant: TenantId) -> Self {
+        Self::new(self.store.seen_by(tenant))
     }
 
     /// Reads what comes after this place, at most `limit` entries, and keeps those of these kinds; of all, if none is named.

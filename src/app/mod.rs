@@ -4,14 +4,17 @@
 //! (`outbound`), no HTTP. Handlers call [`verify`], [`settle`] and [`books`]; [`drive`] and [`watch`] run in the background
 //! and own every effect on a chain, because a handler's future is dropped when its client goes away.
 
+pub mod admin;
 pub mod audit;
 pub mod board;
 pub mod books;
+pub mod claims;
 pub mod deliver;
 pub mod desk;
 pub mod drive;
 pub mod feed;
 pub mod funds;
+pub mod gate;
 pub mod matching;
 pub mod outbid;
 pub mod pulse;
@@ -25,6 +28,7 @@ pub mod settle;
 pub mod share;
 pub mod statements;
 pub mod tenure;
+pub mod turnstile;
 pub mod unsettled;
 pub mod verify;
 pub mod watch;
@@ -41,6 +45,7 @@ use crate::app::board::Board;
 use crate::app::funds::Held;
 use crate::app::pulse::Pulse;
 use crate::app::screening::Screening;
+use crate::app::turnstile::{Refusal, Turnstile, Whose};
 use crate::domain::authorization::Authorization;
 use crate::domain::budget::Shortage;
 use crate::domain::lease::ProcessId;
@@ -48,6 +53,7 @@ use crate::domain::network::{NetworkId, RailId};
 use crate::domain::rail::{Advertised, LaneId, Rail, RailFault, TxId};
 use crate::domain::rejection::{Malformed, Rejection};
 use crate::domain::settlement::State;
+use crate::domain::tenant::TenantId;
 use crate::domain::time::{Clock, Timestamp};
 use crate::seeded::Bug;
 use crate::store::{Records, StoreFault};
@@ -79,6 +85,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     settings: Settings,
     screening: Arc<Screening>,
+    turnstile: Turnstile,
     tasks: Tasks,
     process: ProcessId,
     leaving: CancellationToken,
@@ -120,6 +127,9 @@ pub enum Trouble {
     /// Nobody yet: what settling may cost is used up for now. Nothing happened.
     #[error(transparent)]
     Short(#[from] Shortage),
+    /// The caller: it asks too often. Nothing happened.
+    #[error(transparent)]
+    Limited(#[from] Refusal),
     /// The operator: no signer that could send the payment holds enough. Nothing happened.
     #[error("{0} is not served now: no signer that could send the payment holds enough to pay for it")]
     Unfunded(NetworkId),
@@ -143,6 +153,7 @@ impl App {
         clock: Arc<dyn Clock>,
         settings: Settings,
         screening: Arc<Screening>,
+        turnstile: Turnstile,
         tasks: Tasks,
     ) -> Self {
         let rails = rails
@@ -165,6 +176,7 @@ impl App {
             clock,
             settings,
             screening,
+            turnstile,
             tasks,
             process: ProcessId::mint(),
             leaving: CancellationToken::new(),
@@ -256,6 +268,24 @@ impl App {
         // Where the next look sees them mined again, that is news: their cost is no longer on record.
         track.board.note_mined(&[], txs);
         self.reread_slots(track).await
+    }
+
+    /// Who may ask how often.
+    #[must_use]
+    pub const fn turnstile(&self) -> &Turnstile {
+        &self.turnstile
+    }
+
+    /// Counts a request for the payer; for each tenant by itself, since a smart wallet's name is anybody's to write.
+    fn pass_payer(&self, tenant: TenantId, payer: &str) -> Result<(), Refusal> {
+        self.turnstile
+            .pass(Whose::Payer, || format!("{} {payer}", tenant.as_uuid()))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The rails that are served, in a stable order.

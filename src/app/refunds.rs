@@ -4,6 +4,7 @@
 use crate::app::Trouble;
 use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::refund::{Asked, PaidBy, Refusal, Wallets, refundable};
+use crate::domain::tenant::TenantId;
 use crate::store::{Cancelled, NewRefund, Record, Recorded, Refund, RefundFilter, Store, StoreFault, in_time};
 
 /// The refunds on record.
@@ -49,12 +50,22 @@ impl Refunds {
         Self { store, wallets }
     }
 
+    /// The same refunds, of which it shows this tenant's alone.
+    #[must_use]
+    pub fn seen_by(&self, tenant: TenantId) -> Self {
+        Self {
+            store: self.store.seen_by(tenant),
+            wallets: self.wallets.clone(),
+        }
+    }
+
     /// Records a refund, once for its key: the same request is answered the same.
     ///
     /// # Errors
     /// [`NoRefund`]; after a fault of the store, ask again with the same key.
     pub async fn record(&self, key: String, asked: Asked) -> Result<Told, NoRefund> {
-        if let Some((refund, digest)) = in_time("refund_named", self.store.refund_named(&key)).await? {
+        let tenant = self.store.viewer().unwrap_or(TenantId::SOLE);
+        if let Some((refund, digest)) = in_time("refund_named", self.store.refund_named(tenant, &key)).await? {
             return told(if digest == asked.digest() {
                 Recorded::Seen(refund)
             } else {
@@ -78,6 +89,7 @@ impl Refunds {
         };
         Ok(NewRefund {
             id: RefundId::mint(),
+            tenant: payment.tenant,
             key,
             network: payment.network.clone(),
             asset: paid.asset.clone(),

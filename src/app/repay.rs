@@ -281,6 +281,7 @@ impl Repaying {
             proof: presented.proof.clone(),
             resource: Resource::default(),
             references: vec![purpose.reference()],
+            tenant: refund.tenant,
             labels: Labels {
                 merchant_reference: refund.merchant_reference.as_deref().and_then(Label::new),
                 ..Labels::default()

@@ -16,6 +16,7 @@ use crate::domain::rejection::Rejection;
 use crate::domain::request::{PaymentReference, PaymentRequest, ReferenceKind};
 use crate::domain::screening::Stage;
 use crate::domain::settlement::{Landed, Settlement};
+use crate::domain::tenant::TenantId;
 use crate::domain::verdict::Verified;
 use crate::seeded::Bug;
 use crate::store::{NewPayment, Record, Reservation, StoreFault};
@@ -28,6 +29,7 @@ pub type Encode = Arc<dyn Fn(&Outcome) -> Vec<u8> + Send + Sync>;
 /// Who asks for a settlement: for what, under which names, and in which words the answer is to be.
 #[derive(Clone)]
 pub struct Caller {
+    tenant: TenantId,
     digest: [u8; 32],
     references: Vec<PaymentReference>,
     /// Puts the outcome into the caller's words.
@@ -35,14 +37,16 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether the payment is on record for this caller's request: under a name that both have, or both without. What was
+    /// Whether the payment is on record for this caller's request: of its tenant, and under a name that both have, or both without. What was
     /// withdrawn may be presented anew for another; once it is signed for, that changes no more.
     #[must_use]
     pub fn is_of(&self, record: &Record) -> bool {
         let is_for_same = record.digest == self.digest || Bug::OtherRequestJoins.is_on();
         let mut names = self.references.iter();
         let is_unkeyed_twin = self.references.is_empty() && record.references.is_empty();
-        is_for_same && (is_unkeyed_twin || names.any(|it| record.references.contains(it)))
+        self.tenant == record.tenant
+            && is_for_same
+            && (is_unkeyed_twin || names.any(|it| record.references.contains(it)))
     }
 }
 
@@ -58,7 +62,8 @@ pub enum SettleAnswer {
 /// Settles a payment, or finds the settlement that an earlier request began.
 ///
 /// # Errors
-/// The request is malformed, its idempotency key belongs to another request, or a dependency could not be asked.
+/// The request is malformed, its idempotency key belongs to another request, the payer's are too many, or a dependency
+/// could not be asked.
 /// After the reservation is on record no fault is reported any more: the answer is then at worst "pending".
 pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> Result<SettleAnswer, Trouble> {
     let fresh = |outcome: Outcome| {
@@ -69,16 +74,17 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Ok(read) => read,
         Err(rejection) => return fresh(Outcome::Refused { payer: None, rejection }),
     };
+    app.pass_payer(request.tenant, &authorization.payer)?;
     let ask = Ask::of(app, &request, &authorization, Arc::clone(&encode));
     if !request.references.is_empty()
-        && let Some(taken) = app.store.reference_find(&request.references).await?
+        && let Some(taken) = app.store.reference_find(request.tenant, &request.references).await?
         && taken.digest != ask.caller.digest
         && !Bug::KeyTakenTwice.is_on()
     {
         return Err(conflict(&taken, &request.references));
     }
     if let Some(record) = app.store.payment_find(&authorization.key).await?
-        && record.settlement != Settlement::Withdrawn
+        && !ask.may_begin_anew(&record)
     {
         return ask.join(track, record).await;
     }
@@ -88,7 +94,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
         Ok(verified) => verified,
         // What is refused may have been settled by a twin since we looked: then that is what there is to say.
         Err(rejection) => match app.store.payment_find(&key).await? {
-            Some(record) if record.settlement != Settlement::Withdrawn => return ask.join(track, record).await,
+            Some(record) if !ask.may_begin_anew(&record) => return ask.join(track, record).await,
             Some(_) | None => return fresh(Outcome::Refused { payer, rejection }),
         },
     };
@@ -97,7 +103,7 @@ pub async fn settle(app: &Arc<App>, request: PaymentRequest, encode: Encode) -> 
     }
     let new = NewPayment {
         id: app.clock.mint(),
-        reserve: reserve_for(track, &verified)?,
+        reserve: reserve_for(app, track, &verified).await?,
         verified,
         digest: ask.caller.digest,
     };
@@ -125,14 +131,21 @@ enum Reserved {
 }
 
 /// The worst case of the settlement. None is begun while no signer that could send it may spend anything.
-fn reserve_for(track: &Track, verified: &Verified) -> Result<Reserve, Trouble> {
+async fn reserve_for(app: &App, track: &Track, verified: &Verified) -> Result<Reserve, Trouble> {
     let (rail, authorization) = (&track.rail, verified.authorization());
     let able = track.able(authorization)?;
     if let Some(shortage) = track.board.shortage(&able) {
         return Err(exhausted(track, shortage));
     }
     let amount = rail.cost_max(authorization, verified.facts().must_go_alone)?;
-    Ok(rail.purse().budget.reserve(&authorization.payer, amount))
+    let reserve = rail.purse().budget.reserve(&authorization.payer, amount);
+    let (tenant, asset) = (verified.request().tenant, &authorization.asset);
+    // Where there are no others, the network's budget is its budget.
+    if tenant == TenantId::SOLE {
+        return Ok(reserve);
+    }
+    let budget = app.store.tenant_budget(tenant, &rail.id().network, asset).await?;
+    Ok(reserve.within(&budget, tenant, asset, authorization.amount))
 }
 
 fn exhausted(track: &Track, shortage: Shortage) -> Trouble {
@@ -201,12 +214,18 @@ impl Ask {
         Self {
             app: Arc::clone(app),
             caller: Caller {
+                tenant: request.tenant,
                 digest: request.digest(authorization),
                 references: request.references.clone(),
                 encode,
             },
             deadline: now.checked_add(patience).unwrap_or(now),
         }
+    }
+
+    /// Nothing of it was signed, and it is this caller's tenant's to present again.
+    fn may_begin_anew(&self, record: &Record) -> bool {
+        record.settlement == Settlement::Withdrawn && record.tenant == self.caller.tenant
     }
 
     /// The payment is on record already: who asks decides what it may be told (single grant, keyed replay).
@@ -350,11 +369,13 @@ impl Ask {
         }
     }
 
+    /// Another tenant is told what the chain shows and no more.
     fn duplicate(&self, record: &Record) -> SettleAnswer {
         let landed = record.settlement.landed();
+        let sent = record.txs.last().filter(|_| record.tenant == self.caller.tenant);
         self.fresh(Outcome::Duplicate {
             payer: record.authorization.payer.clone(),
-            tx: landed.map(|it| it.tx.clone()).or_else(|| record.txs.last().cloned()),
+            tx: landed.map(|it| &it.tx).or(sent).cloned(),
             is_settled: landed.is_some(),
         })
     }

@@ -48,6 +48,9 @@ impl Closing {
                     Some(Ok(closed)) => closed.iter().for_each(announce),
                     None => {}
                 }
+                if let Some(Err(fault)) = guarded(self.measure(rail)).await {
+                    tracing::warn!(network = %rail.id().network, error = %fault, "what stays open could not be measured");
+                }
             }
         }
     }
@@ -94,6 +97,16 @@ impl Closing {
             }
         }
         Ok(closed)
+    }
+
+    /// Measures for how long the oldest day that is final has not been closed.
+    async fn measure(&self, rail: &dyn Rail) -> Result<(), AskFault> {
+        let network = &rail.id().network;
+        let (day, final_until) = (self.next_day(network).await?, rail.final_until().await?);
+        let lag = day.map_or(0, |day| final_until.0.saturating_sub(day.ends.0));
+        metrics::gauge!("facilitator_statement_lag_seconds", "network" => network.to_string())
+            .set(u32::try_from(lag).unwrap_or(u32::MAX));
+        Ok(())
     }
 
     /// Whether every day of the rail's network that ends by this time is closed, or had nothing to close: so that nothing of

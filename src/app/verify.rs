@@ -22,7 +22,8 @@ pub struct VerifyAnswer {
 /// Judges a payment. Writes nothing and sends nothing.
 ///
 /// # Errors
-/// The request is malformed, or the chain could not be asked; then nothing is known about the payment.
+/// The request is malformed, the payer's are too many, or the chain could not be asked; then nothing is known about the
+/// payment.
 pub async fn verify(app: &App, request: PaymentRequest) -> Result<VerifyAnswer, Trouble> {
     let (track, authorization) = match read(app, &request)? {
         Ok(read) => read,
@@ -33,6 +34,7 @@ pub async fn verify(app: &App, request: PaymentRequest) -> Result<VerifyAnswer, 
             });
         }
     };
+    app.pass_payer(request.tenant, &authorization.payer)?;
     let claimed = authorization.payer.clone();
     let verdict = judge(app, track, request, authorization, Stage::Verify).await?;
     // Who pays may be for the chain to tell.

@@ -21,6 +21,7 @@ use crate::app::feed::{Feed, Part};
 use crate::domain::event::Event;
 use crate::domain::id::EndpointId;
 use crate::domain::signing::Secret;
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Clock;
 use crate::outbound::{Answer, Outbound, Unheard};
 use crate::seeded::Bug;
@@ -143,6 +144,9 @@ impl Seats {
     }
 }
 
+/// Parts of the feed that were read, by whose they are and where they begin.
+type Parts = HashMap<(Option<TenantId>, Place), Part>;
+
 /// What one round of the dispatcher needs of those before.
 struct Round {
     dispatcher: Arc<Dispatcher>,
@@ -249,11 +253,13 @@ impl Dispatcher {
     }
 
     /// Puts the next part of the feed among the endpoint's deliveries. Endpoints that are equally far share one reading.
-    async fn hand_out(&self, endpoint: &Endpoint, parts: &mut HashMap<Place, Part>) -> Result<bool, StoreFault> {
-        let part = match parts.entry(endpoint.cursor) {
+    async fn hand_out(&self, endpoint: &Endpoint, parts: &mut Parts) -> Result<bool, StoreFault> {
+        let part = match parts.entry((endpoint.tenant, endpoint.cursor)) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(unknown) => {
-                unknown.insert(self.feed.part(endpoint.cursor, FEED_PAGE_MAX, &[]).await?)
+                let feed = endpoint.tenant.map(|it| self.feed.seen_by(it));
+                let feed = feed.as_ref().unwrap_or(&self.feed);
+                unknown.insert(feed.part(endpoint.cursor, FEED_PAGE_MAX, &[]).await?)
             }
         };
         if part.next == endpoint.cursor {
@@ -287,6 +293,11 @@ impl Dispatcher {
         let outcome = answer.map_or_else(|unheard| unheard.to_string(), |it| format!("HTTP {}", it.status));
         if answer.is_ok_and(|it| (200..300).contains(&it.status)) {
             count("delivered");
+            let took = Utc::now()
+                .signed_duration_since(claim.event.at)
+                .to_std()
+                .unwrap_or_default();
+            metrics::histogram!("facilitator_webhook_delivery_seconds").record(took);
             tracing::debug!(endpoint = %id, event = %claim.event.id, attempt = claim.attempt, "event delivered");
             self.store.delivery_done(id, claim, &outcome).await?;
             return Ok(true);
@@ -332,6 +343,8 @@ impl Dispatcher {
         let now = i64::try_from(SystemClock.now().0).unwrap_or(i64::MAX);
         let age = oldest.map_or(0, |since| now.saturating_sub(since.timestamp()).max(0));
         metrics::gauge!("facilitator_webhook_backlog_seconds").set(u32::try_from(age).unwrap_or(u32::MAX));
+        let hidden = self.store.feed_hidden_for().await?;
+        metrics::gauge!("facilitator_feed_hidden_seconds").set(u32::try_from(hidden).unwrap_or(u32::MAX));
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! The subcommands: how the parts are put together. Everything else is told what it needs; only this module knows
 //! all of it.
 
+pub mod admin;
 pub mod audit;
+mod budgets;
 pub mod doctor;
 pub mod health;
 pub mod lanes;

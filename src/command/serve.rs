@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::books::Books;
+use crate::app::claims::Claims;
 use crate::app::desk::Desk;
 use crate::app::feed::Feed;
+use crate::app::gate::{self, Gate};
 use crate::app::refunds::Refunds;
 use crate::app::reports::Reports;
 use crate::app::reports::delivery::Deliveries;
 use crate::app::reports::delivery::schedule::Schedule;
 use crate::app::screening::{self, Screening, sums};
 use crate::app::statements::Closing;
+use crate::app::turnstile::Turnstile;
 use crate::app::webhooks::{Dispatcher, Post};
 use crate::app::{App, SystemClock, reconcile, repay};
 use crate::chain::Unservable;
@@ -40,10 +43,8 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let metrics = telemetry::start_metrics()?;
     let store = records(&config, migrate).await?;
     let tasks = Tasks::default();
-    let rails = chain::connect(&config.network, &tasks).await?;
-    prove_keys(&rails).await?;
-    let (style, coins, schedules) = (config.style(), config.coins(), config.schedules()?);
-    let wallets = config.wallets()?;
+    let rails = rails(&config.network, &tasks).await?;
+    let (style, coins, schedules, wallets) = (config.style(), config.coins(), config.schedules()?, config.wallets()?);
     announce(&rails);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     sums::start(config.thresholds()?, store.clone(), Arc::clone(&clock), &tasks);
@@ -56,10 +57,10 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         clock,
         config.settle,
         screening,
+        Turnstile::new(config.rates),
         tasks.clone(),
     ));
     app.start().await?;
-    let feed = Feed::new(store.clone());
     let closing = Closing {
         store: store.clone(),
         rails: rails.clone(),
@@ -70,7 +71,9 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         decimals: style.decimals.clone(),
     };
     let notary = config.signing.as_ref().map(notary);
+    let gate = gate(config.tenants.as_ref(), &store, &tasks).await?;
     let books = Books::new(reports.clone(), rails.clone());
+    let claims = Claims::new(store.clone(), rails.clone(), Arc::new(SystemClock), config.claims);
     repay::start(&app, &store, &tasks);
     let refunds = Refunds::new(store.clone(), wallets);
     reconcile::start(&store, rails, &tasks);
@@ -80,17 +83,15 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     }
     keep_books(&tasks, closing, reports, schedules);
 
-    let leaving = Arc::clone(&app);
-    let stop = async move {
-        stop_requested().await;
-        leaving.leave();
-    };
+    let stop = told_to_stop(Arc::clone(&app));
     let desk = Desk::new(Arc::clone(&app), store.clone(), coins);
     let parts = http::Parts {
         app,
         books,
         refunds,
-        feed,
+        feed: Feed::new(store.clone()),
+        gate,
+        claims,
         notary,
         style,
     };
@@ -121,9 +122,10 @@ async fn records(config: &Config, migrate: bool) -> Result<Store, StoreFault> {
     Ok(store)
 }
 
-/// Every key that is kept elsewhere signs, and is the one that was named.
-async fn prove_keys(rails: &[Arc<dyn Rail>]) -> Result<(), Unservable> {
-    for rail in rails {
+/// A rail for each network, proven, and every key that is kept elsewhere shown to be the one that was named.
+async fn rails(networks: &[chain::Settings], tasks: &Tasks) -> Result<Vec<Arc<dyn Rail>>, Unservable> {
+    let rails = chain::connect(networks, tasks).await?;
+    for rail in &rails {
         for key in rail.prove_keys().await {
             let network = rail.id().network.clone();
             let (address, keeper) = (key.address, key.keeper);
@@ -134,12 +136,21 @@ async fn prove_keys(rails: &[Arc<dyn Rail>]) -> Result<(), Unservable> {
             tracing::info!(rail.id = %rail.id(), signer = address, keeper, "key proven that is kept elsewhere");
         }
     }
-    Ok(())
+    Ok(rails)
 }
 
 /// Whoever signs receipts.
 fn notary(signing: &signing::Settings) -> Arc<Notary> {
     Arc::new(Notary::of(&signing.secret).after(&signing.retired_receipt_keys))
+}
+
+/// Whoever asks who comes, with the wall between tenants proven; none where there is one tenant only.
+async fn gate(settings: Option<&gate::Settings>, store: &Store, tasks: &Tasks) -> Result<Option<Gate>, StoreFault> {
+    let Some(settings) = settings else {
+        return Ok(None);
+    };
+    store.wall_raise().await?;
+    Ok(Some(Gate::new(store.clone(), settings, tasks.clone())))
 }
 
 /// Whoever screens, with the lists as they are now.
@@ -192,8 +203,8 @@ fn announce(rails: &[Arc<dyn Rail>]) {
     }
 }
 
-/// Resolves on the first SIGINT or SIGTERM.
-async fn stop_requested() {
+/// Resolves on the first SIGINT or SIGTERM; whoever waits is answered from then on.
+async fn told_to_stop(app: Arc<App>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -204,4 +215,5 @@ async fn stop_requested() {
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping: finishing what is under way");
+    app.leave();
 }

@@ -11,6 +11,7 @@ use crate::app::webhooks::Post;
 use crate::config::Config;
 use crate::domain::event::{Event, EventId, KINDS, WEBHOOK_TEST};
 use crate::domain::id::{EndpointId, NoticeId};
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Clock;
 use crate::export::csv::{escape, rfc3339};
 use crate::outbound::Outbound;
@@ -36,6 +37,9 @@ pub enum WebhookCommand {
         /// Types of events, with commas between them; all, if it is not given.
         #[arg(long, value_delimiter = ',')]
         types: Vec<String>,
+        /// Tell it of this tenant's alone; of everything, if it is not given.
+        #[arg(long)]
+        tenant: Option<TenantId>,
     },
     /// List the endpoints as CSV.
     List,
@@ -130,7 +134,7 @@ impl Desk {
     async fn serve(&self, what: WebhookCommand) -> Result<(), Box<dyn Error>> {
         let store = &self.store;
         match what {
-            WebhookCommand::Add { url, types } => self.add(&url, &types).await,
+            WebhookCommand::Add { url, types, tenant } => self.add(&url, &types, tenant).await,
             WebhookCommand::List => self.list().await,
             WebhookCommand::Show(which) => self.show(which.id).await,
             WebhookCommand::Rotate { which, overlap_hours } => {
@@ -151,12 +155,12 @@ impl Desk {
         Ok(self.store.endpoint_get(id).await?.ok_or(NONE)?)
     }
 
-    async fn add(&self, url: &str, types: &[String]) -> Result<(), Box<dyn Error>> {
+    async fn add(&self, url: &str, types: &[String], tenant: Option<TenantId>) -> Result<(), Box<dyn Error>> {
         self.outbound.target(url).map_err(|unfit| format!("--url: {unfit}"))?;
         if let Some(unknown) = types.iter().find(|it| !KINDS.contains(&it.as_str())) {
             return Err(format!("--types: there is no {unknown}; there are {}", KINDS.join(", ")).into());
         }
-        let added = self.store.endpoint_add(url, types).await?;
+        let added = self.store.endpoint_add(url, types, tenant).await?;
         let id = added.ok_or("there are 100 endpoints already")?;
         println!("{id}");
         self.show(id).await

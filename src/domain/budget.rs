@@ -1,7 +1,9 @@
-//! What settling may cost: limits in the chain's own coin, on the clock's minutes and days, in all and for each signer and
-//! payer. Pure; the store holds the windows, because only the database sees all processes.
+//! What settling may cost: limits in the chain's own coin, on the clock's minutes and days, in all and for each signer, payer
+//! and tenant; and what a tenant's payments may move. Pure; the store holds the windows, because only the database sees all
+//! processes.
 
 use crate::domain::amount::Amount;
+use crate::domain::tenant::TenantId;
 
 /// How long a payer's failed transactions are held against it.
 const REVERTS_WITHIN: Span = Span::Hour;
@@ -42,6 +44,15 @@ pub struct Limits {
     pub day: Option<Amount>,
 }
 
+/// What a tenant's payments of one asset on one network may cost and move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TenantBudget {
+    /// What settling all of its payments on the network may cost, in the chain's smallest unit.
+    pub gas: Limits,
+    /// How much may be paid in the asset, in the asset's smallest unit.
+    pub value: Limits,
+}
+
 /// Whom a limit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -53,6 +64,10 @@ pub enum Scope {
     Payer,
     /// Counts the failed transactions of one payer instead of what they cost.
     Reverts,
+    /// Those of one tenant.
+    Tenant,
+    /// Counts what one tenant's payments move in one asset instead of what they cost.
+    Value,
 }
 
 /// How long a window is. Windows begin at multiples of it since 1970, so that all processes agree on them.
@@ -71,7 +86,7 @@ pub enum Span {
 pub struct Draw {
     /// Whom the window is for.
     pub scope: Scope,
-    /// Who that is: a signer's or payer's address; empty for all.
+    /// Who that is: a signer's or payer's address, a tenant, a tenant and an asset; empty for all.
     pub subject: String,
     /// How long the window is.
     pub span: Span,
@@ -88,6 +103,8 @@ pub struct Reserve {
     pub amount: Amount,
     /// One for each limit.
     pub draws: Vec<Draw>,
+    /// What of the payment's own amount is taken from its tenant's windows: all of it, where the tenant has any.
+    pub value: Option<Amount>,
 }
 
 /// A window that has too little left.
@@ -104,7 +121,14 @@ pub struct Shortage {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 4] = [Self::Total, Self::Signer, Self::Payer, Self::Reverts];
+    pub const ALL: [Self; 6] = [
+        Self::Total,
+        Self::Signer,
+        Self::Payer,
+        Self::Reverts,
+        Self::Tenant,
+        Self::Value,
+    ];
 
     /// The scope's stored name.
     #[must_use]
@@ -114,6 +138,8 @@ impl Scope {
             Self::Signer => "signer",
             Self::Payer => "payer",
             Self::Reverts => "reverts",
+            Self::Tenant => "tenant",
+            Self::Value => "value",
         }
     }
 }
@@ -155,7 +181,25 @@ impl Budget {
             amount: Amount::ZERO,
             limit: Amount::from_units(self.payer_reverts_max.saturating_sub(1).into()),
         });
-        Reserve { amount, draws }
+        Reserve {
+            amount,
+            draws,
+            value: None,
+        }
+    }
+}
+
+impl Reserve {
+    /// The same, and what it takes of its tenant's that pays this much of the asset.
+    #[must_use]
+    pub fn within(mut self, budget: &TenantBudget, tenant: TenantId, asset: &str, value: Amount) -> Self {
+        // As the database writes it, which takes its part in these windows.
+        let tenant = tenant.as_uuid().to_string();
+        let moved = budget.value.draws(Scope::Value, &format!("{tenant} {asset}"), value);
+        self.value = (!moved.is_empty()).then_some(value);
+        let spent = budget.gas.draws(Scope::Tenant, &tenant, self.amount);
+        self.draws.extend(spent.into_iter().chain(moved));
+        self
     }
 }
 
@@ -189,6 +233,8 @@ impl Shortage {
             Scope::Signer => "what every signer of the network may spend",
             Scope::Payer => "what may be spent on this payer's settlements",
             Scope::Reverts => "the number of this payer's transactions that may fail",
+            Scope::Tenant => "what may be spent on this tenant's settlements",
+            Scope::Value => "what this tenant's payments may move in this asset",
         };
         format!("{whose} within a {span} is used up; nothing was done, try again in {ends_in} s")
     }
@@ -245,6 +291,26 @@ mod tests {
                 (Scope::Reverts, "0xPayer".to_owned(), Span::Hour, 0, 2),
             ]
         );
+        assert_eq!(reserve.value, None);
+        let tenants = TenantBudget {
+            gas: limits(Some(8), None),
+            value: limits(None, Some(900)),
+        };
+        let (tenant, value) = (TenantId::SOLE, Amount::from_units(500));
+        let subject = tenant.as_uuid().to_string();
+        let whole = reserve.clone().within(&tenants, tenant, "0xUsdc", value);
+        assert_eq!(whole.value, Some(value));
+        assert_eq!(
+            taken(&whole.draws)[reserve.draws.len()..],
+            [
+                (Scope::Tenant, subject.clone(), Span::Minute, 7, 8),
+                (Scope::Value, format!("{subject} 0xUsdc"), Span::Day, 500, 900),
+            ]
+        );
+        let without = reserve
+            .clone()
+            .within(&TenantBudget::default(), tenant, "0xUsdc", value);
+        assert_eq!(without, reserve);
         assert_eq!(
             taken(&budget.signer.of_signer("0xSigner", Amount::from_units(9))),
             [(Scope::Signer, "0xSigner".to_owned(), Span::Minute, 9, 50)]

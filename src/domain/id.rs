@@ -120,6 +120,26 @@ identifier! {
     ScreeningId, "scr_", NotAScreeningId
 }
 
+identifier! {
+    /// Our name for a merchant of a tenant. Shape: as [`PaymentId`]'s, with `mer_`.
+    MerchantId, "mer_", NotAMerchantId
+}
+
+identifier! {
+    /// The public part of a gateway's key. Shape: as [`PaymentId`]'s, with `key_`.
+    KeyId, "key_", NotAKeyId
+}
+
+identifier! {
+    /// Our name for a tenant. Shape: as [`PaymentId`]'s, with `ten_`.
+    TenantId, "ten_", NotATenantId
+}
+
+impl TenantId {
+    /// The one tenant of a facilitator that has no others: what is on record without any tenant's name is this one's.
+    pub const SOLE: Self = Self(Uuid::nil());
+}
+
 fn write_digits(uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = uuid.as_u128();
     let mut digits = [b'0'; LENGTH];

@@ -233,6 +233,13 @@ pub trait Rail: Send + Sync {
     /// The chain could not be asked, there is no such contract, or there can be none on this chain.
     async fn oracle(&self, oracle: &str, accounts: &[&str]) -> Result<Vec<bool>, RailFault>;
 
+    /// Whether whoever owns this account has signed the text as wallets of this chain sign one. The signature is in the
+    /// chain's own text: hexadecimal with `0x` on EVM, base58 on Solana; what is none is of nobody.
+    ///
+    /// # Errors
+    /// The chain could not be asked.
+    async fn has_signed(&self, account: &str, text: &str, signature: &str) -> Result<bool, RailFault>;
+
     /// Resolves when the chain has told, without being asked, that something delivered may have landed. Only a hint
     /// to look; never resolves where the chain tells nothing.
     async fn hint(&self);

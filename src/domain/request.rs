@@ -6,6 +6,7 @@ use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
 use crate::domain::labels::Labels;
 use crate::domain::network::{NetworkId, RailId, Scheme};
+use crate::domain::tenant::TenantId;
 
 /// What is asked: pay `terms` with `proof`.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct PaymentRequest {
     pub references: Vec<PaymentReference>,
     /// The gateway's words for it.
     pub labels: Labels,
+    /// Whose payment it is on record.
+    pub tenant: TenantId,
     /// The envelope it came in. Only part of the digest: an answer is recorded in one envelope's words.
     pub envelope: &'static str,
 }

@@ -39,6 +39,7 @@ fn request() -> PaymentRequest {
         resource: Resource::default(),
         references: Vec::new(),
         labels: crate::domain::labels::Labels::default(),
+        tenant: crate::domain::tenant::TenantId::SOLE,
         envelope: "test",
     }
 }

@@ -45,6 +45,21 @@ pub(super) async fn read_file<T: Copy>(
     Ok((*kind, within(body, FILE_BYTES_MAX, FILE_PATIENCE, large, slow).await?))
 }
 
+/// The whole body of a request that is not let in before it is read; as long as a file's where the endpoint takes one.
+pub(super) async fn read_unseen(body: Body, is_file: bool) -> Result<Bytes, Denied> {
+    if is_file {
+        return within(
+            body,
+            FILE_BYTES_MAX,
+            FILE_PATIENCE,
+            Denied::file_too_large,
+            Denied::file_too_slow,
+        )
+        .await;
+    }
+    within(body, BYTES_MAX, PATIENCE, Denied::too_large, Denied::too_slow).await
+}
+
 async fn within(
     body: Body,
     bytes_max: usize,

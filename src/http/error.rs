@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 
 use crate::app::Trouble;
+use crate::app::gate::NotLetIn;
+use crate::app::turnstile::{self, Rate, Whose};
 use crate::domain::refund::Refusal;
 use crate::domain::rejection::Malformed;
-use crate::http::Endpoint;
+use crate::http::{Endpoint, rates};
 use crate::store::StoreFault;
 use crate::wire::{self, Complaint, DecodeError};
 
@@ -26,6 +28,8 @@ pub(super) struct Denied {
     message: Cow<'static, str>,
     /// Seconds after which asking again may help.
     retry_after: Option<u64>,
+    /// The rate that it was more than.
+    rate: Option<(Whose, Rate)>,
 }
 
 impl Denied {
@@ -39,6 +43,7 @@ impl Denied {
                 StatusCode::SERVICE_UNAVAILABLE => Some(1),
                 _ => None,
             },
+            rate: None,
         }
     }
 
@@ -111,6 +116,27 @@ impl Denied {
             "no_receipt",
             "there is a receipt only of what is confirmed or final",
         )
+    }
+
+    pub(super) const fn no_tenants() -> Self {
+        Self::fixed(
+            StatusCode::CONFLICT,
+            "no_tenants",
+            "there are no tenants here, so that nobody has to claim an account",
+        )
+    }
+
+    pub(super) const fn unproven(message: String) -> Self {
+        Self::because(
+            StatusCode::FORBIDDEN,
+            Complaint::Forbidden,
+            "unproven",
+            Cow::Owned(message),
+        )
+    }
+
+    pub(super) const fn conflict(code: &'static str, message: String) -> Self {
+        Self::because(StatusCode::CONFLICT, Complaint::Conflict, code, Cow::Owned(message))
     }
 
     pub(super) const fn no_such_statement() -> Self {
@@ -247,6 +273,8 @@ impl Denied {
                 | Endpoint::Refund
                 | Endpoint::RefundCancel
                 | Endpoint::Keys
+                | Endpoint::ClaimText
+                | Endpoint::Claim
                 | Endpoint::Events
                 | Endpoint::Exceptions
                 | Endpoint::ReportOrder
@@ -269,6 +297,12 @@ impl Denied {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let (Some((whose, rate)), Some(seconds)) = (self.rate, self.retry_after) {
+            rates::tell(headers, whose, rate, seconds);
+        }
         if self.leaves_body_unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -281,6 +315,8 @@ impl Denied {
             StatusCode::PAYLOAD_TOO_LARGE,
             StatusCode::REQUEST_TIMEOUT,
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
         ]
         .contains(&self.status)
     }
@@ -342,9 +378,45 @@ impl From<StoreFault> for Denied {
     }
 }
 
+impl From<turnstile::Refusal> for Denied {
+    fn from(refusal: turnstile::Refusal) -> Self {
+        Self {
+            retry_after: Some(refusal.ends_in),
+            rate: Some((refusal.whose, refusal.rate)),
+            ..Self::because(
+                StatusCode::TOO_MANY_REQUESTS,
+                Complaint::RateLimited,
+                "rate_limited",
+                format!("rate_limited ({}): {refusal}", refusal.whose.as_str()).into(),
+            )
+        }
+    }
+}
+
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
         Self::fixed(StatusCode::CONFLICT, refusal.as_str(), refusal.words())
+    }
+}
+
+impl From<NotLetIn> for Denied {
+    fn from(why: NotLetIn) -> Self {
+        let message = match &why {
+            NotLetIn::Barred(barred) => format!("paymentRequirements.{barred}"),
+            NotLetIn::Unknown | NotLetIn::Token(_) | NotLetIn::NotFor(_) | NotLetIn::Store(_) => why.to_string(),
+        };
+        match why {
+            NotLetIn::Unknown | NotLetIn::Token(_) => Self::because(
+                StatusCode::UNAUTHORIZED,
+                Complaint::Unauthorized,
+                "unauthorized",
+                message.into(),
+            ),
+            NotLetIn::NotFor(_) | NotLetIn::Barred(_) => {
+                Self::because(StatusCode::FORBIDDEN, Complaint::Forbidden, "forbidden", message.into())
+            }
+            NotLetIn::Store(fault) => fault.into(),
+        }
     }
 }
 
@@ -367,6 +439,7 @@ impl From<Trouble> for Denied {
                     format!("budget_exhausted ({}): {shortage}", shortage.scope.as_str()).into(),
                 )
             },
+            Trouble::Limited(refusal) => refusal.into(),
             Trouble::Unfunded(_) => Self::because(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Complaint::Unexpected,

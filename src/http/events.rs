@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, Uri};
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::app::feed::{Ear, Feed, Part};
 use crate::domain::event::KINDS;
 use crate::http::Edge;
+use crate::http::access::Seen;
 use crate::http::error::Denied;
 use crate::http::records::{self, malformed};
 use crate::store::{FEED_PAGE_MAX, Happening, Place, StoreFault};
@@ -41,7 +42,7 @@ const KNOWN: &str = "of after, limit and type, each at most once and not empty";
 const CURSOR: &str = "a nextCursor or the id of a streamed event, of this database, or now";
 
 /// `GET /v1/events`.
-pub(super) async fn answer(State(edge): State<Edge>, headers: HeaderMap, uri: Uri) -> Response {
+pub(super) async fn answer(Seen(edge): Seen, headers: HeaderMap, uri: Uri) -> Response {
     let accepts = |value: &axum::http::HeaderValue| value.to_str().is_ok_and(|it| it.contains("text/event-stream"));
     if !headers.get_all(ACCEPT).iter().any(accepts) {
         return records::answer(page(&edge, &uri).await);
@@ -100,7 +101,7 @@ async fn page(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
 }
 
 /// `GET /v1/settlements/{id}/events`.
-pub(super) async fn history(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn history(Seen(edge): Seen, id: Result<Path<String>, PathRejection>) -> Response {
     records::answer(told(&edge, id).await)
 }
 

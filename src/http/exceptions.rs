@@ -1,14 +1,15 @@
 //! `/v1/reconciliation/exceptions`: what somebody has to look at, and what was done about it.
 
 use axum::body::Body;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::app::question::EXCEPTIONS;
 use crate::domain::id::{ExceptionId, PaymentId};
+use crate::http::access::Seen;
 use crate::http::error::Denied;
 use crate::http::records::{answer, keys, malformed};
 use crate::http::{Edge, body};
@@ -22,7 +23,7 @@ const NOTE_MAX: usize = 1000;
 const ACTOR_MAX: usize = 255;
 
 /// `GET /v1/reconciliation/exceptions`.
-pub(super) async fn list(State(edge): State<Edge>, uri: Uri) -> Response {
+pub(super) async fn list(Seen(edge): Seen, uri: Uri) -> Response {
     answer(page(&edge, &uri).await)
 }
 
@@ -50,7 +51,7 @@ async fn page(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
 
 /// `POST /v1/reconciliation/exceptions/{id}/actions`.
 pub(super) async fn act(
-    State(edge): State<Edge>,
+    Seen(edge): Seen,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,

@@ -17,9 +17,10 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::domain::id::PaymentId;
 use crate::http::error::Denied;
-use crate::http::{Endpoint, ROUTES, Route, operator};
+use crate::http::{Endpoint, ROUTES, Route, operator, rates};
 use crate::trace;
 use crate::wire::NETWORK_UNKNOWN;
 
@@ -28,14 +29,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of a request id that a caller gives.
 const REQUEST_ID_MAX: usize = 64;
 
+/// How much is let in.
+struct Door {
+    seats: Semaphore,
+    /// Who counts how often each address asks; nobody at the operator's listener.
+    app: Option<Arc<App>>,
+}
+
 /// The routes with all that is common to them, and answers for whatever is no route. At most `in_flight_max`
-/// requests are under way at once.
-pub(super) fn around(routes: Router, in_flight_max: usize) -> Router {
-    let seats = Arc::new(Semaphore::new(in_flight_max.min(Semaphore::MAX_PERMITS)));
+/// requests are under way at once, and `app` says how many each address may send.
+pub(super) fn around(routes: Router, in_flight_max: usize, app: Option<Arc<App>>) -> Router {
+    let seats = Semaphore::new(in_flight_max.min(Semaphore::MAX_PERMITS));
+    let door = Arc::new(Door { seats, app });
     routes
         .fallback(async || Denied::no_such_route().answer(None, NETWORK_UNKNOWN))
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(seats, frame))
+        .layer(from_fn_with_state(door, frame))
 }
 
 async fn wrong_method(request: Request) -> Response {
@@ -43,7 +52,7 @@ async fn wrong_method(request: Request) -> Response {
     Denied::wrong_method().answer(endpoint, NETWORK_UNKNOWN)
 }
 
-async fn frame(State(seats): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+async fn frame(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = route_of(&request);
     let path = route.map_or_else(|| of_operator(&request), |route| route.path);
@@ -61,7 +70,7 @@ async fn frame(State(seats): State<Arc<Semaphore>>, request: Request, next: Next
     let endpoint = route.map(|route| route.endpoint);
     let header = |name: &str| request.headers().get(name)?.to_str().ok().map(str::to_owned);
     let traced = trace::request(request.method().as_str(), path, header);
-    let answer = seated(&seats, endpoint, request, next).instrument(traced.clone());
+    let answer = let_in(&door, endpoint, request, next).instrument(traced.clone());
     let mut response = answer.instrument(span.clone()).await;
     let payment = response.extensions().get::<PaymentId>().copied();
     if let Some(payment) = payment {
@@ -79,11 +88,18 @@ async fn frame(State(seats): State<Arc<Semaphore>>, request: Request, next: Next
     response
 }
 
-/// Runs the handler if there is room for it. What it takes is given back when the client goes away, too.
-async fn seated(seats: &Semaphore, endpoint: Option<Endpoint>, request: Request, next: Next) -> Response {
-    let _seat = match seats.try_acquire() {
+/// Runs the handler if its client may ask and there is room for it. What it takes is given back when the client goes away,
+/// too. Operators are never turned away who ask how it goes.
+async fn let_in(door: &Door, endpoint: Option<Endpoint>, request: Request, next: Next) -> Response {
+    let is_health = endpoint.is_some_and(Endpoint::is_health);
+    if let Some(app) = door.app.as_ref().filter(|_| !is_health)
+        && let Err(refusal) = rates::pass_address(app.turnstile(), &request)
+    {
+        return Denied::from(refusal).answer(endpoint, NETWORK_UNKNOWN);
+    }
+    let _seat = match door.seats.try_acquire() {
         Ok(seat) => Some(seat),
-        Err(_) if endpoint.is_some_and(Endpoint::is_health) => None,
+        Err(_) if is_health => None,
         Err(_) => return Denied::too_busy().answer(endpoint, NETWORK_UNKNOWN),
     };
     // The handler's state is shared only through types that survive a panic, or is dropped with it.

@@ -1,13 +1,13 @@
 //! `/v1/reconciliation/gateway-files`: a gateway's own list of orders held against the records.
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Serialize;
 
 use crate::app::matching::{Counts, Finding, Kind, Outcome, match_all, read};
 use crate::app::question::FILTERS;
+use crate::http::access::Seen;
 use crate::http::error::Denied;
 use crate::http::records::{answer, keys, malformed};
 use crate::http::{Edge, body};
@@ -19,7 +19,7 @@ const TYPES: [(&str, Kind); 2] = [("text/csv", Kind::Csv), ("application/x-ndjso
 const SHOWN_MAX: usize = 1000;
 
 /// `POST /v1/reconciliation/gateway-files`.
-pub(super) async fn file(State(edge): State<Edge>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn file(Seen(edge): Seen, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     answer(matched(&edge, &uri, &headers, body).await)
 }
 

@@ -5,7 +5,9 @@
 //! statements; and an error of `/verify` or `/settle` has the shape of their answers, since official clients read nothing else.
 
 mod accept;
+mod access;
 mod body;
+mod claims;
 mod error;
 mod events;
 mod exceptions;
@@ -18,6 +20,7 @@ mod matching;
 pub mod operator;
 mod patience;
 mod payments;
+mod rates;
 mod receipts;
 mod records;
 mod refunds;
@@ -30,6 +33,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -37,9 +41,12 @@ use tokio::sync::Semaphore;
 pub use self::server::{ListenError, serve};
 use crate::app::App;
 use crate::app::books::Books;
+use crate::app::claims::Claims;
 use crate::app::feed::Feed;
+use crate::app::gate::Gate;
 use crate::app::refunds::Refunds;
 use crate::domain::receipt::Notary;
+use crate::domain::tenant::Access;
 use crate::export::Style;
 
 /// Where to listen and how much to take on at once.
@@ -75,7 +82,7 @@ pub struct Route {
 }
 
 /// Every route of the public listener.
-pub const ROUTES: [Route; 29] = [
+pub const ROUTES: [Route; 31] = [
     Route::post("/verify", Endpoint::Verify),
     Route::post("/settle", Endpoint::Settle),
     Route::get("/supported", Endpoint::Supported),
@@ -91,6 +98,8 @@ pub const ROUTES: [Route; 29] = [
     Route::get("/v1/refunds/{id}", Endpoint::Refund),
     Route::post("/v1/refunds/{id}/cancel", Endpoint::RefundCancel),
     Route::get("/.well-known/jwks.json", Endpoint::Keys),
+    Route::get("/v1/claims/text", Endpoint::ClaimText),
+    Route::post("/v1/claims", Endpoint::Claim),
     Route::get("/v1/events", Endpoint::Events),
     Route::get("/v1/reconciliation/exceptions", Endpoint::Exceptions),
     Route::post("/v1/reconciliation/exceptions/{id}/actions", Endpoint::ExceptionActions),
@@ -125,6 +134,8 @@ enum Endpoint {
     Refund,
     RefundCancel,
     Keys,
+    ClaimText,
+    Claim,
     Events,
     Exceptions,
     ExceptionActions,
@@ -176,6 +187,8 @@ impl Endpoint {
             Self::Refund => get(refunds::one),
             Self::RefundCancel => post(refunds::cancel),
             Self::Keys => get(receipts::keys),
+            Self::ClaimText => get(claims::text),
+            Self::Claim => post(claims::prove),
             Self::Events => get(events::answer),
             Self::Exceptions => get(exceptions::list),
             Self::ExceptionActions => post(exceptions::act),
@@ -210,6 +223,10 @@ pub struct Parts {
     pub refunds: Refunds,
     /// What happens.
     pub feed: Feed,
+    /// Asks who comes; none where there is one tenant only, and nobody is asked.
+    pub gate: Option<Gate>,
+    /// Where accounts are claimed.
+    pub claims: Claims,
     /// Signs receipts; none where nothing is signed.
     pub notary: Option<Arc<Notary>>,
     /// How statements are written.
@@ -220,6 +237,8 @@ pub struct Parts {
 #[derive(Clone)]
 struct Edge {
     parts: Parts,
+    /// What whoever asks may do; none where nobody is asked who he is.
+    access: Option<Access>,
     /// One for each event stream that may be open.
     streams: Arc<Semaphore>,
     /// Turns at holding a whole statement.
@@ -228,15 +247,23 @@ struct Edge {
 
 /// The router over all [`ROUTES`]. Build it after the metrics recorder is installed.
 pub fn router(parts: Parts, settings: &Settings) -> Router {
+    let gate = parts.gate.clone();
     let edge = Edge {
         parts,
+        access: None,
         streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
         whole: Arc::new(Semaphore::new(statements::WHOLE_AT_ONCE)),
     };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.endpoint.handler())
     });
-    frame::around(routes.with_state(edge), settings.in_flight_max)
+    let app = Arc::clone(&edge.parts.app);
+    let mut routes = routes.with_state(edge);
+    if let Some(gate) = gate {
+        let porter = (gate, Arc::clone(&app));
+        routes = routes.route_layer(from_fn_with_state(porter, access::enter));
+    }
+    frame::around(routes, settings.in_flight_max, Some(app))
 }
 
 #[cfg(test)]

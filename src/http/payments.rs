@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -13,6 +13,7 @@ use crate::app::settle::{Encode, SettleAnswer};
 use crate::domain::id::PaymentId;
 use crate::domain::outcome::Outcome;
 use crate::domain::rejection::Rejection;
+use crate::http::access::Seen;
 use crate::http::error::{Denied, json};
 use crate::http::labels::{idempotency_key, labels};
 use crate::http::{Edge, Endpoint, body};
@@ -21,13 +22,13 @@ use crate::wire::{self, Dialect, Envelope, NETWORK_UNKNOWN};
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// `GET /supported`.
-pub(super) async fn supported(State(edge): State<Edge>) -> Response {
+pub(super) async fn supported(Seen(edge): Seen) -> Response {
     let rails: Vec<_> = edge.parts.app.advertised().collect();
     json(StatusCode::OK, wire::encode_supported(&rails))
 }
 
 /// `POST /verify`.
-pub(super) async fn verify(State(edge): State<Edge>, request: Request) -> Response {
+pub(super) async fn verify(Seen(edge): Seen, request: Request) -> Response {
     match verdict(&edge, request).await {
         Ok(response) => response,
         Err(denied) => denied.answer(Some(Endpoint::Verify), NETWORK_UNKNOWN),
@@ -40,10 +41,11 @@ async fn verdict(edge: &Edge, request: Request) -> Result<Response, Denied> {
     let envelope = wire::decode(&body)?;
     let encode =
         |payer: Option<&str>, verdict| wire::encode_verify(envelope.dialect, &envelope.network_text, payer, verdict);
-    let request = match envelope.request {
+    let mut request = match envelope.request {
         Ok(request) => request,
         Err(refused) => return Ok(json(StatusCode::OK, encode(None, &Err(refused)))),
     };
+    edge.admit(&mut request).await?;
     let answer = app::verify::verify(&edge.parts.app, request).await?;
     let body = encode(answer.payer.as_deref(), &answer.verdict);
     Ok(answered(body, answer.verdict.as_ref().err()))
@@ -60,7 +62,7 @@ fn answered(body: Vec<u8>, rejection: Option<&Rejection>) -> Response {
 }
 
 /// `POST /settle`.
-pub(super) async fn settle(State(edge): State<Edge>, request: Request) -> Response {
+pub(super) async fn settle(Seen(edge): Seen, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let denied = |denied: Denied, network: &str| denied.answer(Some(Endpoint::Settle), network);
     let body = match body::read(&head.headers, body).await {
@@ -88,6 +90,7 @@ async fn outcome(edge: &Edge, envelope: Envelope, network: &Arc<str>, headers: &
             return Ok(json(StatusCode::OK, encode(&refused)));
         }
     };
+    edge.admit(&mut request).await?;
     request.references.extend(reference);
     request.labels = labels;
     match app::settle::settle(&edge.parts.app, request, encode).await? {

@@ -1,7 +1,7 @@
 //! `/v1/settlements/{id}/receipt` and `/.well-known/jwks.json`: a settlement as a signed statement, and the key to check it.
 
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
@@ -9,12 +9,13 @@ use serde::Serialize;
 use crate::app::SystemClock;
 use crate::domain::receipt::{KeySet, Notary};
 use crate::domain::time::Clock;
+use crate::http::access::Seen;
 use crate::http::error::{Denied, json};
 use crate::http::records::{answer, found};
 use crate::http::{Edge, view};
 
 /// `GET /v1/settlements/{id}/receipt`.
-pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn get(Seen(edge): Seen, id: Result<Path<String>, PathRejection>) -> Response {
     answer(signed(&edge, id).await)
 }
 
@@ -43,7 +44,7 @@ struct Answer {
 }
 
 /// `GET /.well-known/jwks.json`.
-pub(super) async fn keys(State(edge): State<Edge>) -> Response {
+pub(super) async fn keys(Seen(edge): Seen) -> Response {
     let keys = edge.parts.notary.as_deref().map_or_else(KeySet::default, Notary::keys);
     json(StatusCode::OK, serde_json::to_vec(&keys).unwrap_or_default())
 }

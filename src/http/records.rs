@@ -1,7 +1,7 @@
 //! `/v1/settlements` and `/payments`: what became of each payment, by any name it has.
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::header::LINK;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
@@ -10,13 +10,14 @@ use crate::app::books::Books;
 use crate::app::question::{Asked, FILTERS, Keys, NAMES};
 use crate::domain::id::PaymentId;
 use crate::domain::rejection::Malformed;
+use crate::http::access::Seen;
 use crate::http::error::{Denied, json};
 use crate::http::{Edge, view};
 use crate::store::{Cursor, Entry, Filter};
 use crate::wire::NETWORK_UNKNOWN;
 
 /// `GET /v1/settlements/{id}` and `GET /payments/{id}`.
-pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn get(Seen(edge): Seen, id: Result<Path<String>, PathRejection>) -> Response {
     answer(found(&edge, id).await.map(|entry| view::one(&entry)))
 }
 
@@ -33,12 +34,12 @@ pub(super) async fn found(edge: &Edge, name: Result<Path<String>, PathRejection>
 }
 
 /// `GET /v1/settlements`.
-pub(super) async fn list(State(edge): State<Edge>, uri: Uri) -> Response {
+pub(super) async fn list(Seen(edge): Seen, uri: Uri) -> Response {
     paged(&edge, &uri, Listing::read(&uri)).await
 }
 
 /// `GET /payments/lookup`.
-pub(super) async fn lookup(State(edge): State<Edge>, uri: Uri) -> Response {
+pub(super) async fn lookup(Seen(edge): Seen, uri: Uri) -> Response {
     paged(&edge, &uri, Listing::named(&edge.parts.books, &uri)).await
 }
 

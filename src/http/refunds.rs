@@ -1,8 +1,8 @@
 //! `/v1/refunds`: money that goes back, recorded against the payment that it is of.
 
 use axum::body::Body;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::domain::amount::Amount;
 use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::labels::Label;
 use crate::domain::refund::{Asked, Note, PaidBy, Stage, claimed};
+use crate::http::access::Seen;
 use crate::http::error::{Denied, json};
 use crate::http::labels::idempotency_key;
 use crate::http::payments::REPLAYED;
@@ -30,7 +31,7 @@ const ASKED: &str = "an object with amount and, where wanted, reason, merchantRe
 
 /// `POST /v1/settlements/{id}/refunds`.
 pub(super) async fn record(
-    State(edge): State<Edge>,
+    Seen(edge): Seen,
     payment: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
@@ -113,11 +114,7 @@ impl AskedView {
 }
 
 /// `GET /v1/settlements/{id}/refunds`.
-pub(super) async fn of_payment(
-    State(edge): State<Edge>,
-    payment: Result<Path<String>, PathRejection>,
-    uri: Uri,
-) -> Response {
+pub(super) async fn of_payment(Seen(edge): Seen, payment: Result<Path<String>, PathRejection>, uri: Uri) -> Response {
     answer(of_one(&edge, payment, &uri).await)
 }
 
@@ -130,7 +127,7 @@ async fn of_one(edge: &Edge, payment: Result<Path<String>, PathRejection>, uri: 
 }
 
 /// `GET /v1/refunds`.
-pub(super) async fn list(State(edge): State<Edge>, uri: Uri) -> Response {
+pub(super) async fn list(Seen(edge): Seen, uri: Uri) -> Response {
     answer(page(&edge, &uri, None).await)
 }
 
@@ -158,7 +155,7 @@ async fn page(edge: &Edge, uri: &Uri, payment: Option<PaymentId>) -> Result<Vec<
 }
 
 /// `GET /v1/refunds/{id}`.
-pub(super) async fn one(State(edge): State<Edge>, name: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn one(Seen(edge): Seen, name: Result<Path<String>, PathRejection>) -> Response {
     answer(found(&edge, name).await)
 }
 
@@ -168,7 +165,7 @@ async fn found(edge: &Edge, name: Result<Path<String>, PathRejection>) -> Result
 }
 
 /// `POST /v1/refunds/{id}/cancel`.
-pub(super) async fn cancel(State(edge): State<Edge>, name: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn cancel(Seen(edge): Seen, name: Result<Path<String>, PathRejection>) -> Response {
     answer(cancelled(&edge, name).await)
 }
 

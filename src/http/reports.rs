@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::body::{Body, Bytes};
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -18,6 +18,7 @@ use crate::app::books::Books;
 use crate::app::reports::Kind;
 use crate::app::reports::encode::Format;
 use crate::domain::id::ReportId;
+use crate::http::access::Seen;
 use crate::http::error::{Denied, json};
 use crate::http::records::malformed;
 use crate::http::view::rfc_3339;
@@ -29,7 +30,7 @@ use crate::wire::NETWORK_UNKNOWN;
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// `POST /v1/reports`.
-pub(super) async fn order(State(edge): State<Edge>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn order(Seen(edge): Seen, headers: HeaderMap, body: Body) -> Response {
     match ordered(&edge, &headers, body).await {
         Ok(report) => {
             let mut response = json(StatusCode::ACCEPTED, view(&report));
@@ -70,7 +71,7 @@ struct Asked {
 }
 
 /// `GET /v1/reports/{id}`.
-pub(super) async fn get(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn get(Seen(edge): Seen, id: Result<Path<String>, PathRejection>) -> Response {
     match found(&edge, id).await {
         Ok(report) => json(StatusCode::OK, view(&report)),
         Err(denied) => denied.answer(None, NETWORK_UNKNOWN),
@@ -86,7 +87,7 @@ async fn found(edge: &Edge, id: Result<Path<String>, PathRejection>) -> Result<R
 }
 
 /// `GET /v1/reports/{id}/content`.
-pub(super) async fn content(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn content(Seen(edge): Seen, id: Result<Path<String>, PathRejection>) -> Response {
     match found(&edge, id).await {
         Ok(report) => match &report.progress {
             Progress::Done { sha256, .. } => streamed(edge.parts.books, &report, sha256),

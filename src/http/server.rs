@@ -25,6 +25,7 @@ use tower::Service;
 
 use crate::app::desk::Desk;
 use crate::http::patience::{Patient, Progress};
+use crate::http::rates::Peer;
 use crate::http::{Parts, Settings, operator};
 use crate::telemetry::MetricsSettings;
 
@@ -80,6 +81,7 @@ pub async fn serve(
         Some((settings, desk)) => Some(page(settings, desk, parts.clone()).await?),
         None => None,
     };
+    metrics::gauge!("facilitator_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     tracing::info!(http = %settings.listen, metrics = %metrics.listen, "listening");
     let routes = super::router(parts, settings);
     let public = accept_all(public, routes, settings.connections_max, stop);
@@ -140,8 +142,8 @@ pub(super) async fn accept_all(
             () = stop.as_mut() => break,
             Some(_) = connections.join_next() => {}
             accepted = accept(&listener, &seats) => match accepted {
-                Ok((stream, seat)) => {
-                    connections.spawn(connection(stream, router.clone(), stopped.clone(), seat));
+                Ok((stream, peer, seat)) => {
+                    connections.spawn(connection(stream, Peer(peer.ip()), router.clone(), stopped.clone(), seat));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
@@ -158,18 +160,27 @@ pub(super) async fn accept_all(
     }
 }
 
-async fn accept(listener: &TcpListener, seats: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    seats: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let seat = Arc::clone(seats).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // Answers are small and written at once: waiting to fill a packet only delays them.
     stream.set_nodelay(true)?;
-    Ok((stream, seat))
+    Ok((stream, peer, seat))
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, _seat: OwnedSemaphorePermit) {
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    stop: CancellationToken,
+    _seat: OwnedSemaphorePermit,
+) {
     let progress = Progress::default();
     let stream = TokioIo::new(Patient::new(stream, progress.clone()));
-    let service = service_fn(move |request| answer(router.clone(), progress.clone(), request));
+    let service = service_fn(move |request| answer(router.clone(), peer, progress.clone(), request));
     let serve = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_PATIENCE)
@@ -188,8 +199,14 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, 
     }
 }
 
-async fn answer(mut router: Router, progress: Progress, request: Request<Incoming>) -> Result<Response, Infallible> {
+async fn answer(
+    mut router: Router,
+    peer: Peer,
+    progress: Progress,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
     progress.serving();
+    request.extensions_mut().insert(peer);
     let response = router.call(request.map(Body::new)).await;
     progress.served();
     response

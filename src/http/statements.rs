@@ -1,7 +1,7 @@
 //! `/v1/statements`: closed statements, their lines with proofs, and the forms that bookkeeping takes.
 
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
@@ -13,6 +13,7 @@ use crate::domain::id::{PaymentId, RefundId, StatementId};
 use crate::domain::time::Timestamp;
 use crate::export::json::{LineView, StatementView};
 use crate::export::{Document, Format};
+use crate::http::access::Seen;
 use crate::http::error::Denied;
 use crate::http::records::{answer, keys, malformed};
 use crate::http::{Edge, accept};
@@ -32,7 +33,7 @@ const KNOWN_OF_ONE: &str = "format or nothing";
 const KNOWN_OF_LINES: &str = "of limit and cursor, each at most once and not empty";
 
 /// `GET /v1/statements`.
-pub(super) async fn list(State(edge): State<Edge>, uri: Uri) -> Response {
+pub(super) async fn list(Seen(edge): Seen, uri: Uri) -> Response {
     answer(page(&edge, &uri).await)
 }
 
@@ -64,7 +65,7 @@ async fn page(edge: &Edge, uri: &Uri) -> Result<Vec<u8>, Denied> {
 
 /// `GET /v1/statements/{id}`.
 pub(super) async fn one(
-    State(edge): State<Edge>,
+    Seen(edge): Seen,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
@@ -127,7 +128,7 @@ fn accepted(headers: &HeaderMap) -> Result<Option<Format>, Denied> {
 }
 
 /// `GET /v1/statements/{id}/lines`.
-pub(super) async fn lines(State(edge): State<Edge>, id: Result<Path<String>, PathRejection>, uri: Uri) -> Response {
+pub(super) async fn lines(Seen(edge): Seen, id: Result<Path<String>, PathRejection>, uri: Uri) -> Response {
     answer(lines_page(&edge, id, &uri).await)
 }
 
@@ -149,7 +150,7 @@ async fn lines_page(edge: &Edge, id: Result<Path<String>, PathRejection>, uri: &
 }
 
 /// `GET /v1/statements/{id}/lines/{payment}`.
-pub(super) async fn proof(State(edge): State<Edge>, names: Result<Path<(String, String)>, PathRejection>) -> Response {
+pub(super) async fn proof(Seen(edge): Seen, names: Result<Path<(String, String)>, PathRejection>) -> Response {
     answer(proven(&edge, names).await)
 }
 

@@ -20,7 +20,7 @@ fn framed(in_flight_max: usize) -> Router {
         .route("/settle", post(std::future::pending::<Response>))
         .route("/health/live", get(health::live))
         .route("/version", get(health::version));
-    frame::around(routes, in_flight_max)
+    frame::around(routes, in_flight_max, None)
 }
 
 fn request(method: Method, path: &str) -> Request<Body> {

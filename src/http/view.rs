@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use chrono::SecondsFormat;
 use serde::{Serialize, Serializer};
 
 use crate::domain::amount::Amount;
@@ -227,7 +228,7 @@ impl<'a> BlockView<'a> {
             hash: &block.hash,
             time: seconds
                 .and_then(|it| DateTime::from_timestamp(it, 0))
-                .map(|it| it.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
+                .map(|it| it.to_rfc3339_opts(SecondsFormat::Secs, true)),
         }
     }
 }
@@ -270,7 +271,7 @@ fn setback(settlement: &Settlement) -> Option<SetbackView<'_>> {
 
 /// Microseconds, as the database keeps them.
 pub(super) fn rfc_3339(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// Numbers that a double cannot hold are written as decimal strings.
@@ -298,6 +299,7 @@ mod tests {
             State::Reserved | State::InFlight | State::Failed | State::Withdrawn => (None, None),
         };
         Record {
+            tenant: crate::domain::tenant::TenantId::SOLE,
             id: "pay_01kaf4rza2e38v79e6wbw02jwx".parse().unwrap(),
             network: "eip155:84532".parse().unwrap(),
             scheme: Scheme::exact(),

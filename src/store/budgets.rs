@@ -78,7 +78,8 @@ statements! {
                     and t.nonce = a.nonce and t.cost is not null
             where a.payment_id = any($1::uuid[])
         ), payers as (
-            select s.payment_id, p.network, p.payer, s.budget_at, s.budget_held as held,
+            select s.payment_id, p.network, p.payer, p.tenant, p.asset, s.budget_at, s.budget_held as held,
+                s.value_held, case when s.state in ('failed', 'withdrawn') then 0 else s.value_held end as value_moved,
                 coalesce((select sum(div(c.cost, c.seats) + case c.seat when 0 then mod(c.cost, c.seats) else 0 end)
                     from seats c where c.payment_id = s.payment_id), 0) as spent
             from settlements s join payments p on p.id = s.payment_id
@@ -98,6 +99,9 @@ statements! {
         ), changes as (
             select network, 'total' as scope, '' as subject, budget_at as at, spent - held as change from payers
             union all select network, 'payer', payer, budget_at, spent - held from payers
+            union all select network, 'tenant', tenant::text, budget_at, spent - held from payers
+            union all select network, 'value', tenant::text || ' ' || asset, budget_at, value_moved - value_held from payers
+                where value_held > value_moved
             union all select network, 'signer', signer, created_at, spent - held from senders
         ), sums as (
             select c.network, c.scope, c.subject, s.span,
@@ -110,7 +114,8 @@ statements! {
                 and s.subject = w.subject and s.span = w.span and s.starts_at = w.starts_at
             order by w.scope, w.subject, w.span, w.starts_at for update of w
         ), paid as (
-            update settlements s set budget_held = p.spent from payers p where s.payment_id = p.payment_id
+            update settlements s set budget_held = p.spent, value_held = p.value_moved from payers p
+            where s.payment_id = p.payment_id
         ), sent as (
             update slots o set budget_held = s.spent from senders s
             where o.network = s.network and o.signer = s.signer and o.nonce = s.nonce

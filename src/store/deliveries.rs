@@ -61,11 +61,11 @@ statements! {
     REPLAY = "insert into webhook_deliveries (endpoint_id, source, seq, payment_id, version, due_at, created_at)
         select h.id, f.source, f.seq, f.payment_id, f.version, now(), now()
         from webhook_endpoints h, (
-            select 0::bigint as source, e.seq, e.payment_id, e.version from events e where e.payment_id = $2 and e.version = $3
+            select 0::bigint as source, e.seq, e.payment_id, e.version, e.tenant from events e where e.payment_id = $2 and e.version = $3
             union all
-            select 1::bigint, n.seq, null::uuid, null::bigint from notices n where n.id = $2 and $3::bigint is null
+            select 1::bigint, n.seq, null::uuid, null::bigint, n.tenant from notices n where n.id = $2 and $3::bigint is null
         ) f
-        where h.id = $1
+        where h.id = $1 and (h.tenant is null or h.tenant = f.tenant)
         on conflict (endpoint_id, source, seq) do update set state = 'pending', attempts = 0, due_at = excluded.due_at,
             ended_at = null, created_at = excluded.created_at";
     REPLAY_GIVEN_UP = "update webhook_deliveries set state = 'pending', attempts = 0, due_at = now(), ended_at = null,

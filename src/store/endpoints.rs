@@ -7,17 +7,18 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::feed::Place;
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::event::WEBHOOK_DISABLED;
 use crate::domain::id::EndpointId;
+use crate::domain::tenant::TenantId;
 
 /// `endpoints!("where ...")`: the statement that reads [`EndpointRow`]s.
 macro_rules! endpoints {
     ($tail:literal) => {
         concat!(
-            "select id, url, types, generation, coalesce(previous_until > now(), false) as has_previous, cursor,
+            "select id, tenant, url, types, generation, coalesce(previous_until > now(), false) as has_previous, cursor,
                 disabled_because, created_at,
                 (select count(*) from webhook_deliveries d where d.endpoint_id = webhook_endpoints.id
                     and d.state = 'pending') as waiting,
@@ -31,11 +32,11 @@ macro_rules! endpoints {
 }
 
 statements! {
-    ADD_ENDPOINT = "insert into webhook_endpoints (id, url, types, cursor, created_at)
-        select $1, $2, $3, $4, now() where (select count(*) from webhook_endpoints) < $5";
+    ADD_ENDPOINT = "insert into webhook_endpoints (id, url, types, cursor, created_at, tenant)
+        select $1, $2, $3, $4, now(), $6 where (select count(*) from webhook_endpoints) < $5";
     LIST = endpoints!("");
     GET = endpoints!("where id = $1");
-    SERVED = "select id, url, types, generation, coalesce(previous_until > now(), false) as has_previous, cursor,
+    SERVED = "select id, tenant, url, types, generation, coalesce(previous_until > now(), false) as has_previous, cursor,
             disabled_because, created_at, 0::bigint as waiting, null::timestamptz as waiting_since
         from webhook_endpoints where disabled_at is null order by id";
     ROTATE = "update webhook_endpoints set generation = generation + 1, previous_until = now() + make_interval(secs => $2)
@@ -61,6 +62,8 @@ const DELETED: i64 = 1_000;
 pub struct Endpoint {
     /// Our name for it.
     pub id: EndpointId,
+    /// Of whose it is told; of everybody's, where it is none.
+    pub tenant: Option<TenantId>,
     /// Where it is. Not to be logged: it often holds a key.
     pub url: String,
     /// The kinds of events that it is told of; all, if there is none.
@@ -84,6 +87,7 @@ pub struct Endpoint {
 #[derive(sqlx::FromRow)]
 struct EndpointRow {
     id: Uuid,
+    tenant: Option<Uuid>,
     url: String,
     types: Vec<String>,
     generation: i64,
@@ -99,6 +103,7 @@ impl EndpointRow {
     fn read(self) -> Result<Endpoint, OutOfPlace> {
         Ok(Endpoint {
             id: EndpointId::from_uuid(self.id),
+            tenant: self.tenant.map(TenantId::from_uuid),
             url: self.url,
             kinds: self.types,
             generation: unsigned("generation", self.generation)?,
@@ -113,11 +118,16 @@ impl EndpointRow {
 }
 
 impl Store {
-    /// A new endpoint, told of what happens from now on; none when there are too many.
+    /// A new endpoint, told of what happens from now on, of this tenant's or of everybody's; none when there are too many.
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn endpoint_add(&self, url: &str, kinds: &[String]) -> Result<Option<EndpointId>, StoreFault> {
+    pub async fn endpoint_add(
+        &self,
+        url: &str,
+        kinds: &[String],
+        tenant: Option<TenantId>,
+    ) -> Result<Option<EndpointId>, StoreFault> {
         let id = EndpointId::mint();
         let added = sqlx::query(ADD_ENDPOINT)
             .bind(id.as_uuid())
@@ -125,6 +135,7 @@ impl Store {
             .bind(kinds)
             .bind(self.feed_end().await?.to_string())
             .bind(ENDPOINTS_MAX)
+            .bind(tenant.map(|it| it.as_uuid()))
             .execute(&self.pool)
             .await
             .map_err(StoreFault::writing("endpoint_add"))?;
@@ -273,6 +284,7 @@ pub(super) async fn disable(
     let notice = Notice {
         kind: WEBHOOK_DISABLED,
         subject: id.to_string(),
+        whose: Whose::Operators,
         data: json!({"endpoint": id, "because": because}),
     };
     notices::add(connection, operation, &[notice]).await?;

@@ -31,9 +31,17 @@ macro_rules! written_by {
 }
 pub(super) use written_by;
 
+/// `tenant_of!("m")`: whose the payment of `m` is.
+macro_rules! tenant_of {
+    ($of:literal) => {
+        concat!("(select p.tenant from payments p where p.id = ", $of, ".payment_id)")
+    };
+}
+pub(super) use tenant_of;
+
 statements! {
-    ADD = concat!("insert into events (payment_id, version, kind, body, seal, created_at, written_by)
-        select e.payment_id, e.version, e.kind, e.body::jsonb, e.seal, now(), ", written_by!("e"), "
+    ADD = concat!("insert into events (payment_id, version, kind, body, seal, created_at, tenant, written_by)
+        select e.payment_id, e.version, e.kind, e.body::jsonb, e.seal, now(), ", tenant_of!("e"), ", ", written_by!("e"), "
         from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bytea[])
             as e(payment_id, version, kind, body, seal)");
 }

@@ -11,8 +11,11 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sqlx::FromRow;
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
+use super::columns::Columns;
 use super::records::in_time;
 use super::rows::OutOfPlace;
 use super::{DateTime, Store, StoreFault, Utc};
@@ -59,8 +62,19 @@ statements! {
     HASTY_PAGE = entries!(
         "(e.written_by, e.seq) > ($1::text::xid8, $2)", "(n.written_by, n.seq) > ($1::text::xid8, $3)", "limit $4"
     );
-    OF_PAYMENT = entries!("e.payment_id = $1", "false", "limit $2");
+    // What is one tenant's, along indices of its own.
+    TENANTS_PAGE = entries!(
+        "e.tenant = $5 and (e.written_by, e.seq) > ($1::text::xid8, $2)
+            and e.written_by < pg_snapshot_xmin(pg_current_snapshot())",
+        "n.tenant = $5 and (n.written_by, n.seq) > ($1::text::xid8, $3)
+            and n.written_by < pg_snapshot_xmin(pg_current_snapshot())",
+        "limit $4"
+    );
+    OF_PAYMENT = entries!("e.payment_id = $1 and ($3::uuid is null or e.tenant = $3)", "false", "limit $2");
     END = "select pg_snapshot_xmin(pg_current_snapshot())::text";
+    HIDDEN = "select coalesce((
+            select extract(epoch from clock_timestamp() - e.created_at) from events e
+            where e.written_by >= pg_snapshot_xmin(pg_current_snapshot()) order by e.written_by, e.seq limit 1), 0)::bigint";
     AHEAD = "select coalesce(max(e.written_by) >= pg_snapshot_xmax(pg_current_snapshot()), false) from events e";
 }
 
@@ -170,7 +184,6 @@ pub struct Happening {
 }
 
 /// A row of [`entries!`].
-#[derive(sqlx::FromRow)]
 pub(super) struct EntryRow {
     written_by: String,
     source: i64,
@@ -215,6 +228,37 @@ struct PaymentData<'a> {
     memo: &'a Option<String>,
     merchant_reference: &'a Option<String>,
     order_id: &'a Option<String>,
+}
+
+impl FromRow<'_, PgRow> for EntryRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
+        Ok(Self {
+            written_by: columns.take()?,
+            source: columns.take()?,
+            seq: columns.take()?,
+            payment_id: columns.take()?,
+            version: columns.take()?,
+            kind: columns.take()?,
+            created_at: columns.take()?,
+            network: columns.take()?,
+            state: columns.take()?,
+            tx: columns.take()?,
+            reason: columns.take()?,
+            scheme: columns.take()?,
+            asset: columns.take()?,
+            payer: columns.take()?,
+            pay_to: columns.take()?,
+            amount: columns.take()?,
+            key: columns.take()?,
+            resource_url: columns.take()?,
+            memo: columns.take()?,
+            merchant_reference: columns.take()?,
+            order_id: columns.take()?,
+            notice_id: columns.take()?,
+            data: columns.take()?,
+        })
+    }
 }
 
 impl EntryRow {
@@ -288,22 +332,27 @@ impl Store {
     pub async fn feed_page(&self, after: Place, limit: u16) -> Result<Vec<Happening>, StoreFault> {
         let operation = "feed_page";
         let (events, notices) = after.floors();
-        let statement = if Bug::FeedSkipsLateCommits.is_on() {
-            HASTY_PAGE
-        } else {
-            PAGE
+        let seen = self.seen();
+        let statement = match seen {
+            Some(_) => TENANTS_PAGE,
+            None if Bug::FeedSkipsLateCommits.is_on() => HASTY_PAGE,
+            None => PAGE,
         };
         let page = async {
-            sqlx::query_as(statement)
+            let mut query = sqlx::query_as(statement)
                 .bind(after.written_by.to_string())
                 .bind(events)
                 .bind(notices)
-                .bind(i64::from(limit.clamp(1, FEED_PAGE_MAX)))
-                .fetch_all(&self.pool)
+                .bind(i64::from(limit.clamp(1, FEED_PAGE_MAX)));
+            if seen.is_some() {
+                query = query.bind(seen);
+            }
+            query
+                .fetch_all(&mut *self.reading(operation).await?)
                 .await
                 .map_err(StoreFault::reading(operation))
         };
-        read_entries(operation, in_time(operation, page).await?)
+        read_entries(operation, in_time(operation, Box::pin(page)).await?)
     }
 
     /// What happened to a payment, in order; nothing when there is no such payment. No payment has as many events as a page.
@@ -316,11 +365,12 @@ impl Store {
             sqlx::query_as(OF_PAYMENT)
                 .bind(payment.as_uuid())
                 .bind(i64::from(FEED_PAGE_MAX))
-                .fetch_all(&self.pool)
+                .bind(self.seen())
+                .fetch_all(&mut *self.reading(operation).await?)
                 .await
                 .map_err(StoreFault::reading(operation))
         };
-        read_entries(operation, in_time(operation, rows).await?)
+        read_entries(operation, in_time(operation, Box::pin(rows)).await?)
     }
 
     /// Whether there are events by transactions that this server has not made yet: the rows were moved here from another,
@@ -333,6 +383,20 @@ impl Store {
             .fetch_one(&self.pool)
             .await
             .map_err(StoreFault::reading("feed_is_ahead"))
+    }
+
+    /// For how many seconds the oldest event that is not shown yet has been on record; 0 when all are shown. More than moments
+    /// is a transaction that somebody left open.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unavailable`].
+    pub async fn feed_hidden_for(&self) -> Result<u64, StoreFault> {
+        let operation = "feed_hidden_for";
+        let seconds: i64 = sqlx::query_scalar(HIDDEN)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        Ok(seconds.try_into().unwrap_or_default())
     }
 
     /// The place after all that is shown now; what comes later is shown after it.

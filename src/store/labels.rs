@@ -1,10 +1,10 @@
 //! The gateway's words for a payment, as columns.
 
+use super::columns::Columns;
 use super::rows::OutOfPlace;
 use crate::domain::labels::{Label, Labels, Metadata};
 
 /// The columns of `payments` that [`Labels`] consist of.
-#[derive(sqlx::FromRow)]
 pub(super) struct LabelsRow {
     pub(super) merchant_reference: Option<String>,
     pub(super) order_id: Option<String>,
@@ -13,6 +13,15 @@ pub(super) struct LabelsRow {
 }
 
 impl LabelsRow {
+    /// `merchant_reference, order_id, metadata`.
+    pub(super) fn take(columns: &mut Columns<'_>) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            merchant_reference: columns.take()?,
+            order_id: columns.take()?,
+            metadata: columns.take()?,
+        })
+    }
+
     pub(super) fn of(labels: &Labels) -> Self {
         let text = |label: &Option<Label>| label.as_ref().map(ToString::to_string);
         Self {

@@ -6,7 +6,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
-use super::events::{Seal, Told, written_by};
+use super::events::{Seal, Told, tenant_of, written_by};
 use super::rows::{OutOfPlace, signed, unsigned};
 use super::{Store, StoreFault, budgets, commit};
 use crate::domain::amount::Amount;
@@ -58,8 +58,8 @@ statements! {
             from cargo c where s.payment_id = c.payment_id
             returning s.payment_id, s.version, c.body, c.seal
         ), told as (
-            insert into events (payment_id, version, kind, body, seal, created_at, written_by)
-            select m.payment_id, m.version, $11::text, m.body::jsonb, m.seal, now(), ", written_by!("m"), "
+            insert into events (payment_id, version, kind, body, seal, created_at, tenant, written_by)
+            select m.payment_id, m.version, $11::text, m.body::jsonb, m.seal, now(), ", tenant_of!("m"), ", ", written_by!("m"), "
             from moved m
         )
         update lanes set next_nonce = next_nonce + (select count(*) from carriers)

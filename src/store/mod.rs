@@ -15,10 +15,11 @@ use serde::Deserialize;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, SqlSafeStr, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, SqlSafeStr, SqlStr, Transaction};
 use tokio::sync::watch;
 
 use self::rows::{OutOfPlace, unsigned};
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Timestamp;
 
 pub use sqlx::types::chrono::{DateTime, Utc};
@@ -32,9 +33,11 @@ macro_rules! statements {
 }
 
 mod activity;
+mod admin_log;
 mod audit;
 mod budgets;
 mod closing;
+mod columns;
 mod cursor;
 mod deliveries;
 mod desk;
@@ -69,10 +72,14 @@ mod statements;
 mod summary;
 mod sums;
 mod sweep;
+mod tenant_budgets;
+mod tenants;
 mod transactions;
+mod view;
 mod watching;
 
 pub use activity::{Activity, ActivityFilter, Belonging};
+pub use admin_log::{Broken, Deed, Logged};
 pub use audit::{EventSeen, Movement, SealSeen, SlotSeen, Surroundings, TxSeen};
 pub use closing::Due;
 pub use cursor::{Cursor, NotACursor};
@@ -103,6 +110,8 @@ pub use settlements::{Advance, Advanced};
 pub use statements::{Closed, StatementFilter};
 pub use summary::{Landing, Summary};
 pub use sums::{Crossed, CrossedFilter, Threshold};
+pub use tenant_budgets::TenantLimit;
+pub use tenants::{ClaimedAccount, KeptKey, Named, NewKey, NotDone};
 pub use transactions::Carrier;
 pub use watching::Followed;
 
@@ -142,7 +151,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 20] = [
+const MIGRATIONS: [(i64, &str, &str); 22] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -175,6 +184,12 @@ const MIGRATIONS: [(i64, &str, &str); 20] = [
     (19, "deliveries", include_str!("../../migrations/0019_deliveries.sql")),
     (25, "screening", include_str!("../../migrations/0025_screening.sql")),
     (26, "paid_sums", include_str!("../../migrations/0026_paid_sums.sql")),
+    (27, "tenants", include_str!("../../migrations/0027_tenants.sql")),
+    (
+        28,
+        "tenant_limits",
+        include_str!("../../migrations/0028_tenant_limits.sql"),
+    ),
 ];
 
 statements! {
@@ -190,6 +205,8 @@ pub struct Store {
     pool: PgPool,
     /// Rung when something was committed that is told.
     bell: Arc<watch::Sender<()>>,
+    /// Whose rows alone are shown; all where it is none.
+    view: Option<TenantId>,
 }
 
 impl Store {
@@ -219,6 +236,7 @@ impl Store {
         let store = Self {
             pool,
             bell: Arc::new(watch::Sender::new(())),
+            view: None,
         };
         store.session_check().await?;
         Ok(store)
@@ -337,6 +355,7 @@ impl Store {
         [
             STATEMENTS,
             activity::STATEMENTS,
+            admin_log::STATEMENTS,
             audit::STATEMENTS,
             budgets::STATEMENTS,
             closing::STATEMENTS,
@@ -368,12 +387,20 @@ impl Store {
             statements::STATEMENTS,
             sums::STATEMENTS,
             sweep::STATEMENTS,
+            tenant_budgets::STATEMENTS,
+            tenants::STATEMENTS,
             transactions::STATEMENTS,
+            view::STATEMENTS,
             watching::STATEMENTS,
         ]
         .into_iter()
         .flatten()
         .copied()
+    }
+
+    /// A transaction that sees everything and may change it.
+    async fn begin(&self, operation: &'static str) -> Result<Transaction<'static, Postgres>, StoreFault> {
+        self.begin_with(operation, None).await
     }
 
     /// A connection for one statement. Taken apart from running it, because failing here means nothing was sent.
@@ -388,9 +415,13 @@ impl Store {
         clippy::disallowed_methods,
         reason = "this is the one door to transactions, and its task is waited for here"
     )]
-    async fn begin(&self, operation: &'static str) -> Result<Transaction<'static, Postgres>, StoreFault> {
+    async fn begin_with(
+        &self,
+        operation: &'static str,
+        statement: Option<SqlStr>,
+    ) -> Result<Transaction<'static, Postgres>, StoreFault> {
         let connection = self.connection(operation).await?;
-        let beginning = tokio::spawn(Transaction::begin(connection, None));
+        let beginning = tokio::spawn(Transaction::begin(connection, statement));
         match beginning.await {
             Ok(begun) => begun.map_err(StoreFault::reading(operation)),
             Err(_) => Err(StoreFault::Unavailable {

@@ -15,7 +15,7 @@ macro_rules! named {
             "select n.place, f.id from unnest($1::bigint[], $2::text[]) as n(place, value)
             join lateral (select p.id, p.created_at from payments p where ",
             $lead,
-            " order by p.created_at, p.id limit $3) f on true
+            " and ($4::uuid is null or p.tenant = $4) order by p.created_at, p.id limit $3) f on true
             order by n.place, f.created_at, f.id"
         )
     };
@@ -24,9 +24,9 @@ macro_rules! named {
 statements! {
     OF_ID = named!("p.id = n.value::uuid");
     OF_KEY = named!("p.key = decode(n.value, 'hex')");
-    OF_PAYMENT_IDENTIFIER = named!("p.id = (select r.payment_id from payment_references r
+    OF_PAYMENT_IDENTIFIER = named!("p.id in (select r.payment_id from payment_references r
         where r.kind = 'payment_identifier' and r.value = n.value)");
-    OF_IDEMPOTENCY_KEY = named!("p.id = (select r.payment_id from payment_references r
+    OF_IDEMPOTENCY_KEY = named!("p.id in (select r.payment_id from payment_references r
         where r.kind = 'idempotency_key' and r.value = n.value)");
     OF_TRANSACTION = named!("p.id in (select a.payment_id from chain_transactions t
             join settlement_attempts a on a.network = t.network and a.signer = t.signer and a.nonce = t.nonce
@@ -58,7 +58,8 @@ impl Store {
                 .bind(places)
                 .bind(values)
                 .bind(i64::from(PAGE_MAX))
-                .fetch_all(&self.pool)
+                .bind(self.seen())
+                .fetch_all(&mut *self.reading(operation).await?)
                 .await
                 .map_err(StoreFault::reading(operation))?;
             for (place, id) in rows {

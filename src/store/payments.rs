@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
+use sqlx::types::Uuid;
 
 use super::budgets::{self, Draws};
 use super::events::{self, Seal, Told};
@@ -17,26 +18,27 @@ use crate::domain::id::PaymentId;
 use crate::domain::request::PaymentReference;
 use crate::domain::screening::Ticket;
 use crate::domain::settlement::{Event, Settlement, State};
+use crate::domain::tenant::TenantId;
 use crate::domain::verdict::Verified;
 
 statements! {
     RESERVE = concat!("with reserved as (
             insert into payments (id, key, scheme, network, payer, pay_to, asset, amount, nonce, valid_after,
                 valid_before, body, digest, envelope, resource_url, since_height, must_go_alone, created_at, signer, memo,
-                merchant_reference, order_id, metadata, screening)
+                merchant_reference, order_id, metadata, screening, tenant)
             values ($1, $2, $3, $4, $5, $6, $7, $8::text::numeric, $9, $10::text::numeric, $11::text::numeric,
-                $12, $13, $14, $15, $16, $17, now(), $22, $23, $26, $27, $28, $34)
+                $12, $13, $14, $15, $16, $17, now(), $22, $23, $26, $27, $28, $34, $39)
             on conflict do nothing
             returning id, created_at
         ), settled as (
-            insert into settlements (payment_id, state, version, created_at, budget_held, budget_at)
-            select id, 'reserved', 0, created_at, $25::text::numeric, created_at from reserved
+            insert into settlements (payment_id, state, version, created_at, budget_held, budget_at, value_held)
+            select id, 'reserved', 0, created_at, $25::text::numeric, created_at, $40::text::numeric from reserved
         ), named as (
-            insert into payment_references (kind, value, payment_id)
-            select r.kind, r.value, p.id from reserved p, unnest($18::text[], $19::text[]) as r(kind, value)
+            insert into payment_references (kind, value, payment_id, tenant)
+            select r.kind, r.value, p.id, $39 from reserved p, unnest($18::text[], $19::text[]) as r(kind, value)
         ), told as (
-            insert into events (payment_id, version, kind, body, seal, created_at)
-            select id, 0, $20::text, $21::text::jsonb, $24, created_at from reserved
+            insert into events (payment_id, version, kind, body, seal, created_at, tenant)
+            select id, 0, $20::text, $21::text::jsonb, $24, created_at, $39 from reserved
         ), screened as (
             insert into screenings (id, stage, decision, policy, network, body, seal, payment_id, created_at)
             select $35::uuid, 'settle', $34, $36::text, $4, $37::text, $38::bytea, id, created_at from reserved
@@ -46,7 +48,7 @@ statements! {
         )
         select created_at from reserved");
     REOPEN = "update settlements set state = 'reserved', version = version + 1, budget_held = $3::text::numeric,
-            budget_at = now()
+            budget_at = now(), value_held = $4::text::numeric
         where payment_id = $1 and version = $2 and state = 'withdrawn'
         returning (select e.seal from events e where e.payment_id = $1 and e.version = $2)";
     REWRITE = "update payments set scheme = $2, pay_to = $3, amount = $4::text::numeric, valid_after = $5::text::numeric,
@@ -55,17 +57,17 @@ statements! {
             merchant_reference = $16, order_id = $17, metadata = $18, screening = $19
         where id = $1";
     REFERENCES_DROP = "delete from payment_references where payment_id = $1";
-    REFERENCES_ADD = "insert into payment_references (kind, value, payment_id)
-        select r.kind, r.value, $1 from unnest($2::text[], $3::text[]) as r(kind, value)";
+    REFERENCES_ADD = "insert into payment_references (kind, value, payment_id, tenant)
+        select r.kind, r.value, $1, $4 from unnest($2::text[], $3::text[]) as r(kind, value)";
     REFERENCE_TAKEN = "select r.kind, r.value from payment_references r
         join unnest($2::text[], $3::text[]) as asked(kind, value) on asked.kind = r.kind and asked.value = r.value
-        where r.payment_id <> $1 order by r.kind, r.value limit 1";
-    BY_ID = records!("where p.id = $1");
+        where r.payment_id <> $1 and r.tenant = $4 order by r.kind, r.value limit 1";
+    BY_ID = records!("where p.id = $1 and ($2::uuid is null or p.tenant = $2)");
     BY_IDS = records!("where p.id = any($1::uuid[]) order by p.created_at, p.id");
     BY_KEY = records!("where p.key = $1");
     BY_REFERENCE = records!("where p.id in (select r.payment_id from payment_references r
             join unnest($1::text[], $2::text[]) as asked(kind, value)
-                on asked.kind = r.kind and asked.value = r.value)
+                on asked.kind = r.kind and asked.value = r.value where r.tenant = $3)
         order by p.created_at, p.id limit 1");
 }
 
@@ -156,7 +158,7 @@ impl Store {
             }
             Ok(None) => {}
             Err(fault) if is_reference_taken(&fault) => {
-                let taken = self.reference_taken(new.id, &references).await?;
+                let taken = self.reference_taken(new.id, new.tenant(), &references).await?;
                 return Ok(taken.map(Reservation::ReferenceTaken));
             }
             Err(fault) if is_short(&fault) => return self.reserve_short(new).await,
@@ -167,7 +169,11 @@ impl Store {
             let what = "payment id of another key";
             return Err(StoreFault::Corrupt { operation, what });
         };
-        if let Some(taken) = self.reference_taken(record.id, &references).await? {
+        // Whoever had it first keeps it: another tenant is told no more of it than that it is taken.
+        if record.tenant != new.tenant() {
+            return Ok(Some(Reservation::Seen(record)));
+        }
+        if let Some(taken) = self.reference_taken(record.id, record.tenant, &references).await? {
             return Ok(Some(Reservation::ReferenceTaken(taken)));
         }
         if record.settlement.state() != State::Withdrawn {
@@ -248,6 +254,8 @@ impl Store {
             .bind(evidence.policy)
             .bind(evidence.body)
             .bind(evidence.seal)
+            .bind(new.tenant().as_uuid())
+            .bind(new.reserve.value.map(|it| it.to_string()))
             .fetch_optional(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))?;
@@ -269,6 +277,7 @@ impl Store {
             .bind(old.id.as_uuid())
             .bind(old.version)
             .bind(new.reserve.amount.to_string())
+            .bind(new.reserve.value.map(|it| it.to_string()))
             .fetch_optional(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
@@ -276,7 +285,7 @@ impl Store {
             return Ok(None);
         };
         rewrite(&mut transaction, old.id, new, references).await?;
-        let record = record_by_id(&mut transaction, operation, old.id).await?;
+        let record = record_by_id(&mut transaction, operation, old.id, None).await?;
         let Some(record) = record else {
             let what = "a payment that is gone";
             return Err(StoreFault::Corrupt { operation, what });
@@ -302,6 +311,7 @@ impl Store {
     async fn reference_taken(
         &self,
         payment: PaymentId,
+        tenant: TenantId,
         references: &References<'_>,
     ) -> Result<Option<PaymentReference>, StoreFault> {
         let operation = "payment_reserve";
@@ -312,6 +322,7 @@ impl Store {
             .bind(payment.as_uuid())
             .bind(&references.kinds)
             .bind(&references.values)
+            .bind(tenant.as_uuid())
             .fetch_optional(&self.pool)
             .await
             .map_err(StoreFault::reading(operation))?;
@@ -341,8 +352,8 @@ impl Store {
     /// [`StoreFault::Unavailable`].
     pub async fn payment_get(&self, id: PaymentId) -> Result<Option<Record>, StoreFault> {
         let operation = "payment_get";
-        let mut connection = self.connection(operation).await?;
-        record_by_id(&mut connection, operation, id).await
+        let mut reading = self.reading(operation).await?;
+        record_by_id(&mut reading, operation, id, self.seen()).await
     }
 
     /// Those of these payments that are on record, oldest first.
@@ -359,16 +370,21 @@ impl Store {
         read_all(operation, rows)
     }
 
-    /// The payment that any of these names belongs to; the oldest, should they belong to several.
+    /// The tenant's payment that any of these names belongs to; the oldest, should they belong to several.
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`].
-    pub async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault> {
+    pub async fn reference_find(
+        &self,
+        tenant: TenantId,
+        references: &[PaymentReference],
+    ) -> Result<Option<Record>, StoreFault> {
         let operation = "reference_find";
         let References { kinds, values } = References::of(references);
         let row: Option<RecordRow> = sqlx::query_as(BY_REFERENCE)
             .bind(kinds)
             .bind(values)
+            .bind(tenant.as_uuid())
             .fetch_optional(&self.pool)
             .await
             .map_err(StoreFault::reading(operation))?;
@@ -425,6 +441,7 @@ async fn rewrite(
         .bind(id.as_uuid())
         .bind(&references.kinds)
         .bind(&references.values)
+        .bind(new.tenant().as_uuid())
         .execute(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;
@@ -435,9 +452,11 @@ async fn record_by_id(
     connection: &mut PgConnection,
     operation: &'static str,
     id: PaymentId,
+    seen: Option<Uuid>,
 ) -> Result<Option<Record>, StoreFault> {
     let row: Option<RecordRow> = sqlx::query_as(BY_ID)
         .bind(id.as_uuid())
+        .bind(seen)
         .fetch_optional(connection)
         .await
         .map_err(StoreFault::reading(operation))?;
@@ -449,6 +468,7 @@ fn reserved(new: &NewPayment, references: &References<'_>, created_at: DateTime<
     let request = new.verified.request();
     Ok(Record {
         id: new.id,
+        tenant: request.tenant,
         network: request.rail.network.clone(),
         scheme: request.rail.scheme.clone(),
         authorization: new.verified.authorization().clone(),

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::types::Uuid;
 
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, RecordRow, amount, network as network_of, read_all, records, signed, unsigned};
 use super::{DateTime, Record, Store, StoreFault, Utc, commit};
 use crate::domain::amount::Amount;
@@ -12,6 +12,21 @@ use crate::domain::id::{ExceptionId, PaymentId};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::TxId;
 use crate::domain::reconciliation::{State, Verdict};
+
+/// `of_tenant!("$7")`: what was judged (`r`) is of this tenant's payment, or of its account where it is of none.
+macro_rules! of_tenant {
+    ($tenant:literal) => {
+        concat!(
+            "(",
+            $tenant,
+            "::uuid is null or ",
+            $tenant,
+            " = case when r.payment_id is not null then (select p.tenant from payments p where p.id = r.payment_id)
+                else coalesce((select m.tenant from merchant_accounts m
+                    where m.network = r.network and m.address = r.pay_to), '00000000-0000-0000-0000-000000000000') end)"
+        )
+    };
+}
 
 statements! {
     // What stays as it is is not written anew.
@@ -51,20 +66,21 @@ statements! {
             join payments o on o.id = named.id
             join settlements t on t.payment_id = o.id
             where o.id < p.id and o.network = p.network and o.pay_to = p.pay_to and o.asset = p.asset
-                and o.amount = p.amount and t.state in ('confirmed', 'final')) as twin
+                and o.amount = p.amount and o.tenant = p.tenant and t.state in ('confirmed', 'final')) as twin
         from payments p join settlements s on s.payment_id = p.id
         where p.id = any($1::uuid[]) and s.state in ('confirmed', 'final')";
-    EXCEPTIONS = "select id, payment_id, network, asset, pay_to, amount::text as amount, state, reason, tx, block_height,
+    EXCEPTIONS = concat!("select id, payment_id, network, asset, pay_to, amount::text as amount, state, reason, tx, block_height,
             since, handled
-        from reconciliations
+        from reconciliations r
         where state not in ('pending', 'matched') and id > $1
             and ($2::text is null or state = $2) and ($3::text is null or network = $3)
             and ($4::text is null or pay_to = $4) and coalesce(handled, 'open') = $5
-        order by id limit $6";
+            and ", of_tenant!("$7"), " order by id limit $6");
     COUNTS = "select state, count(*) from reconciliations
         where state not in ('pending', 'matched') and handled is null and network = $1 group by state";
-    HANDLE = "update reconciliations set handled = $2
-        where id = $1 and state not in ('pending', 'matched') returning state";
+    HANDLE = concat!("update reconciliations r set handled = $2
+        where id = $1 and state not in ('pending', 'matched') and ", of_tenant!("$3"), "
+        returning state, payment_id, network, pay_to");
     ACT = "insert into reconciliation_actions (id, reconciliation_id, action, state, note, actor, created_at)
         values ($1, $2, $3, $4, $5, $6, now())";
 }
@@ -189,6 +205,7 @@ impl Exception {
         Notice {
             kind: EXCEPTION_OPENED,
             subject: self.id.to_string(),
+            whose: whose(self.payment, &self.network, &self.pay_to),
             data: json!({
                 "exception": self.id,
                 "state": self.state.as_str(),
@@ -353,7 +370,8 @@ impl Store {
             .bind(&filter.pay_to)
             .bind(filter.handled.map_or("open", Action::as_str))
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .bind(self.seen())
+            .fetch_all(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         let exceptions: Result<_, _> = rows.into_iter().map(ExceptionRow::read).collect();
@@ -395,15 +413,17 @@ impl Store {
         let operation = "exception_act";
         let fault = StoreFault::reading(operation);
         let mut transaction = self.begin(operation).await?;
-        let state: Option<String> = sqlx::query_scalar(HANDLE)
+        let handled: Option<(String, Option<Uuid>, String, String)> = sqlx::query_as(HANDLE)
             .bind(id.as_uuid())
             .bind(action.as_str())
+            .bind(self.seen())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&fault)?;
-        let Some(state) = state else {
+        let Some((state, payment, network, pay_to)) = handled else {
             return Ok(false);
         };
+        let network = network_of(&network).map_err(OutOfPlace::during(operation))?;
         sqlx::query(ACT)
             .bind(Uuid::now_v7())
             .bind(id.as_uuid())
@@ -417,6 +437,7 @@ impl Store {
         let handled = Notice {
             kind: EXCEPTION_HANDLED,
             subject: id.to_string(),
+            whose: whose(payment.map(PaymentId::from_uuid), &network, &pay_to),
             data: json!({"exception": id, "state": state, "action": action.as_str()}),
         };
         notices::add(&mut transaction, operation, &[handled]).await?;
@@ -424,6 +445,13 @@ impl Store {
         self.ring();
         Ok(true)
     }
+}
+
+fn whose(payment: Option<PaymentId>, network: &NetworkId, pay_to: &str) -> Whose {
+    payment.map_or_else(
+        || Whose::Accounts(network.clone(), pay_to.to_owned()),
+        |id| Whose::Records(id.as_uuid()),
+    )
 }
 
 impl ExceptionRow {

@@ -9,13 +9,14 @@ use serde_json::Value;
 use super::{Advance, Advanced, Carrier, IntendFault, Intent, NewPayment, Record, Replaced};
 use super::{Cause, Reservation, Roll, Store, StoreFault};
 use crate::domain::authorization::PaymentKey;
-use crate::domain::budget::Limits;
+use crate::domain::budget::{Limits, TenantBudget};
 use crate::domain::id::PaymentId;
 use crate::domain::lease::{Lease, ProcessId};
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{LaneId, Mined, Replacement, SignedTx, TxId};
 use crate::domain::request::PaymentReference;
 use crate::domain::settlement::State;
+use crate::domain::tenant::TenantId;
 
 /// Signs for the claimed payments, beginning with this nonce.
 pub type Sign<'a> = &'a (dyn Fn(u64, &[PaymentId]) -> Result<Vec<SignedTx>, IntendFault> + Send + Sync);
@@ -57,7 +58,22 @@ pub trait Records: Send + Sync {
     ///
     /// # Errors
     /// As of it.
-    async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault>;
+    async fn reference_find(
+        &self,
+        tenant: TenantId,
+        references: &[PaymentReference],
+    ) -> Result<Option<Record>, StoreFault>;
+
+    /// [`Store::tenant_budget`].
+    ///
+    /// # Errors
+    /// As of it.
+    async fn tenant_budget(
+        &self,
+        tenant: TenantId,
+        network: &NetworkId,
+        asset: &str,
+    ) -> Result<TenantBudget, StoreFault>;
 
     /// [`Store::settlements_open`].
     ///
@@ -268,8 +284,12 @@ impl Records for Store {
         in_time("payment_find", self.payment_find(key)).await
     }
 
-    async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault> {
-        in_time("reference_find", self.reference_find(references)).await
+    async fn reference_find(
+        &self,
+        tenant: TenantId,
+        references: &[PaymentReference],
+    ) -> Result<Option<Record>, StoreFault> {
+        in_time("reference_find", self.reference_find(tenant, references)).await
     }
 
     async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault> {
@@ -286,6 +306,15 @@ impl Records for Store {
 
     async fn settlements_try(&self, payments: &[PaymentId]) -> Result<Vec<(PaymentId, u64)>, StoreFault> {
         in_time("settlements_try", self.settlements_try(payments)).await
+    }
+
+    async fn tenant_budget(
+        &self,
+        tenant: TenantId,
+        network: &NetworkId,
+        asset: &str,
+    ) -> Result<TenantBudget, StoreFault> {
+        in_time("tenant_budget", self.tenant_budget(tenant, network, asset)).await
     }
 
     async fn settlements_untry(&self, payments: &[PaymentId]) -> Result<(), StoreFault> {

@@ -5,9 +5,10 @@ use serde_json::json;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::refund_matching::{PaidWith, cleared};
 use super::rows::{OutOfPlace, amount, network as network_of, signed, unsigned};
+use super::tenants::name_within;
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::amount::Amount;
 use crate::domain::event::{REFUND_CANCELLED, REFUND_CREATED};
@@ -16,13 +17,14 @@ use crate::domain::labels::Label;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::refund::{Asked, Note, PaidBy, Stage};
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Timestamp;
 
 /// `refunds!("where …")`: the statement that reads [`RefundRow`]s of `refunds r`.
 macro_rules! refunds {
     ($($tail:expr),+) => {
         concat!(
-            "select r.id, r.payment_id, r.network, r.asset, r.pay_to, r.recipient, r.amount::text as amount, r.reason,
+            "select r.id, r.tenant, r.payment_id, r.network, r.asset, r.pay_to, r.recipient, r.amount::text as amount, r.reason,
                 r.merchant_reference, r.claimed_tx, r.wallet, r.settles_after, r.state, r.attempts, r.is_out, r.problem,
                 r.paid_tx, r.paid_log_index, r.paid_height, r.paid_hash, r.paid_time, r.created_at, r.ended_at,
                 (select p.id from refund_attempts a join payments p on p.key = a.key
@@ -36,21 +38,22 @@ pub(super) use refunds;
 
 statements! {
     RECORD = "insert into refunds (id, payment_id, idempotency_key, digest, network, asset, pay_to, recipient, amount,
-            reason, merchant_reference, claimed_tx, wallet, settles_after, state, created_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::numeric, $10, $11, $12, $13, $14, $15, now())
+            reason, merchant_reference, claimed_tx, wallet, settles_after, state, created_at, tenant)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::numeric, $10, $11, $12, $13, $14, $15, now(), $16)
         on conflict (idempotency_key) do nothing returning created_at";
     RAISE = "insert into refund_totals (payment_id, amount, recorded, paid)
         values ($1, $2::text::numeric, $3::text::numeric, 0)
         on conflict (payment_id) do update set recorded = refund_totals.recorded + excluded.recorded";
     LOWER = "update refund_totals set recorded = recorded - $2::text::numeric where payment_id = $1";
-    BY_ID = refunds!("where r.id = $1");
+    BY_ID = refunds!("where r.id = $1 and ($2::uuid is null or r.tenant = $2)");
     BY_KEY = "select id, digest from refunds where idempotency_key = $1";
     LIST = refunds!("where r.id > $1 and ($2::text is null or r.state = $2) and ($3::text is null or r.network = $3)
-            and ($4::text is null or r.pay_to = $4) order by r.id limit $5");
-    OF_PAYMENT = refunds!("where r.payment_id = $6 and r.id > $1 and ($2::text is null or r.state = $2)
-            and ($3::text is null or r.network = $3) and ($4::text is null or r.pay_to = $4) order by r.id limit $5");
+            and ($4::text is null or r.pay_to = $4) and ($6::uuid is null or r.tenant = $6) order by r.id limit $5");
+    OF_PAYMENT = refunds!("where r.payment_id = $7 and r.id > $1 and ($2::text is null or r.state = $2)
+            and ($3::text is null or r.network = $3) and ($4::text is null or r.pay_to = $4)
+            and ($6::uuid is null or r.tenant = $6) order by r.id limit $5");
     CANCEL = "update refunds set state = 'cancelled', ended_at = now(), problem = null
-        where id = $1 and state in ('awaiting', 'executing') and not is_out";
+        where id = $1 and state in ('awaiting', 'executing') and not is_out and ($2::uuid is null or tenant = $2)";
 }
 
 /// A refund.
@@ -58,6 +61,8 @@ statements! {
 pub struct Refund {
     /// Our name for it.
     pub id: RefundId,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// The payment that is refunded.
     pub payment: PaymentId,
     /// The network.
@@ -122,6 +127,7 @@ impl Refund {
         Notice {
             kind,
             subject: self.id.to_string(),
+            whose: Whose::Of(self.tenant),
             data: json!({
                 "refund": self.id,
                 "payment": self.payment,
@@ -144,6 +150,8 @@ impl Refund {
 pub struct NewRefund {
     /// Its name, minted by the caller.
     pub id: RefundId,
+    /// Whose it is: the payment's.
+    pub tenant: TenantId,
     /// The caller's name for the request.
     pub key: String,
     /// What is asked.
@@ -202,6 +210,7 @@ pub struct RefundFilter {
 #[derive(sqlx::FromRow)]
 pub(super) struct RefundRow {
     id: Uuid,
+    tenant: Uuid,
     payment_id: Uuid,
     network: String,
     asset: String,
@@ -250,6 +259,7 @@ impl RefundRow {
         };
         Ok(Refund {
             id: RefundId::from_uuid(self.id),
+            tenant: TenantId::from_uuid(self.tenant),
             payment: PaymentId::from_uuid(self.payment_id),
             network: network_of(&self.network)?,
             asset: self.asset,
@@ -294,7 +304,7 @@ impl Store {
             Err(fault) => return Err(fault),
             Ok(None) => {}
         }
-        let taken = self.refund_named(&new.key).await?;
+        let taken = self.refund_named(new.tenant, &new.key).await?;
         taken
             .map(|(refund, digest)| {
                 if digest == new.asked.digest() {
@@ -325,7 +335,7 @@ impl Store {
         let recorded: Option<DateTime<Utc>> = sqlx::query_scalar(RECORD)
             .bind(new.id.as_uuid())
             .bind(new.asked.payment.as_uuid())
-            .bind(&new.key)
+            .bind(name_within(new.tenant, &new.key))
             .bind(new.asked.digest())
             .bind(new.network.as_str())
             .bind(&new.asset)
@@ -338,6 +348,7 @@ impl Store {
             .bind(&new.wallet)
             .bind(after)
             .bind(stage.as_str())
+            .bind(new.tenant.as_uuid())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
@@ -357,15 +368,15 @@ impl Store {
         Ok(Some(refund))
     }
 
-    /// The refund of this key, and the digest of the request that recorded it.
+    /// The tenant's refund of this key, and the digest of the request that recorded it.
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`].
-    pub async fn refund_named(&self, key: &str) -> Result<Option<(Refund, [u8; 32])>, StoreFault> {
+    pub async fn refund_named(&self, tenant: TenantId, key: &str) -> Result<Option<(Refund, [u8; 32])>, StoreFault> {
         let operation = "refund_named";
         let row: Option<(Uuid, Vec<u8>)> = sqlx::query_as(BY_KEY)
-            .bind(key)
-            .fetch_optional(&self.pool)
+            .bind(name_within(tenant, key))
+            .fetch_optional(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         let Some((id, digest)) = row else {
@@ -384,7 +395,8 @@ impl Store {
         let operation = "refund_get";
         let row: Option<RefundRow> = sqlx::query_as(BY_ID)
             .bind(id.as_uuid())
-            .fetch_optional(&self.pool)
+            .bind(self.seen())
+            .fetch_optional(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         row.map(RefundRow::read)
@@ -408,13 +420,14 @@ impl Store {
             .bind(filter.stage.map(Stage::as_str))
             .bind(filter.network.as_ref().map(NetworkId::as_str))
             .bind(&filter.pay_to)
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(self.seen());
         let asked = match filter.payment {
             Some(payment) => of_all.bind(payment.as_uuid()),
             None => of_all,
         };
         let rows = asked
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         read_refunds(operation, rows)
@@ -429,6 +442,7 @@ impl Store {
         let mut transaction = self.begin(operation).await?;
         let done = sqlx::query(CANCEL)
             .bind(id.as_uuid())
+            .bind(self.seen())
             .execute(&mut *transaction)
             .await
             .map_err(StoreFault::reading(operation))?;
@@ -458,6 +472,7 @@ pub(super) async fn one(
 ) -> Result<Refund, StoreFault> {
     let row: RefundRow = sqlx::query_as(BY_ID)
         .bind(id.as_uuid())
+        .bind(None::<Uuid>)
         .fetch_one(connection)
         .await
         .map_err(StoreFault::reading(operation))?;

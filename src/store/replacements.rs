@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
-use super::events::{Told, written_by};
+use super::events::{Told, tenant_of, written_by};
 use super::lanes::{self, Claimed};
 use super::rows::{OutOfPlace, signed};
 use super::{Store, StoreFault, commit};
@@ -33,8 +33,8 @@ statements! {
             where s.payment_id = c.payment_id
             returning s.payment_id, s.version, c.body, c.seal
         )
-        insert into events (payment_id, version, kind, body, seal, created_at, written_by)
-        select m.payment_id, m.version, $10::text, m.body::jsonb, m.seal, now(), ", written_by!("m"), " from moved m");
+        insert into events (payment_id, version, kind, body, seal, created_at, tenant, written_by)
+        select m.payment_id, m.version, $10::text, m.body::jsonb, m.seal, now(), ", tenant_of!("m"), ", ", written_by!("m"), " from moved m");
 }
 
 /// How many transactions one slot may have: the first and five that replace one another.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::types::Uuid;
 
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::event::REPORT_DELIVERY_FAILED;
@@ -280,6 +280,7 @@ impl Store {
             let notice = Notice {
                 kind: REPORT_DELIVERY_FAILED,
                 subject: it.schedule.clone(),
+                whose: Whose::Operators,
                 data: json!({
                     "schedule": it.schedule,
                     "startsAt": it.period.starts.0,

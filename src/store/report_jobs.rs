@@ -3,31 +3,33 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
 use sqlx::types::Uuid;
 
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::event::{REPORT_FAILED, REPORT_READY};
 use crate::domain::id::ReportId;
 use crate::domain::lease::ProcessId;
+use crate::domain::tenant::TenantId;
 
 statements! {
     ORDER = "insert into reports (id, ordered, kind, format, question, version, schedule, state, expected, rows, bytes,
-            created_at)
-        select $1, $2, $3, $4, $5, $6, $7, 'queued', 0, 0, 0, now()
+            created_at, tenant)
+        select $1, $2, $3, $4, $5, $6, $7, 'queued', 0, 0, 0, now(), $9
         where (select count(*) from reports where state in ('queued', 'running')) < $8
         on conflict (ordered) do nothing";
     // What failed is made again when it is ordered again.
     RETRY = "update reports set state = 'queued', failure = null, ended_at = null, expected = 0, rows = 0, bytes = 0
         where ordered = $1 and state = 'failed'";
-    BY_ORDER = "select id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+    BY_ORDER = "select id, tenant, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
             failure, created_at, ended_at from reports where ordered = $1";
-    BY_ID = "select id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
-            failure, created_at, ended_at from reports where id = $1";
+    BY_ID = "select id, tenant, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+            failure, created_at, ended_at from reports where id = $1 and ($2::uuid is null or tenant = $2)";
     // Of two that want the same one, the second finds it claimed when its turn comes.
     CLAIM = "update reports set state = 'running', claimed_by = $1, claimed_until = now() + $2 * interval '1 millisecond',
             expected = 0, rows = 0, bytes = 0
@@ -35,7 +37,7 @@ statements! {
             where state = 'queued' or (state = 'running' and claimed_until < now())
             order by created_at, id limit 1)
             and (state = 'queued' or (state = 'running' and claimed_until < now()))
-        returning id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+        returning id, tenant, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
             failure, created_at, ended_at";
     PIECES_DROP = "delete from report_pieces where report_id = $1";
     PIECE = "with mine as (
@@ -47,13 +49,14 @@ statements! {
     DONE = "update reports set state = 'done', rows = $3, expected = $3, totals = $4, sha256 = $5, edition = $6,
             ended_at = now(), claimed_by = null, claimed_until = null
         where id = $1 and claimed_by = $2 and state = 'running'
-        returning id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+        returning id, tenant, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
             failure, created_at, ended_at";
     FAIL = "update reports set state = 'failed', failure = $3, ended_at = now(), claimed_by = null, claimed_until = null
         where id = $1 and claimed_by = $2 and state = 'running'
-        returning id, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
+        returning id, tenant, kind, format, question, version, schedule, edition, state, expected, rows, bytes, totals, sha256,
             failure, created_at, ended_at";
-    READ = "select bytes from report_pieces where report_id = $1 and position = $2";
+    READ = "select bytes from report_pieces where report_id = $1 and position = $2
+        and ($3::uuid is null or exists (select 1 from reports r where r.id = $1 and r.tenant = $3))";
     // The oldest go first. The newest stays whatever its size.
     FORGET = "delete from reports where id in (
             select k.id from (
@@ -88,6 +91,8 @@ pub struct ReportOrder {
 pub struct Report {
     /// Its name.
     pub id: ReportId,
+    /// Whose it is, and so whose rows it has; the operator's, with everybody's, where it is none.
+    pub tenant: Option<TenantId>,
     /// As of the order.
     pub kind: String,
     /// As of the order.
@@ -138,6 +143,7 @@ pub enum Progress {
 #[derive(sqlx::FromRow)]
 struct ReportRow {
     id: Uuid,
+    tenant: Option<Uuid>,
     kind: String,
     format: String,
     question: String,
@@ -169,6 +175,7 @@ impl ReportRow {
         };
         Ok(Report {
             id: ReportId::from_uuid(self.id),
+            tenant: self.tenant.map(TenantId::from_uuid),
             kind: self.kind,
             format: self.format,
             question: self.question,
@@ -253,6 +260,7 @@ fn notice(report: &Report) -> Notice {
             Progress::Queued | Progress::Running | Progress::Done { .. } => REPORT_READY,
         },
         subject: report.id.to_string(),
+        whose: report.tenant.map_or(Whose::Operators, Whose::Of),
         data,
     }
 }
@@ -264,30 +272,43 @@ impl Store {
     /// Faults of the store; ordering again does no harm.
     pub async fn report_order(&self, order: &ReportOrder) -> Result<Option<Report>, StoreFault> {
         let operation = "report_order";
+        let ordered = self.ordered(order);
         let fault = StoreFault::reading(operation);
         sqlx::query(ORDER)
             .bind(ReportId::mint().as_uuid())
-            .bind(order.ordered)
+            .bind(ordered)
             .bind(order.kind)
             .bind(order.format)
             .bind(&order.question)
             .bind(i64::from(order.version))
             .bind(&order.schedule)
             .bind(WAITING_MAX)
+            .bind(self.seen())
             .execute(&self.pool)
             .await
             .map_err(&fault)?;
         sqlx::query(RETRY)
-            .bind(order.ordered)
+            .bind(ordered)
             .execute(&self.pool)
             .await
             .map_err(&fault)?;
         let row = sqlx::query_as(BY_ORDER)
-            .bind(order.ordered)
+            .bind(ordered)
             .fetch_optional(&self.pool)
             .await
             .map_err(&fault)?;
         read(operation, row)
+    }
+
+    /// What sets the order apart from all others: two tenants' are never one.
+    fn ordered(&self, order: &ReportOrder) -> [u8; 32] {
+        let Some(tenant) = self.viewer() else {
+            return order.ordered;
+        };
+        let digest = Sha256::new()
+            .chain_update(tenant.as_uuid().as_bytes())
+            .chain_update(order.ordered);
+        digest.finalize().into()
     }
 
     /// The report of this id.
@@ -298,7 +319,8 @@ impl Store {
         let operation = "report_get";
         let row = sqlx::query_as(BY_ID)
             .bind(id.as_uuid())
-            .fetch_optional(&self.pool)
+            .bind(self.seen())
+            .fetch_optional(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         read(operation, row)
@@ -406,7 +428,8 @@ impl Store {
         sqlx::query_scalar(READ)
             .bind(id.as_uuid())
             .bind(signed("position", position).map_err(OutOfPlace::during(operation))?)
-            .fetch_optional(&self.pool)
+            .bind(self.seen())
+            .fetch_optional(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))
     }

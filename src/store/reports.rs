@@ -7,8 +7,9 @@
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
-use sqlx::{Postgres, Row};
+use sqlx::{FromRow, Postgres, Row};
 
+use super::columns::Columns;
 use super::cursor::{Cursor, end_of_time};
 use super::rows::{OutOfPlace, RecordRow, amount, record_columns, unsigned};
 use super::{DateTime, Record, Store, StoreFault, Utc};
@@ -33,7 +34,8 @@ macro_rules! conditions {
                 and ($8::text is null or p.payer = $8) and ($9::text is null or p.pay_to = $9)
                 and ($10::text is null or p.amount >= $10::numeric) and ($11::text is null or p.amount <= $11::numeric)
                 and ($12::bigint is null or s.landed_time >= $12) and ($13::bigint is null or s.landed_time < $13)
-                and ($14::timestamptz is null or s.final_at >= $14) and ($15::timestamptz is null or s.final_at < $15)"
+                and ($14::timestamptz is null or s.final_at >= $14) and ($15::timestamptz is null or s.final_at < $15)
+                and ($16::uuid is null or p.tenant = $16)"
     };
 }
 
@@ -56,38 +58,80 @@ macro_rules! page {
             $at,
             ", ",
             $id,
-            " limit $16"
+            " limit $17"
+        )
+    };
+}
+
+/// The same where nothing else is asked for: the index alone is read, and planned once.
+macro_rules! alone {
+    ($table:literal, $lead:literal, $id:literal) => {
+        concat!(
+            "select created_at, ",
+            $id,
+            " from ",
+            $table,
+            " where ",
+            $lead,
+            " (created_at, ",
+            $id,
+            ") > ($1, $2) and created_at < $3 order by created_at, ",
+            $id,
+            " limit $4"
         )
     };
 }
 
 statements! {
-    // Of whatever was found: one plan for all.
+    // Of whatever was found: one plan for all. What other tables have of it is read of all at once.
     ENTRIES = concat!("select ", record_columns!(), ",
-            (select r.state from reconciliations r where r.payment_id = p.id order by r.subject limit 1) as reconciliation,
-            (select sum(case when l.debit = 'facilitator:gas' then l.amount else -l.amount end)::text
-                from ledger_entries l where l.payment_id = p.id and l.purpose = 'gas') as gas,
-            (select t.paid::text from refund_totals t where t.payment_id = p.id) as refunded,
-            (select (t.recorded - t.paid)::text from refund_totals t where t.payment_id = p.id) as refund_pending
-        from payments p join settlements s on s.payment_id = p.id where p.id = any($1::uuid[])");
+            coalesce(n.kinds, '{}') as reference_kinds, coalesce(n.names, '{}') as reference_values,
+            coalesce(c.txs, '{}') as txs, l.state as reconciliation, g.gas::text as gas,
+            t.paid::text as refunded, (t.recorded - t.paid)::text as refund_pending
+        from payments p join settlements s on s.payment_id = p.id
+        left join (
+            select r.payment_id, array_agg(r.kind order by r.kind, r.value) as kinds,
+                array_agg(r.value order by r.kind, r.value) as names
+            from payment_references r where r.payment_id = any($1::uuid[]) group by r.payment_id
+        ) n on n.payment_id = p.id
+        left join (
+            select a.payment_id, array_agg(t.tx order by a.attempt, t.created_at, t.tx) as txs
+            from settlement_attempts a join chain_transactions t
+                on t.network = a.network and t.signer = a.signer and t.nonce = a.nonce
+            where a.payment_id = any($1::uuid[]) and not t.is_empty group by a.payment_id
+        ) c on c.payment_id = p.id
+        left join (
+            select distinct on (r.payment_id) r.payment_id, r.state
+            from reconciliations r where r.payment_id = any($1::uuid[]) order by r.payment_id, r.subject
+        ) l on l.payment_id = p.id
+        left join (
+            select l.payment_id, sum(case when l.debit = 'facilitator:gas' then l.amount else -l.amount end) as gas
+            from ledger_entries l where l.payment_id = any($1::uuid[]) and l.purpose = 'gas' group by l.payment_id
+        ) g on g.payment_id = p.id
+        left join refund_totals t on t.payment_id = p.id
+        where p.id = any($1::uuid[]) and ($2::uuid is null or p.tenant = $2)");
     COUNT = concat!("select count(*) from payments p join settlements s on s.payment_id = p.id
         where (p.created_at, p.id) > ($1, $2) and p.created_at < $3 ", conditions!());
     BY_TIME = page!("", "p.created_at", "p.id");
     BY_PAYER = page!("p.payer = $8 and", "p.created_at", "p.id");
     BY_RECIPIENT = page!("p.pay_to = $9 and", "p.created_at", "p.id");
     BY_STATE = page!("s.state = ($4::text[])[1] and s.state <> 'final' and", "s.created_at", "s.payment_id");
-    BY_ID = page!("p.id = $17::uuid and", "p.created_at", "p.id");
-    BY_KEY = page!("p.key = decode($17, 'hex') and", "p.created_at", "p.id");
-    BY_REFERENCE = page!("p.id = (select r.payment_id from payment_references r where r.value = $17 and r.kind = $18) and",
+    ALL = alone!("payments", "", "id");
+    OF_PAYER = alone!("payments", "payer = $5 and", "id");
+    TO_RECIPIENT = alone!("payments", "pay_to = $5 and", "id");
+    IN_STATE = alone!("settlements", "state = $5 and state <> 'final' and", "payment_id");
+    BY_ID = page!("p.id = $18::uuid and", "p.created_at", "p.id");
+    BY_KEY = page!("p.key = decode($18, 'hex') and", "p.created_at", "p.id");
+    BY_REFERENCE = page!("p.id in (select r.payment_id from payment_references r where r.value = $18 and r.kind = $19) and",
         "p.created_at", "p.id");
     BY_TRANSACTION = page!("p.id in (select a.payment_id from chain_transactions t
             join settlement_attempts a on a.network = t.network and a.signer = t.signer and a.nonce = t.nonce
-            where t.tx = $17 and not t.is_empty
-            union select e.payment_id from evidence e where e.tx = $17) and", "p.created_at", "p.id");
-    BY_MEMO = page!("p.memo = $17 and", "p.created_at", "p.id");
-    BY_MERCHANT_REFERENCE = page!("p.merchant_reference = $17 and", "p.created_at", "p.id");
-    BY_ORDER = page!("p.order_id = $17 and", "p.created_at", "p.id");
-    BY_RESOURCE = page!("p.resource_url = $17 and", "p.created_at", "p.id");
+            where t.tx = $18 and not t.is_empty
+            union select e.payment_id from evidence e where e.tx = $18) and", "p.created_at", "p.id");
+    BY_MEMO = page!("p.memo = $18 and", "p.created_at", "p.id");
+    BY_MERCHANT_REFERENCE = page!("p.merchant_reference = $18 and", "p.created_at", "p.id");
+    BY_ORDER = page!("p.order_id = $18 and", "p.created_at", "p.id");
+    BY_RESOURCE = page!("p.resource_url = $18 and", "p.created_at", "p.id");
 }
 
 /// The most records on one page.
@@ -95,7 +139,7 @@ pub const PAGE_MAX: u16 = 1000;
 
 /// Which payments to list: those that meet every condition named. Addresses and nonces are compared as the rail's
 /// canonical text.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
     /// With this name.
     pub name: Option<Name>,
@@ -165,14 +209,25 @@ pub struct Entry {
     pub refund_pending: Amount,
 }
 
-#[derive(sqlx::FromRow)]
 struct EntryRow {
-    #[sqlx(flatten)]
     record: RecordRow,
     reconciliation: Option<String>,
     gas: Option<String>,
     refunded: Option<String>,
     refund_pending: Option<String>,
+}
+
+impl FromRow<'_, PgRow> for EntryRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
+        Ok(Self {
+            record: RecordRow::take(&mut columns)?,
+            reconciliation: columns.take()?,
+            gas: columns.take()?,
+            refunded: columns.take()?,
+            refund_pending: columns.take()?,
+        })
+    }
 }
 
 impl EntryRow {
@@ -241,7 +296,8 @@ impl Store {
         }
         let rows: Vec<EntryRow> = sqlx::query_as(ENTRIES)
             .bind(ids.iter().map(PaymentId::as_uuid).collect::<Vec<_>>())
-            .fetch_all(&self.pool)
+            .bind(self.seen())
+            .fetch_all(&mut *self.reading(operation).await?)
             .await
             .map_err(StoreFault::reading(operation))?;
         let entries: Result<Vec<Entry>, _> = rows.into_iter().map(EntryRow::read).collect();
@@ -258,14 +314,22 @@ impl Store {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Vec<Cursor>, StoreFault> {
-        let mut query = filter
-            .bound(filter.statement(states), after, states)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        for text in filter.name.iter().flat_map(Name::columns) {
-            query = query.bind(text);
-        }
-        let fault = StoreFault::reading("payments_list");
-        let rows = query.fetch_all(&self.pool).await.map_err(&fault)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = if let Some((statement, lead)) = filter.alone(states).filter(|_| self.seen().is_none()) {
+            let (from_at, from_id) = filter.start(after);
+            let query = sqlx::query(statement).bind(from_at).bind(from_id);
+            let query = query.bind(filter.end()).bind(limit);
+            lead.into_iter().fold(query, |query, lead| query.bind(lead.to_owned()))
+        } else {
+            let statement = filter.statement(states);
+            let query = filter.bound(statement, after, states, self.seen()).bind(limit);
+            let names = filter.name.iter().flat_map(Name::columns);
+            names.fold(query, Query::bind)
+        };
+        let operation = "payments_list";
+        let fault = StoreFault::reading(operation);
+        let mut reading = self.reading(operation).await?;
+        let rows = query.fetch_all(&mut *reading).await.map_err(&fault)?;
         let place = |row: &PgRow| {
             Ok(Cursor {
                 at: row.try_get(0)?,
@@ -281,7 +345,9 @@ impl Store {
     /// [`StoreFault::Unavailable`].
     pub async fn payments_count(&self, filter: &Filter) -> Result<u64, StoreFault> {
         let operation = "payments_count";
-        let row = filter.bound(COUNT, None, &filter.states).fetch_one(&self.pool).await;
+        let mut reading = self.reading(operation).await?;
+        let counting = filter.bound(COUNT, None, &filter.states, self.seen());
+        let row = counting.fetch_one(&mut *reading).await;
         let count = row
             .and_then(|row| row.try_get(0))
             .map_err(StoreFault::reading(operation))?;
@@ -349,6 +415,7 @@ impl Filter {
         statement: &'static str,
         after: Option<&Cursor>,
         states: &[State],
+        tenant: Option<Uuid>,
     ) -> Query<'static, Postgres, PgArguments> {
         let (from_at, from_id) = self.start(after);
         let states: Vec<&'static str> = states.iter().map(|it| it.as_str()).collect();
@@ -371,6 +438,7 @@ impl Filter {
             .bind(seconds(self.landed_before))
             .bind(self.final_from)
             .bind(self.final_before)
+            .bind(tenant)
     }
 
     /// What can have changed since the payment was found is still as asked for.
@@ -410,5 +478,33 @@ impl Filter {
         } else {
             BY_TIME
         }
+    }
+
+    /// The statement that reads an index alone, and what that begins with; none where the filter says more.
+    fn alone(&self, states: &[State]) -> Option<(&'static str, Option<&str>)> {
+        let nothing = Self::default();
+        let (statement, lead, led_by) = match self.statement(states) {
+            BY_TIME => (ALL, None, nothing),
+            BY_PAYER => {
+                let payer = self.payer.clone();
+                (OF_PAYER, self.payer.as_deref(), Self { payer, ..nothing })
+            }
+            BY_RECIPIENT => {
+                let pay_to = self.pay_to.clone();
+                (TO_RECIPIENT, self.pay_to.as_deref(), Self { pay_to, ..nothing })
+            }
+            BY_STATE => {
+                let first = states.first().map(|it| it.as_str());
+                let states = self.states.clone();
+                (IN_STATE, first, Self { states, ..nothing })
+            }
+            _ => return None,
+        };
+        let alone = Self {
+            created_from: self.created_from,
+            created_before: self.created_before,
+            ..led_by
+        };
+        (*self == alone).then_some((statement, lead))
     }
 }

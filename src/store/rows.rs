@@ -1,8 +1,11 @@
 //! Between rows and domain values. Whatever a row cannot say in the domain's words is a [`StoreFault::Corrupt`]
 //! that names the column, never a guess.
 
+use sqlx::FromRow;
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
+use super::columns::Columns;
 use super::labels::LabelsRow;
 use super::{DateTime, StoreFault, Utc};
 use crate::domain::amount::Amount;
@@ -13,6 +16,7 @@ use crate::domain::network::{NetworkId, Scheme};
 use crate::domain::rail::{ChainPoint, TxId};
 use crate::domain::request::{PaymentReference, ReferenceKind};
 use crate::domain::settlement::{CannotLand, Landed, Setback, Settlement, State};
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Timestamp;
 
 /// A payment and where its money is, as of one read.
@@ -20,6 +24,8 @@ use crate::domain::time::Timestamp;
 pub struct Record {
     /// Our name for it.
     pub id: PaymentId,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// Where it happens.
     pub network: NetworkId,
     /// By which scheme.
@@ -60,26 +66,18 @@ pub struct Record {
     pub final_at: Option<DateTime<Utc>>,
 }
 
-/// The columns of a [`RecordRow`], of `payments p` and `settlements s`.
+/// What a [`RecordRow`] has of `payments p` and `settlements s`.
 macro_rules! record_columns {
     () => {
-        "p.id, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
+        "p.id, p.tenant, p.key, p.scheme, p.network, p.payer, p.pay_to, p.asset, p.amount::text as amount, p.nonce,
                 p.valid_after::text as valid_after, p.valid_before::text as valid_before, p.body, p.digest,
                 p.envelope, p.signer, p.memo, p.resource_url, p.merchant_reference,
                 p.order_id, p.metadata, p.since_height, p.must_go_alone, p.created_at,
-                s.state, s.version, s.tries, s.tx, s.setback, s.setback_tx,
+                s.state, s.tx, s.setback, s.setback_tx,
                 s.landed_tx, s.landed_log_index, s.landed_height, s.landed_hash, s.landed_time,
                 s.landed_is_deep_enough, s.landed_is_final,
                 s.proof, s.proof_tx, s.proof_height, s.proof_hash, s.proof_time,
-                s.confirmed_at, s.final_at, s.granted_at, s.answer,
-                array(select r.kind from payment_references r where r.payment_id = p.id
-                    order by r.kind, r.value) as reference_kinds,
-                array(select r.value from payment_references r where r.payment_id = p.id
-                    order by r.kind, r.value) as reference_values,
-                array(select t.tx from settlement_attempts a join chain_transactions t
-                    on t.network = a.network and t.signer = a.signer and t.nonce = a.nonce
-                    where a.payment_id = p.id and not t.is_empty
-                    order by a.attempt, t.created_at, t.tx) as txs"
+                s.version, s.tries, s.confirmed_at, s.final_at, s.granted_at, s.answer"
     };
 }
 pub(super) use record_columns;
@@ -90,17 +88,25 @@ macro_rules! records {
         concat!(
             "select ",
             $crate::store::rows::record_columns!(),
-            " from payments p join settlements s on s.payment_id = p.id ",
+            ", array(select r.kind from payment_references r where r.payment_id = p.id
+                    order by r.kind, r.value) as reference_kinds,
+                array(select r.value from payment_references r where r.payment_id = p.id
+                    order by r.kind, r.value) as reference_values,
+                array(select t.tx from settlement_attempts a join chain_transactions t
+                    on t.network = a.network and t.signer = a.signer and t.nonce = a.nonce
+                    where a.payment_id = p.id and not t.is_empty
+                    order by a.attempt, t.created_at, t.tx) as txs
+            from payments p join settlements s on s.payment_id = p.id ",
             $($tail),+
         )
     };
 }
 pub(super) use records;
 
-/// A row of [`records!`].
-#[derive(sqlx::FromRow)]
+/// The columns of [`record_columns!`], the kinds and values of the caller's names, and the transactions.
 pub(super) struct RecordRow {
     id: Uuid,
+    tenant: Uuid,
     key: Vec<u8>,
     scheme: String,
     network: String,
@@ -117,12 +123,10 @@ pub(super) struct RecordRow {
     signer: Option<String>,
     memo: Option<String>,
     resource_url: Option<String>,
-    #[sqlx(flatten)]
     labels: LabelsRow,
     since_height: i64,
     must_go_alone: bool,
     created_at: DateTime<Utc>,
-    #[sqlx(flatten)]
     settlement: SettlementRow,
     version: i64,
     tries: i64,
@@ -136,7 +140,7 @@ pub(super) struct RecordRow {
 }
 
 /// The columns of `settlements` that a [`Settlement`] consists of.
-#[derive(Default, sqlx::FromRow)]
+#[derive(Default)]
 pub(super) struct SettlementRow {
     pub(super) state: String,
     pub(super) tx: Option<String>,
@@ -180,11 +184,55 @@ pub(super) fn read_one(operation: &'static str, row: Option<RecordRow>) -> Resul
         .map_err(OutOfPlace::during(operation))
 }
 
+impl FromRow<'_, PgRow> for RecordRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Self::take(&mut Columns::of(row))
+    }
+}
+
 impl RecordRow {
+    pub(super) fn take(columns: &mut Columns<'_>) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: columns.take()?,
+            tenant: columns.take()?,
+            key: columns.take()?,
+            scheme: columns.take()?,
+            network: columns.take()?,
+            payer: columns.take()?,
+            pay_to: columns.take()?,
+            asset: columns.take()?,
+            amount: columns.take()?,
+            nonce: columns.take()?,
+            valid_after: columns.take()?,
+            valid_before: columns.take()?,
+            body: columns.take()?,
+            digest: columns.take()?,
+            envelope: columns.take()?,
+            signer: columns.take()?,
+            memo: columns.take()?,
+            resource_url: columns.take()?,
+            labels: LabelsRow::take(columns)?,
+            since_height: columns.take()?,
+            must_go_alone: columns.take()?,
+            created_at: columns.take()?,
+            settlement: SettlementRow::take(columns)?,
+            version: columns.take()?,
+            tries: columns.take()?,
+            confirmed_at: columns.take()?,
+            final_at: columns.take()?,
+            granted_at: columns.take()?,
+            answer: columns.take()?,
+            reference_kinds: columns.take()?,
+            reference_values: columns.take()?,
+            txs: columns.take()?,
+        })
+    }
+
     pub(super) fn read(self) -> Result<Record, OutOfPlace> {
         let references = self.reference_kinds.iter().zip(self.reference_values);
         Ok(Record {
             id: PaymentId::from_uuid(self.id),
+            tenant: TenantId::from_uuid(self.tenant),
             network: network(&self.network)?,
             scheme: Scheme::named(&self.scheme),
             authorization: Authorization {
@@ -222,6 +270,27 @@ impl RecordRow {
 }
 
 impl SettlementRow {
+    fn take(columns: &mut Columns<'_>) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            state: columns.take()?,
+            tx: columns.take()?,
+            setback: columns.take()?,
+            setback_tx: columns.take()?,
+            landed_tx: columns.take()?,
+            landed_log_index: columns.take()?,
+            landed_height: columns.take()?,
+            landed_hash: columns.take()?,
+            landed_time: columns.take()?,
+            landed_is_deep_enough: columns.take()?,
+            landed_is_final: columns.take()?,
+            proof: columns.take()?,
+            proof_tx: columns.take()?,
+            proof_height: columns.take()?,
+            proof_hash: columns.take()?,
+            proof_time: columns.take()?,
+        })
+    }
+
     fn read(self) -> Result<Settlement, OutOfPlace> {
         match State::named(&self.state).ok_or(OutOfPlace("state"))? {
             State::Reserved => Ok(Settlement::Reserved),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, network as network_of};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::event::{SCREENING_CLEARED, SCREENING_DENIED, SCREENING_REVIEW};
@@ -183,6 +183,7 @@ impl Store {
             let notice = Notice {
                 kind: SCREENING_DENIED,
                 subject: evidence.id.to_string(),
+                whose: Whose::Operators,
                 data,
             };
             notices::add(&mut transaction, operation, &[notice]).await?;
@@ -343,6 +344,7 @@ impl Review {
         Notice {
             kind,
             subject: format!("{} on {} by {}", self.address, self.network, self.source),
+            whose: Whose::Operators,
             data,
         }
     }

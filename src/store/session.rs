@@ -39,6 +39,12 @@ pub enum SessionFlaw {
     /// The pooler lets statements of different processes have one name.
     #[error("the pooler keeps no prepared statements (PgBouncer does from 1.21 on, with max_prepared_statements)")]
     Statements,
+    /// Tenants cannot be kept apart by the database.
+    #[error(
+        "tenants need the role facilitator_reader, which this role may neither make nor take on; docs/tenants.md has what to \
+         grant"
+    )]
+    Reader,
 }
 
 /// The options of a session of ours.

@@ -24,7 +24,8 @@ statements! {
         order by p.valid_before nulls first, p.id");
     WAITING = "select s.payment_id from settlements s join payments p on p.id = s.payment_id
         where p.network = $1 and s.state = 'reserved'
-        order by s.created_at, s.payment_id limit $2";
+        order by row_number() over (partition by p.tenant order by s.created_at, s.payment_id), s.created_at, s.payment_id
+        limit $2";
     VERSIONS = "select payment_id, version from settlements where payment_id = any($1::uuid[])";
     TRY = "update settlements set tries = tries + 1 where payment_id = any($1::uuid[]) returning payment_id, tries";
     UNTRY = "update settlements set tries = tries - 1 where payment_id = any($1::uuid[]) and tries > 0";
@@ -194,7 +195,7 @@ impl Store {
         read_all(operation, rows)
     }
 
-    /// The network's payments that wait to be signed for, oldest first, at most `limit`.
+    /// The network's payments that wait to be signed for, of all tenants in turn and each one's oldest first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`].

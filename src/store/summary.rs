@@ -1,9 +1,10 @@
-//! What a report says of a payment, and the rows that it is put together from: read by position, since there are millions.
+//! What a report says of a payment, and the rows that it is put together from.
 
-use sqlx::Row;
+use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
+use super::columns::Columns;
 use super::labels::LabelsRow;
 use super::reports::Entry;
 use super::rows::{OutOfPlace, amount, network, reference, unsigned};
@@ -114,12 +115,6 @@ impl From<Entry> for Summary {
             refunded: entry.refunded,
         }
     }
-}
-
-/// What rows are read as: their columns, in the statement's order. Whether their types are the statement's is not looked up
-/// for every row: the tests read each.
-pub(super) trait Readable: Sized {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error>;
 }
 
 /// What was signed, and the words that came with it.
@@ -254,89 +249,92 @@ fn cost(movements: &[Movement]) -> Result<Option<Amount>, OutOfPlace> {
     Ok((!movements.is_empty()).then_some(sum))
 }
 
-impl Readable for Paid {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, PgRow> for Paid {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            id: row.try_get_unchecked(0)?,
-            created_at: row.try_get_unchecked(1)?,
-            network: row.try_get_unchecked(2)?,
-            asset: row.try_get_unchecked(3)?,
-            payer: row.try_get_unchecked(4)?,
-            pay_to: row.try_get_unchecked(5)?,
-            amount: row.try_get_unchecked(6)?,
-            nonce: row.try_get_unchecked(7)?,
-            scheme: row.try_get_unchecked(8)?,
-            key: row.try_get_unchecked(9)?,
-            resource_url: row.try_get_unchecked(10)?,
-            memo: row.try_get_unchecked(11)?,
-            labels: LabelsRow {
-                merchant_reference: row.try_get_unchecked(12)?,
-                order_id: row.try_get_unchecked(13)?,
-                metadata: row.try_get_unchecked(14)?,
-            },
+            id: columns.take()?,
+            created_at: columns.take()?,
+            network: columns.take()?,
+            asset: columns.take()?,
+            payer: columns.take()?,
+            pay_to: columns.take()?,
+            amount: columns.take()?,
+            nonce: columns.take()?,
+            scheme: columns.take()?,
+            key: columns.take()?,
+            resource_url: columns.take()?,
+            memo: columns.take()?,
+            labels: LabelsRow::take(&mut columns)?,
         })
     }
 }
 
-impl Readable for Settled {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, PgRow> for Settled {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            payment: row.try_get_unchecked(0)?,
-            state: row.try_get_unchecked(1)?,
-            landed_tx: row.try_get_unchecked(2)?,
-            landed_log_index: row.try_get_unchecked(3)?,
-            landed_height: row.try_get_unchecked(4)?,
-            landed_time: row.try_get_unchecked(5)?,
-            confirmed_at: row.try_get_unchecked(6)?,
-            final_at: row.try_get_unchecked(7)?,
+            payment: columns.take()?,
+            state: columns.take()?,
+            landed_tx: columns.take()?,
+            landed_log_index: columns.take()?,
+            landed_height: columns.take()?,
+            landed_time: columns.take()?,
+            confirmed_at: columns.take()?,
+            final_at: columns.take()?,
         })
     }
 }
 
-impl Readable for Movement {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, PgRow> for Movement {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            payment: row.try_get_unchecked(0)?,
-            is_cost: row.try_get_unchecked(1)?,
-            amount: row.try_get_unchecked(2)?,
+            payment: columns.take()?,
+            is_cost: columns.take()?,
+            amount: columns.take()?,
         })
     }
 }
 
-impl Readable for Named {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, PgRow> for Named {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            payment: row.try_get_unchecked(0)?,
-            kind: row.try_get_unchecked(1)?,
-            value: row.try_get_unchecked(2)?,
+            payment: columns.take()?,
+            kind: columns.take()?,
+            value: columns.take()?,
         })
     }
 }
 
-impl Readable for Looked {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, PgRow> for Looked {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            payment: row.try_get_unchecked(0)?,
-            state: row.try_get_unchecked(1)?,
-            subject: row.try_get_unchecked(2)?,
+            payment: columns.take()?,
+            state: columns.take()?,
+            subject: columns.take()?,
         })
     }
 }
 
-impl Readable for Carried {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, PgRow> for Carried {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            payment: row.try_get_unchecked(0)?,
-            tx: TxId(row.try_get_unchecked(1)?),
+            payment: columns.take()?,
+            tx: TxId(columns.take()?),
         })
     }
 }
 
-impl Readable for Refunded {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, PgRow> for Refunded {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            payment: row.try_get_unchecked(0)?,
-            paid: row.try_get_unchecked(1)?,
+            payment: columns.take()?,
+            paid: columns.take()?,
         })
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::postgres::PgConnection;
 
 use super::feed::Place;
-use super::notices::{self, Notice};
+use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, network as network_of, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::event::SCREENING_REVIEW;
@@ -283,6 +283,7 @@ impl Crossed {
         Notice {
             kind: SCREENING_REVIEW,
             subject: format!("{} on {} by sums", self.payer, self.network),
+            whose: Whose::Operators,
             data,
         }
     }

@@ -7,15 +7,15 @@
 use std::collections::HashMap;
 
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
+use sqlx::{FromRow, Postgres};
 
 use super::cursor::Cursor;
 use super::reports::{Filter, PAGE_MAX};
 use super::rows::OutOfPlace;
-use super::summary::{Beside, Carried, Looked, Movement, Named, Paid, Readable, Refunded, Settled, Summary};
+use super::summary::{Beside, Carried, Looked, Movement, Named, Paid, Refunded, Settled, Summary};
 use super::{DateTime, Store, StoreFault, Utc};
 use crate::domain::rail::TxId;
 use crate::domain::time::Timestamp;
@@ -70,7 +70,7 @@ macro_rules! reconciled {
 statements! {
     // Where a stretch ends; along one index alone.
     END = "select created_at, id from payments
-        where (created_at, id) > ($1, $2) and created_at < $3 order by created_at, id offset $4 limit 1";
+        where (created_at, id) > ($1, $2) and created_at < $3 and ($5::uuid is null or tenant = $5) order by created_at, id offset $4 limit 1";
     // The bounds on the time alone say the same again: from a comparison of rows the planner learns too little.
     STRETCHED = "select p.id, p.created_at, p.network, p.asset, p.payer, p.pay_to, p.amount::text as amount, p.nonce, p.scheme,
             p.key, p.resource_url, p.memo, p.merchant_reference, p.order_id, p.metadata
@@ -80,7 +80,8 @@ statements! {
             and ($5::text[] is null or exists (
                 select 1 from reconciliations r where r.payment_id = p.id and r.state = any($5)))
             and ($6::text is null or p.network = $6) and ($7::text is null or p.asset = $7)
-            and ($8::text is null or p.amount >= $8::numeric) and ($9::text is null or p.amount <= $9::numeric)";
+            and ($8::text is null or p.amount >= $8::numeric) and ($9::text is null or p.amount <= $9::numeric)
+            and ($10::uuid is null or p.tenant = $10)";
     // Ids follow time, but nothing holds them to it.
     WIDTH = "select count(*) from (select 1 from payments where id >= $1 and id <= $2 limit $3) as n";
     SETTLEMENTS_BETWEEN = settlements!("payment_id >= $6 and payment_id <= $7");
@@ -168,7 +169,8 @@ impl Store {
             .bind(after.id)
             .bind(last.at)
             .bind(i64::try_from(STRETCH.saturating_sub(1)).unwrap_or(i64::MAX))
-            .fetch_optional(&self.pool)
+            .bind(self.seen())
+            .fetch_optional(&mut *self.reading(OPERATION).await?)
             .await
             .map_err(StoreFault::reading(OPERATION))?;
         Ok(end.map(|(at, id)| Cursor { at, id }))
@@ -187,7 +189,8 @@ impl Store {
             .bind(filter.network.as_ref().map(ToString::to_string))
             .bind(filter.asset.clone())
             .bind(filter.amount_from.map(|it| it.to_string()))
-            .bind(filter.amount_to.map(|it| it.to_string()));
+            .bind(filter.amount_to.map(|it| it.to_string()))
+            .bind(self.seen());
         let mut paid: Vec<Paid> = self.read(asked).await?;
         paid.sort_unstable_by_key(|it| (it.created_at, it.id));
         let ids = self.neighbours(&paid).await?;
@@ -234,7 +237,7 @@ impl Store {
             .bind(low)
             .bind(high)
             .bind(most)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.reading(OPERATION).await?)
             .await
             .map_err(StoreFault::reading(OPERATION))?;
         Ok(if width < most {
@@ -260,7 +263,7 @@ impl Store {
         Ok(rows.into_iter().map(|it| (it.payment, it)).collect())
     }
 
-    async fn grouped<T: Readable + Send + Unpin>(
+    async fn grouped<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(
         &self,
         ids: &Ids,
         statements: (&'static str, &'static str),
@@ -298,7 +301,7 @@ impl Store {
     }
 
     /// What a table has beside these payments, and perhaps beside a few others.
-    async fn beside<T: Readable + Send + Unpin>(
+    async fn beside<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(
         &self,
         ids: &Ids,
         (between, among): (&'static str, &'static str),
@@ -320,10 +323,10 @@ impl Store {
         }
     }
 
-    async fn read<T: Readable + Send + Unpin>(&self, asked: Asked) -> Result<Vec<T>, StoreFault> {
+    async fn read<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(&self, asked: Asked) -> Result<Vec<T>, StoreFault> {
         asked
-            .try_map(|row| T::of(&row))
-            .fetch_all(&self.pool)
+            .try_map(|row| T::from_row(&row))
+            .fetch_all(&mut *self.reading(OPERATION).await?)
             .await
             .map_err(StoreFault::reading(OPERATION))
     }

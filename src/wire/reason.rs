@@ -30,8 +30,14 @@ pub enum Complaint {
     Conflict,
     /// What settling may cost is used up for now.
     BudgetExhausted,
+    /// The caller asks too often.
+    RateLimited,
     /// The chain makes no blocks now.
     ChainStalled,
+    /// Nobody knows who asks.
+    Unauthorized,
+    /// Whoever asks may not ask for this.
+    Forbidden,
     /// Ours: a dependency does not answer, too much is under way, or a bug.
     Unexpected,
 }
@@ -66,10 +72,14 @@ impl Complaint {
             Self::InvalidRequirements => "invalid_payment_requirements",
             // The protocol has a status for this, 409, and no word.
             Self::Conflict => "idempotency_conflict",
-            // Nor for this, 429.
+            // Nor for these, 429.
             Self::BudgetExhausted => "budget_exhausted",
+            Self::RateLimited => "rate_limited",
             // Nor for what only some of the 503 are.
             Self::ChainStalled => "chain_stalled",
+            // Nor for these, 401 and 403.
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::Unexpected => "unexpected_settle_error",
         }
     }

@@ -81,6 +81,7 @@ pub(super) fn read(payload: Field<'_>, requirements: Field<'_>) -> Result<Envelo
             resource: Resource { url: Some(url) },
             references: Vec::new(),
             labels: crate::domain::labels::Labels::default(),
+            tenant: crate::domain::tenant::TenantId::SOLE,
             envelope: Dialect::V1.envelope(),
         }),
     };

@@ -114,6 +114,7 @@ pub(super) fn read(payload: Field<'_>, requirements: Field<'_>) -> Result<Envelo
             resource: Resource { url },
             references: identifier.into_iter().collect(),
             labels: crate::domain::labels::Labels::default(),
+            tenant: crate::domain::tenant::TenantId::SOLE,
             envelope: Dialect::V2.envelope(),
         }),
     })

@@ -31,8 +31,8 @@ impl Drop for Place {
     }
 }
 
-/// Prometheus with the shipped configuration, looking each second at this facilitator.
-struct Prometheus {
+/// Prometheus with the shipped configuration, looking each second at these facilitators.
+pub(crate) struct Prometheus {
     base: String,
     client: Client,
     _process: Process,
@@ -40,12 +40,13 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn start(programs: &Path, metrics_port: u16) -> Self {
+    pub(crate) fn start(programs: &Path, metrics_ports: &[u16]) -> Self {
         let place = Place::new("prometheus");
         let shipped = std::fs::canonicalize("deploy/prometheus").unwrap();
         let config = std::fs::read_to_string(shipped.join("prometheus.yaml")).unwrap();
+        let watched: Vec<String> = metrics_ports.iter().map(|it| format!("127.0.0.1:{it}")).collect();
         let config = config
-            .replace("127.0.0.1:9464", &format!("127.0.0.1:{metrics_port}"))
+            .replace("127.0.0.1:9464", &watched.join("\", \""))
             .replace(": 15s", ": 1s")
             .replace(
                 "  - recording.yaml",
@@ -77,7 +78,7 @@ impl Prometheus {
     }
 
     /// The series that answer the expression; none when it is not one.
-    async fn query(&self, expr: &str) -> Option<Vec<Value>> {
+    pub(crate) async fn query(&self, expr: &str) -> Option<Vec<Value>> {
         let escaped: Vec<String> = expr.bytes().map(|byte| hex::encode([byte])).collect();
         self.ask(&format!("/query?query=%{}", escaped.join("%"))).await?["result"]
             .as_array()
@@ -86,7 +87,7 @@ impl Prometheus {
 }
 
 /// What the dashboards ask of every network.
-fn dashboards() -> Vec<String> {
+pub(crate) fn dashboards() -> Vec<String> {
     let files = std::fs::read_dir("deploy/grafana").unwrap();
     let texts = files.map(|it| std::fs::read_to_string(it.unwrap().path()).unwrap());
     let boards = texts.map(|text| serde_json::from_str::<Value>(&text).unwrap());
@@ -110,7 +111,7 @@ async fn a_real_prometheus_reads_the_metrics_and_answers_the_dashboards() {
     let world = World::usual().await;
     world.facilitator.verify(&Payment::by(2).body()).await.valid();
     world.facilitator.settle(&Payment::by(1).body()).await.settled();
-    let prometheus = Prometheus::start(Path::new(&programs), world.facilitator.config.metrics_port);
+    let prometheus = Prometheus::start(Path::new(&programs), &[world.facilitator.config.metrics_port]);
 
     let rules = eventually("all rules are evaluated", async || {
         let groups = prometheus.ask("/rules").await?["groups"].as_array()?.clone();

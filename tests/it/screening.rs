@@ -24,10 +24,10 @@ use crate::support::solana::programs::associated_account;
 use crate::support::world::{Setup, World};
 
 /// The operator's own list; gone with this value.
-struct List(PathBuf);
+pub(crate) struct List(PathBuf);
 
 impl List {
-    fn of(lines: &str) -> Self {
+    pub(crate) fn of(lines: &str) -> Self {
         let name = format!("screening-{}-{:p}.txt", std::process::id(), lines);
         let list = Self(std::env::temp_dir().join(name + &crate::support::process::free_port().to_string()));
         list.says(lines);
@@ -38,7 +38,7 @@ impl List {
         std::fs::write(&self.0, lines).unwrap();
     }
 
-    fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         format!("[screening]\nfile.path = \"{}\"\n", self.0.display())
     }
 }
@@ -88,14 +88,14 @@ async fn a_listed_payer_or_recipient_is_refused_before_the_chain_is_asked_and_no
     let mixed = payer.replace("0x", "").to_uppercase();
     let list = List::of(&format!("deny 0x{mixed} # case 7\n"));
     let world = world(Setup::default(), &list.table()).await;
-    let (requests, body) = (world.proxy.requests(), Payment::by(1).body());
+    let (questions, body) = (world.proxy.questions(), Payment::by(1).body());
     for _ in 0..2 {
         let answer = world.facilitator.verify(&body).await;
         assert_eq!(answer.invalid(), "payment_rejected");
         assert!(!answer.text().contains("case 7") && answer.headers.get("retry-after").is_none());
     }
     assert_eq!(world.facilitator.settle(&body).await.unsettled().0, "payment_rejected");
-    assert_eq!(world.proxy.requests(), requests, "nobody was asked");
+    assert_eq!(world.proxy.questions(), questions, "nobody was asked");
     assert_eq!(world.db.count("payments").await, 0);
     assert_eq!(notices(&world, 1).await, ["screening.denied"]);
 

@@ -21,10 +21,10 @@ pub(super) const FAILED: &str = "invalid_exact_evm_transaction_simulation_failed
 
 /// The reason for which the payment is invalid, asking the chain as often as allowed.
 pub(super) async fn invalid(world: &World, body: &Value, questions: usize) -> String {
-    let before = world.proxy.requests();
+    let before = world.proxy.questions();
     let answer = world.facilitator.verify(body).await;
     assert_eq!(
-        world.proxy.requests() - before,
+        world.proxy.questions() - before,
         questions,
         "questions to the chain about {body}"
     );
@@ -41,9 +41,9 @@ async fn case_11_a_good_payment_is_valid_at_the_cost_of_one_question() {
     let world = World::usual().await;
     for envelope in Envelope::BOTH {
         let payment = Payment::by(1);
-        let before = world.proxy.requests();
+        let before = world.proxy.questions();
         assert_eq!(valid(&world, &payment.body_in(envelope)).await, payment.from);
-        assert_eq!(world.proxy.requests() - before, 1);
+        assert_eq!(world.proxy.questions() - before, 1);
     }
     assert_eq!(world.db.count("payments").await, 0);
     assert_eq!(world.proxy.transactions(), [""; 0]);
@@ -350,12 +350,12 @@ async fn callers_at_the_same_time_share_questions() {
     let world = World::usual().await;
     let _slow = world.proxy.fault(anything, Fault::Delay(Duration::from_millis(25)));
     let bodies: Vec<Value> = (0..64).map(|i| Payment::by(1 + i % 6).body()).collect();
-    let before = world.proxy.requests();
+    let before = world.proxy.questions();
     let answers = join_all(bodies.iter().map(|body| world.facilitator.verify(body))).await;
     for answer in &answers {
         answer.valid();
     }
-    let questions = world.proxy.requests() - before;
+    let questions = world.proxy.questions() - before;
     assert!(questions <= 16, "{questions} questions about 64 payments");
 }
 
@@ -376,9 +376,9 @@ async fn b11_payments_that_nobody_may_ask_for_are_refused() {
         ("to the payer itself", to(Payment::by(1).from)),
         ("of nothing", Payment::of(&at.accounts[1], 0)),
     ] {
-        let before = world.proxy.requests();
+        let before = world.proxy.questions();
         let answer = world.facilitator.verify(&payment.body()).await;
         assert_eq!(answer.verdict(200)["isValid"], false, "{name}");
-        assert_eq!(world.proxy.requests(), before, "{name}");
+        assert_eq!(world.proxy.questions(), before, "{name}");
     }
 }

@@ -93,7 +93,9 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
             used.insert(reference.as_str().unwrap().to_owned());
         }
     });
-    for (kind, members) in document["components"].as_object().unwrap() {
+    // What secures the whole is not referred to but named.
+    let components = document["components"].as_object().unwrap();
+    for (kind, members) in components.iter().filter(|(kind, _)| *kind != "securitySchemes") {
         for name in members.as_object().unwrap().keys() {
             let reference = format!("#/components/{kind}/{name}");
             assert!(used.contains(&reference), "{reference} is not used");

@@ -212,6 +212,7 @@ impl Signed {
             resource: Resource::default(),
             references: if is_keyed { vec![key] } else { Vec::new() },
             labels: facilitator::domain::labels::Labels::default(),
+            tenant: facilitator::domain::tenant::TenantId::SOLE,
             envelope: "second",
         }
     }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use facilitator::domain::authorization::PaymentKey;
-use facilitator::domain::budget::Limits;
+use facilitator::domain::budget::{Limits, TenantBudget};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::NetworkId;
 use facilitator::domain::rail::{LaneId, Mined, Replacement, TxId};
 use facilitator::domain::request::PaymentReference;
 use facilitator::domain::settlement::State;
+use facilitator::domain::tenant::TenantId;
 use facilitator::store::{
     Advance, Advanced, Carrier, Cause, IntendFault, Intent, NewPayment, Record, Records, Replaced, Reservation, Roll,
     Sign, StoreFault,
@@ -145,7 +146,8 @@ through_the_line! {
     false payment_get(id: PaymentId) -> Option<Record>, StoreFault;
     false payments_get(ids: &[PaymentId]) -> Vec<Record>, StoreFault;
     false payment_find(key: &PaymentKey) -> Option<Record>, StoreFault;
-    false reference_find(references: &[PaymentReference]) -> Option<Record>, StoreFault;
+    false reference_find(tenant: TenantId, references: &[PaymentReference]) -> Option<Record>, StoreFault;
+    false tenant_budget(tenant: TenantId, network: &NetworkId, asset: &str) -> TenantBudget, StoreFault;
     false settlements_open(network: &NetworkId, states: &[State]) -> Vec<Record>, StoreFault;
     false settlements_waiting(network: &NetworkId, limit: u32) -> Vec<PaymentId>, StoreFault;
     false settlement_versions(payments: &[PaymentId]) -> Vec<(PaymentId, i64)>, StoreFault;

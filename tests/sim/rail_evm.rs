@@ -370,6 +370,10 @@ impl Rail for SimRail {
         unreachable!("no story screens")
     }
 
+    async fn has_signed(&self, _: &str, _: &str, _: &str) -> Result<bool, RailFault> {
+        unreachable!("no story claims")
+    }
+
     async fn hint(&self) {
         std::future::pending::<()>().await;
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use facilitator::app::screening::Screening;
+use facilitator::app::turnstile::{Settings as Rates, Turnstile};
 use facilitator::app::{App, Settings};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::network::{NetworkId, RailId, Scheme};
@@ -246,6 +247,7 @@ impl World {
             Arc::new(clock),
             Settings::default(),
             Arc::new(Screening::off()),
+            Turnstile::new(Rates::default()),
             tasks.clone(),
         );
         let app = Arc::new(app);

@@ -16,6 +16,7 @@ use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::rail::{LaneId, Outbid, Replacement, TxId};
 use facilitator::domain::settlement::{CannotLand, Event, Setback, State, apply};
+use facilitator::domain::tenant::TenantId;
 use facilitator::store::{Advance, DateTime, IntendFault, Record, Records, StoreFault};
 use uuid::Uuid;
 
@@ -141,7 +142,7 @@ impl Side<'_> {
             }
             Step::Named { name } => {
                 let names = sample(0).named(&[&format!("name {name}"), "shared"]).references;
-                said(self.store.reference_find(&names).await, |it| {
+                said(self.store.reference_find(TenantId::SOLE, &names).await, |it| {
                     it.as_ref().map_or_else(String::new, record)
                 })
             }

@@ -26,7 +26,17 @@ const SQL_NEVER_BEGUN: [&str; 16] = [
 ];
 /// Of Postgres alone, and only where this is named: the order of the feed.
 const SQL_OF_THE_FEED: [&str; 2] = ["pg_current_xact_id", "pg_current_snapshot"];
-const FEED: [&str; 7] = ["PAGE", "END", "AHEAD", "ADD", "INTEND", "REPLACE", "0012_feed.sql"];
+const FEED: [&str; 9] = [
+    "PAGE",
+    "TENANTS_PAGE",
+    "END",
+    "HIDDEN",
+    "AHEAD",
+    "ADD",
+    "INTEND",
+    "REPLACE",
+    "0012_feed.sql",
+];
 
 const SQL_NEVER_USED: [&str; 15] = [
     "pg_advisory_lock",

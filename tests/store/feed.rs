@@ -193,7 +193,7 @@ async fn what_was_moved_from_another_server_is_noticed_and_put_right_as_document
         execute(&mut raw, NOTICE.into()).await.unwrap();
         assert!(
             store
-                .endpoint_add("https://shop.example/", &[])
+                .endpoint_add("https://shop.example/", &[], None)
                 .await
                 .unwrap()
                 .is_some()

@@ -824,3 +824,98 @@ insert into paid_sums_crossed values ('n', 'a', 'p', 'year', 1, 1, 1, 1, now());
 
 -- paid_sums_crossed_reached
 insert into paid_sums_crossed values ('n', 'a', 'p', 'day', 1, 1, 2, 1, now());
+
+-- tenants_id
+insert into tenants select id, 'other', now() from tenants;
+
+-- tenants_name
+insert into tenants select gen_random_uuid(), name, now() from tenants;
+
+-- tenants_name_length
+insert into tenants values (gen_random_uuid(), '', now());
+
+-- merchants_id
+insert into merchants select t.id, t.id, 'm', now() from tenants t, generate_series(1, 2);
+
+-- merchants_tenant
+insert into merchants values (gen_random_uuid(), gen_random_uuid(), 'm', now());
+
+-- merchants_name_length
+insert into merchants select gen_random_uuid(), id, '', now() from tenants;
+
+-- merchant_accounts_name
+insert into merchants select id, id, 'm', now() from tenants;
+insert into merchant_accounts select 'eip155:1', 'a', id, id, 'operator', null, now() from tenants, generate_series(1, 2);
+
+-- merchant_accounts_merchant
+insert into merchant_accounts select 'eip155:1', 'a', id, id, 'operator', null, now() from tenants;
+
+-- merchant_accounts_named
+insert into merchant_accounts select 'eip155:1', '', id, id, 'operator', null, now() from tenants;
+
+-- merchant_accounts_claim_known
+insert into merchant_accounts select 'eip155:1', 'a', id, id, 'hearsay', null, now() from tenants;
+
+-- merchant_accounts_claim_proven
+insert into merchant_accounts select 'eip155:1', 'a', id, id, 'proof', null, now() from tenants;
+
+-- gateway_keys_id
+insert into gateway_keys select t.id, t.id, null, 'k', p.digest, '{read}', null, null, null, now() from tenants t, payments p;
+
+-- gateway_keys_tenant
+insert into gateway_keys select id, id, null, 'k', digest, '{read}', null, null, null, now() from payments;
+
+-- gateway_keys_merchant
+insert into gateway_keys select t.id, t.id, t.id, 'k', digest, '{settle}', null, null, null, now()
+    from tenants t, (select * from payments limit 1) p;
+
+-- gateway_keys_name_length
+insert into gateway_keys select p.id, t.id, null, '', digest, '{read}', null, null, null, now() from tenants t, payments p;
+
+-- gateway_keys_hash_length
+insert into gateway_keys select id, id, null, 'k', 'short', '{read}', null, null, null, now() from tenants;
+
+-- gateway_keys_scopes_known
+insert into gateway_keys select p.id, t.id, null, 'k', digest, '{}', null, null, null, now() from tenants t, payments p;
+
+-- gateway_keys_scopes_known
+insert into gateway_keys select p.id, t.id, null, 'k', digest, '{all}', null, null, null, now() from tenants t, payments p;
+
+-- gateway_keys_restricted_moves
+insert into gateway_keys select p.id, t.id, null, 'k', digest, '{settle,read}', null, null, '{a}', now()
+    from tenants t, payments p;
+
+-- admin_log_seq
+insert into admin_log select 1, null, '{}', digest, now() from payments;
+
+-- admin_log_chained
+insert into admin_log select 2, null, '{}', digest, now() from payments limit 1;
+
+-- admin_log_entry_present
+insert into admin_log select 1, null, '', digest, now() from payments limit 1;
+
+-- admin_log_hash_length
+insert into admin_log values (1, null, '{}', 'short', now());
+
+-- tenant_budgets_tenant
+insert into tenant_budgets values ('00000000-0000-0000-0000-000000000001', 'eip155:1', 'native', 1, 1);
+
+-- tenant_budgets_name
+insert into tenant_budgets select id, 'eip155:1', 'native', 1, 1 from tenants, generate_series(1, 2);
+
+-- tenant_budgets_named
+insert into tenant_budgets select id, 'base', 'native', 1, 1 from tenants;
+
+-- tenant_budgets_named
+insert into tenant_budgets select id, 'eip155:1', '', 1, 1 from tenants;
+
+-- tenant_budgets_range
+insert into tenant_budgets select id, 'eip155:1', 'native', null, -1 from tenants;
+
+-- settlements_value_range
+update settlements set value_held = -1;
+
+-- gateway_keys_public_key_length
+insert into gateway_keys (id, tenant, name, hash, scopes, created_at, public_key)
+select id, id, 'a', '\x0000000000000000000000000000000000000000000000000000000000000000', array['verify'], now(), 'short'
+from tenants;

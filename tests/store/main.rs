@@ -36,3 +36,5 @@ mod shown;
 mod sim_store;
 mod statements;
 mod support;
+mod tenant_budgets;
+mod tenants;

@@ -30,6 +30,7 @@ async fn paid(store: &Store, key: u8) -> Record {
 fn new(payment: &Record, key: &str, amount: u128, by: PaidBy) -> NewRefund {
     let paid = &payment.authorization;
     NewRefund {
+        tenant: payment.tenant,
         id: RefundId::mint(),
         key: key.to_owned(),
         network: payment.network.clone(),

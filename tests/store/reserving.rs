@@ -5,6 +5,7 @@ use facilitator::domain::authorization::Window;
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::request::{PaymentReference, ReferenceKind};
 use facilitator::domain::settlement::{Event, Settlement, State, apply};
+use facilitator::domain::tenant::TenantId;
 use facilitator::store::{Advance, Record, Reservation};
 use tokio::task::JoinSet;
 
@@ -63,13 +64,19 @@ async fn what_was_reserved_is_what_is_read() {
         for reference in &made.references {
             let found = db
                 .store
-                .reference_find(&[name("nobody's"), reference.clone()])
+                .reference_find(TenantId::SOLE, &[name("nobody's"), reference.clone()])
                 .await
                 .unwrap();
             assert_eq!(found.unwrap().id, made.id);
         }
-        assert!(db.store.reference_find(&[]).await.unwrap().is_none());
-        assert!(db.store.reference_find(&[name("nobody's")]).await.unwrap().is_none());
+        assert!(db.store.reference_find(TenantId::SOLE, &[]).await.unwrap().is_none());
+        assert!(
+            db.store
+                .reference_find(TenantId::SOLE, &[name("nobody's")])
+                .await
+                .unwrap()
+                .is_none()
+        );
         assert!(matches!(
             db.store.payment_reserve(&widest.new_payment()).await.unwrap(),
             Reservation::Seen(record) if told(&record) == told(&made)

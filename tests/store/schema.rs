@@ -82,7 +82,8 @@ async fn every_statement_fits_the_schema() {
 }
 
 /// What happened, and is only ever added to.
-const APPEND_ONLY: [&str; 13] = [
+const APPEND_ONLY: [&str; 14] = [
+    "admin_log",
     "evidence",
     "notices",
     "events",
@@ -124,6 +125,7 @@ async fn nothing_rewrites_the_records_of_what_happened() {
             insert into screening_editions select 'ofac', 1, key, '', 1, 1, 0, now() from payments;
             insert into screening_entries values ('ofac', 'a', '1', '', 1);
             insert into paid_sums_crossed select network, asset, payer, 'day', 1, 1, 1, 1, now() from payments;
+            insert into admin_log select 1, null, '{}', key, now() from payments;
             insert into notices (id, kind, subject, body, created_at) select id, 'a.b', 'a', '{}', now() from payments";
         execute(&mut raw, rest.into()).await.unwrap();
         assert_eq!(store.accounts_watched(&network).await.unwrap().len(), 1);

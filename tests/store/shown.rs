@@ -383,6 +383,10 @@ impl Rail for Shown {
         unreachable!()
     }
 
+    async fn has_signed(&self, _: &str, _: &str, _: &str) -> Result<bool, RailFault> {
+        unreachable!()
+    }
+
     async fn hint(&self) {
         std::future::pending::<()>().await;
     }

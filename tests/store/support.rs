@@ -14,6 +14,7 @@ use facilitator::domain::rail::{AuthorizationState, ChainPoint, Facts, LaneId, M
 use facilitator::domain::request::{Offer, PaymentReference, PaymentRequest, Proof, ReferenceKind, Resource, Terms};
 use facilitator::domain::screening::{Policy, Stage, judge};
 use facilitator::domain::settlement::{Event, Landed, apply};
+use facilitator::domain::tenant::TenantId;
 use facilitator::domain::time::Timestamp;
 use facilitator::domain::verdict::Verified;
 use facilitator::store::{Advance, Filter, Intent, Name, NewPayment, PAGE_MAX, Record, Reservation, Settings, Store};
@@ -141,6 +142,7 @@ pub(crate) struct Sample {
     pub(crate) digest: u8,
     pub(crate) references: Vec<PaymentReference>,
     pub(crate) network: NetworkId,
+    pub(crate) tenant: TenantId,
 }
 
 pub(crate) fn sample(key: u8) -> Sample {
@@ -153,6 +155,7 @@ pub(crate) fn sample(key: u8) -> Sample {
         digest: key,
         references: Vec::new(),
         network: network(),
+        tenant: TenantId::SOLE,
     }
 }
 
@@ -166,6 +169,11 @@ pub(crate) fn name(value: &str) -> PaymentReference {
 impl Sample {
     pub(crate) fn named(mut self, values: &[&str]) -> Self {
         self.references = values.iter().map(|value| name(value)).collect();
+        self
+    }
+
+    pub(crate) fn of(mut self, tenant: TenantId) -> Self {
+        self.tenant = tenant;
         self
     }
 
@@ -194,6 +202,7 @@ impl Sample {
                 url: Some(format!("https://shop.example/{}", self.digest)),
             },
             references: self.references.clone(),
+            tenant: self.tenant,
             labels: Labels {
                 merchant_reference: Label::new(&format!("merchant's {}", self.digest)),
                 order_id: is_odd.then(|| Label::new(&format!("order {}", self.digest)).unwrap()),
@@ -244,6 +253,7 @@ impl Sample {
             reserve: Reserve {
                 amount: Amount::ZERO,
                 draws: Vec::new(),
+                value: None,
             },
         }
     }

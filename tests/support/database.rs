@@ -228,13 +228,24 @@ impl Database {
             )
         };
         let triggers: String = tables.iter().map(trigger).collect();
-        let sql = format!("begin; {function} {triggers} commit");
-        self.pool.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+        self.alter(format!("{function} {triggers}")).await;
     }
 
     pub(crate) async fn recover(&self, from: Ailment) {
-        let sql = format!("drop function {}() cascade", from.parts().0);
-        self.pool.execute(AssertSqlSafe(sql)).await.unwrap();
+        self.alter(format!("drop function {}() cascade", from.parts().0)).await;
+    }
+
+    /// Changes tables under a facilitator that writes to them in orders of its own, so that the two may wait for each
+    /// other, and Postgres ends either.
+    async fn alter(&self, sql: String) {
+        eventually("the tables are altered", async || {
+            match self.pool.execute(sqlx::raw_sql(AssertSqlSafe(sql.clone()))).await {
+                Ok(_) => Some(()),
+                Err(sqlx::Error::Database(fault)) if fault.code().as_deref() == Some("40P01") => None,
+                Err(fault) => panic!("{fault}"),
+            }
+        })
+        .await;
     }
 }
 

@@ -290,6 +290,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The same gateway, by what listens at this port of the machine.
+    pub(crate) fn by(&self, port: u16) -> Self {
+        Self {
+            client: self.client.clone(),
+            base: format!("http://127.0.0.1:{port}"),
+        }
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_bytes(path, &[], body.to_string().into()).await
     }

@@ -8,10 +8,12 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use facilitator::app::books::Books;
+use facilitator::app::claims::Claims;
 use facilitator::app::feed::Feed;
 use facilitator::app::refunds::Refunds;
 use facilitator::app::reports::Reports;
 use facilitator::app::screening::Screening;
+use facilitator::app::turnstile::Turnstile;
 use facilitator::app::{App, SystemClock};
 use facilitator::config::Config;
 use facilitator::export::Decimals;
@@ -45,6 +47,7 @@ impl Inside {
             Arc::new(SystemClock),
             config.settle.clone(),
             Arc::new(Screening::off()),
+            Turnstile::new(config.rates),
             tasks.clone(),
         );
         let reports = Reports {
@@ -55,9 +58,11 @@ impl Inside {
         app.start().await.unwrap();
         let parts = Parts {
             app,
-            books: Books::new(reports, rails),
+            books: Books::new(reports, rails.clone()),
             refunds: Refunds::new(store.clone(), config.wallets().unwrap()),
             feed: Feed::new(store.clone()),
+            gate: None,
+            claims: Claims::new(store.clone(), rails.clone(), Arc::new(SystemClock), None),
             notary: None,
             style: config.style(),
         };

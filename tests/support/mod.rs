@@ -14,6 +14,7 @@ pub(crate) mod facilitator;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod inside;
+pub(crate) mod nginx;
 pub(crate) mod payer;
 pub(crate) mod pooler;
 pub(crate) mod process;

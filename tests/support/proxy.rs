@@ -64,6 +64,14 @@ pub(crate) fn anything(_: &Call) -> bool {
     true
 }
 
+/// What a process on an EVM chain looks up by itself, at times that no test chooses: the chain's progress, its signers.
+fn upkeep(call: &Call) -> bool {
+    matches!(
+        call.method.as_str(),
+        "eth_blockNumber" | "eth_getBlockByNumber" | "eth_getBalance" | "eth_getTransactionCount"
+    )
+}
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
@@ -126,6 +134,7 @@ struct Shared {
     rules: Mutex<Vec<Arc<Rule>>>,
     calls: Mutex<Vec<Call>>,
     requests: AtomicUsize,
+    questions: AtomicUsize,
 }
 
 /// The proxy.
@@ -154,6 +163,7 @@ impl Proxy {
             rules: Mutex::default(),
             calls: Mutex::default(),
             requests: AtomicUsize::new(0),
+            questions: AtomicUsize::new(0),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/{SECRET}", listener.local_addr().unwrap());
@@ -183,6 +193,11 @@ impl Proxy {
     /// How many HTTP requests came in.
     pub(crate) fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many of them asked more than the process looks up by itself.
+    pub(crate) fn questions(&self) -> usize {
+        self.shared.questions.load(Ordering::Relaxed)
     }
 
     /// The questions so far that `pick` picks, those inside batches too.
@@ -276,6 +291,8 @@ async fn pass(State(shared): State<Arc<Shared>>, body: Bytes) -> Response<Body> 
     shared.requests.fetch_add(1, Ordering::Relaxed);
     let questions: Value = serde_json::from_slice(&body).unwrap();
     let calls = calls_in(&questions);
+    let is_asked = !calls.iter().all(upkeep);
+    shared.questions.fetch_add(is_asked.into(), Ordering::Relaxed);
     shared.calls.lock().unwrap().extend(calls.iter().cloned());
     let rules = shared.rules.lock().unwrap().clone();
     let Some(rule) = rules.iter().find(|rule| calls.iter().any(rule.pick)) else {

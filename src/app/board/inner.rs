@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::app::board::line::{Choice, Line};
 use crate::app::board::slots::Slots;
 use crate::app::board::{Cargo, CargoItem, Claim, Look, News};
 use crate::domain::budget::Shortage;
@@ -14,14 +15,15 @@ use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
 use crate::domain::rail::{LaneId, TxId};
 use crate::domain::settlement::{Settlement, State};
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Timestamp;
 use crate::store::Record;
 
 pub(super) struct Inner {
     /// In the order of the ids, so that what is done for all of them is always done in one order.
     pub(super) open: BTreeMap<PaymentId, Open>,
-    pub(super) queue: VecDeque<PaymentId>,
-    pub(super) in_queue: HashSet<PaymentId>,
+    /// What waits for a lane.
+    pub(super) line: Line<TenantId, PaymentId>,
     pub(super) slots: Slots,
     pub(super) listeners: BTreeMap<PaymentId, watch::Sender<Option<News>>>,
     pub(super) claims: HashMap<PaymentId, VecDeque<Claim>>,
@@ -137,9 +139,9 @@ impl Open {
 
 impl Inner {
     pub(super) fn enqueue(&mut self, id: PaymentId) {
-        let is_barred = |open: &Open| open.is_at_work || open.record.tries > TRIES_MAX;
-        if !self.open.get(&id).is_some_and(is_barred) && self.in_queue.insert(id) {
-            self.queue.push_back(id);
+        let is_fit = |open: &Open| !open.is_at_work && open.record.tries <= TRIES_MAX;
+        if let Some(open) = self.open.get(&id).filter(|it| is_fit(it)) {
+            self.line.push(open.record.tenant, id);
         }
     }
 
@@ -189,27 +191,24 @@ impl Inner {
 
     /// How many of the waiting payments the lane may carry.
     pub(super) fn waiting_for(&self, lane: &LaneId) -> usize {
-        let waiting = self.queue.iter().filter_map(|id| self.open.get(id));
+        let waiting = self.line.iter().filter_map(|id| self.open.get(id));
         waiting.filter(|open| open.is_for(lane)).count()
     }
 
-    /// The oldest payment that waits for the lane and all that may share its transaction.
+    /// The payment that is next in line for the lane and all that may share its transaction, of all tenants in turn.
     pub(super) fn take(&mut self, lane: &LaneId, batch_max: usize) -> Option<Cargo> {
         let mut cargo: Option<Cargo> = None;
-        let mut left = VecDeque::new();
-        while let Some(id) = self.queue.pop_front() {
-            let Some(open) = self.open.get_mut(&id) else {
-                self.in_queue.remove(&id);
-                continue;
+        let Self { open, line, .. } = self;
+        line.take(|id| {
+            let Some(open) = open.get_mut(&id) else {
+                return Choice::Drop;
             };
             let goes_alone = open.goes_alone();
             // One that goes alone ends the cargo that it begins.
             let fits = cargo.is_none() || !goes_alone;
             if !fits || !open.is_for(lane) {
-                left.push_back(id);
-                continue;
+                return Choice::Pass;
             }
-            self.in_queue.remove(&id);
             open.is_at_work = true;
             let item = CargoItem {
                 record: Arc::clone(&open.record),
@@ -222,11 +221,11 @@ impl Inner {
             });
             it.items.push(item);
             if goes_alone || it.items.len() >= batch_max {
-                break;
+                Choice::TakeLast
+            } else {
+                Choice::Take
             }
-        }
-        left.append(&mut self.queue);
-        self.queue = left;
+        });
         cargo
     }
 

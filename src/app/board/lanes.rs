@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::app::board::Board;
 use crate::app::board::inner::{Held, Inner};
+use crate::app::board::line::Choice;
 use crate::app::board::slots::{Due, Known, Stuck, sift};
 use crate::domain::id::PaymentId;
 use crate::domain::lease::Lease;
@@ -234,18 +235,18 @@ impl Board {
     /// Forgets spent slots that no open payment refers to, and payments in line that are not open.
     pub fn sweep(&self) {
         let mut inner = self.lock();
-        let Inner {
-            open,
-            slots,
-            queue,
-            in_queue,
-            ..
-        } = &mut *inner;
+        let Inner { open, slots, line, .. } = &mut *inner;
         let referred = slots.places(open.values().flat_map(|open| &open.record.txs));
         slots.sweep(&referred);
         // Others may have signed for what waits here.
-        if queue.len() > open.len() {
-            queue.retain(|id| open.contains_key(id) || !in_queue.remove(id));
+        if line.len() > open.len() {
+            line.take(|id| {
+                if open.contains_key(&id) {
+                    Choice::Pass
+                } else {
+                    Choice::Drop
+                }
+            });
         }
     }
 }

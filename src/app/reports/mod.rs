@@ -21,6 +21,7 @@ use self::table::Cell;
 use crate::app::question::Keys;
 use crate::domain::lease::ProcessId;
 use crate::domain::rejection::Malformed;
+use crate::domain::tenant::TenantId;
 use crate::export::Decimals;
 use crate::store::{Piece, Report, ReportOrder, Store, StoreFault, Summary, Whole};
 use crate::task::guarded;
@@ -151,6 +152,15 @@ pub struct Reports {
 }
 
 impl Reports {
+    /// The same, of which it shows this tenant's rows alone.
+    #[must_use]
+    pub fn seen_by(&self, tenant: TenantId) -> Self {
+        Self {
+            store: self.store.seen_by(tenant),
+            decimals: self.decimals.clone(),
+        }
+    }
+
     /// How many rows the report would have now.
     ///
     /// # Errors
@@ -227,7 +237,11 @@ impl Reports {
         let Some(order) = Order::of(report) else {
             return self.fail(report, me, "this version cannot make it").await;
         };
-        match self.make_pieces(report, &order, me).await {
+        let made = match report.tenant {
+            Some(tenant) => self.seen_by(tenant).make_pieces(report, &order, me).await,
+            None => self.make_pieces(report, &order, me).await,
+        };
+        match made {
             Ok(()) => {
                 tracing::info!(report.id = %report.id, "report made");
                 Ok(())

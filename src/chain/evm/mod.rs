@@ -17,6 +17,7 @@ mod listing;
 mod node;
 mod oracle;
 mod outbid;
+mod ownership;
 mod payload;
 mod policy;
 mod probe;
@@ -459,6 +460,10 @@ impl Rail for EvmRail {
 
     async fn oracle(&self, oracle: &str, accounts: &[&str]) -> Result<Vec<bool>, RailFault> {
         oracle::ask(self.rpc(), oracle, accounts).await
+    }
+
+    async fn has_signed(&self, account: &str, text: &str, signature: &str) -> Result<bool, RailFault> {
+        ownership::has_signed(self.rpc(), account, text, signature, self.caps.signature).await
     }
 
     async fn hint(&self) {

@@ -66,6 +66,7 @@ fn request(proof: &str, extra: Option<&str>) -> PaymentRequest {
         resource: Resource::default(),
         references: Vec::new(),
         labels: crate::domain::labels::Labels::default(),
+        tenant: crate::domain::tenant::TenantId::SOLE,
         envelope: "test",
     }
 }

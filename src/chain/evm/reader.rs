@@ -31,7 +31,7 @@ const RETURNED_BYTES_MAX: usize = 4_096;
 const HEIGHT_SLACK: u64 = 16;
 
 /// What ERC-1271 answers for a good signature, as tokens compare it: the whole word.
-const ACCEPTED: FixedBytes<4> = FixedBytes::new(Wallet1271::isValidSignatureCall::SELECTOR);
+pub(super) const ACCEPTED: FixedBytes<4> = FixedBytes::new(Wallet1271::isValidSignatureCall::SELECTOR);
 
 /// Words by which a node says that it runs no call without a recipient, or none with so much init code.
 const NO_INIT_CODE: [&str; 8] = [
@@ -326,7 +326,7 @@ fn is_about_init_code(message: &str) -> bool {
 }
 
 /// The error says that the call was executed and failed, rather than that the node would not execute it.
-fn is_execution(code: i64, message: &str, data: Option<&str>) -> bool {
+pub(super) fn is_execution(code: i64, message: &str, data: Option<&str>) -> bool {
     let message = message.to_ascii_lowercase();
     code == 3 || data.is_some_and(|data| data.starts_with("0x")) || EXECUTED.iter().any(|words| message.contains(words))
 }

@@ -31,6 +31,7 @@ use crate::domain::settlement::Landed;
 use crate::domain::time::Timestamp;
 
 mod lane;
+mod ownership;
 mod scan;
 mod watch;
 

@@ -23,6 +23,7 @@ mod listing;
 mod lookup_tables;
 mod mint;
 mod node;
+mod ownership;
 mod payload;
 mod policy;
 mod probe;
@@ -433,6 +434,10 @@ impl Rail for SolanaRail {
 
     async fn oracle(&self, _: &str, _: &[&str]) -> Result<Vec<bool>, RailFault> {
         Err(self.fault("oracle", "there is no such contract on this chain"))
+    }
+
+    async fn has_signed(&self, account: &str, text: &str, signature: &str) -> Result<bool, RailFault> {
+        Ok(ownership::has_signed(account, text, signature))
     }
 
     async fn hint(&self) {

@@ -309,6 +309,7 @@ pub(super) fn request_with(proof: &Value, extra: &Value) -> PaymentRequest {
         resource: Resource::default(),
         references: Vec::new(),
         labels: crate::domain::labels::Labels::default(),
+        tenant: crate::domain::tenant::TenantId::SOLE,
         envelope: "test",
     }
 }

@@ -107,6 +107,7 @@ struct Counter {
 pub fn router(parts: Parts, desk: Desk, settings: &Settings) -> Router {
     let edge = Edge {
         parts,
+        access: None,
         streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
         whole: Arc::new(Semaphore::new(statements::WHOLE_AT_ONCE)),
     };
@@ -120,7 +121,7 @@ pub fn router(parts: Parts, desk: Desk, settings: &Settings) -> Router {
     });
     let routes = shared.with_state(edge).merge(reading).merge(assets::routes());
     let names: Arc<[String]> = settings.hosts.iter().map(|it| it.to_ascii_lowercase()).collect();
-    frame::around(routes, IN_FLIGHT_MAX).layer(from_fn_with_state(names, guard))
+    frame::around(routes, IN_FLIGHT_MAX, None).layer(from_fn_with_state(names, guard))
 }
 
 async fn guard(State(names): State<Arc<[String]>>, request: Request, next: Next) -> Response {

@@ -291,7 +291,10 @@ fn every_complaint_has_its_words() {
         ),
         (Complaint::Conflict, "idempotency_conflict", "idempotency_conflict"),
         (Complaint::BudgetExhausted, "budget_exhausted", "budget_exhausted"),
+        (Complaint::RateLimited, "rate_limited", "rate_limited"),
         (Complaint::ChainStalled, "chain_stalled", "chain_stalled"),
+        (Complaint::Unauthorized, "unauthorized", "unauthorized"),
+        (Complaint::Forbidden, "forbidden", "forbidden"),
         (
             Complaint::Unexpected,
             "unexpected_verify_error",

@@ -154,6 +154,7 @@ impl Payment {
             resource: Resource::default(),
             references: Vec::new(),
             labels: facilitator::domain::labels::Labels::default(),
+            tenant: facilitator::domain::tenant::TenantId::SOLE,
             envelope: "test",
         }
     }

@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use facilitator::domain::authorization::PaymentKey;
-use facilitator::domain::budget::Limits;
+use facilitator::domain::budget::{Limits, TenantBudget};
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::lease::{Lease, ProcessId};
 use facilitator::domain::network::NetworkId;
 use facilitator::domain::rail::{ChainPoint, LaneId, Mined, Replacement, TxId};
 use facilitator::domain::request::PaymentReference;
 use facilitator::domain::settlement::State;
+use facilitator::domain::tenant::TenantId;
 use facilitator::store::{
     Advance, Advanced, Carrier, Cause, DateTime, IntendFault, Intent, NewPayment, Record, Records, Replaced,
     Reservation, Roll, Sign, StoreFault, Utc,
@@ -47,7 +48,7 @@ pub(crate) struct Tables {
     now: DateTime<Utc>,
     pub(crate) payments: BTreeMap<PaymentId, Payment>,
     keys: BTreeMap<[u8; 32], PaymentId>,
-    names: BTreeMap<(&'static str, String), PaymentId>,
+    names: BTreeMap<payments::Name, PaymentId>,
     pub(crate) lanes: BTreeMap<LaneId, Lane>,
     pub(crate) slots: BTreeMap<(LaneId, u64), Slot>,
     pub(crate) txs: BTreeMap<TxId, Tx>,
@@ -171,8 +172,16 @@ impl Records for SimStore {
         Ok(self.tables().payment_find(key))
     }
 
-    async fn reference_find(&self, references: &[PaymentReference]) -> Result<Option<Record>, StoreFault> {
-        Ok(self.tables().reference_find(references))
+    async fn reference_find(
+        &self,
+        tenant: TenantId,
+        references: &[PaymentReference],
+    ) -> Result<Option<Record>, StoreFault> {
+        Ok(self.tables().reference_find(tenant, references))
+    }
+
+    async fn tenant_budget(&self, _: TenantId, _: &NetworkId, _: &str) -> Result<TenantBudget, StoreFault> {
+        Ok(TenantBudget::default())
     }
 
     async fn settlements_open(&self, network: &NetworkId, states: &[State]) -> Result<Vec<Record>, StoreFault> {

@@ -6,21 +6,22 @@ use facilitator::domain::authorization::PaymentKey;
 use facilitator::domain::id::PaymentId;
 use facilitator::domain::request::{PaymentReference, ReferenceKind};
 use facilitator::domain::settlement::{Event, Settlement, State};
+use facilitator::domain::tenant::TenantId;
 use facilitator::store::{NewPayment, Record, Reservation, StoreFault};
 
 use super::{Payment, Tables};
 
 /// A caller's name for a payment, as it is stored.
-type Name = (&'static str, String);
+pub(super) type Name = (TenantId, &'static str, String);
 
-fn names(references: &[PaymentReference]) -> BTreeSet<Name> {
+fn names(tenant: TenantId, references: &[PaymentReference]) -> BTreeSet<Name> {
     references
         .iter()
-        .map(|it| (it.kind.as_str(), it.value.clone()))
+        .map(|it| (tenant, it.kind.as_str(), it.value.clone()))
         .collect()
 }
 
-fn reference((kind, value): &Name) -> PaymentReference {
+fn reference((_, kind, value): &Name) -> PaymentReference {
     let kinds = [ReferenceKind::PaymentIdentifier, ReferenceKind::IdempotencyKey];
     PaymentReference {
         kind: kinds.into_iter().find(|it| it.as_str() == *kind).unwrap(),
@@ -30,13 +31,17 @@ fn reference((kind, value): &Name) -> PaymentReference {
 
 impl Tables {
     pub(super) fn payment_reserve(&mut self, new: &NewPayment) -> Result<Reservation, StoreFault> {
-        let names = names(&new.verified.request().references);
+        let names = names(new.tenant(), &new.verified.request().references);
         let known = self.keys.get(&new.verified.authorization().key.0).copied();
         if known.is_none() && self.payments.contains_key(&new.id) {
             return Err(StoreFault::Corrupt {
                 operation: "payment_reserve",
                 what: "payment id of another key",
             });
+        }
+        let old = known.and_then(|id| self.record(id));
+        if let Some(old) = old.clone().filter(|it| it.tenant != new.tenant()) {
+            return Ok(Reservation::Seen(old));
         }
         let id = known.unwrap_or(new.id);
         let taken = names
@@ -45,7 +50,7 @@ impl Tables {
         if let Some(taken) = taken {
             return Ok(Reservation::ReferenceTaken(reference(taken)));
         }
-        let Some(old) = known.and_then(|id| self.record(id)) else {
+        let Some(old) = old else {
             self.insert(new, &names);
             return Ok(Reservation::New(self.record(new.id).unwrap()));
         };
@@ -60,6 +65,7 @@ impl Tables {
         let (request, authorization) = (new.verified.request(), new.verified.authorization());
         let record = Record {
             id: new.id,
+            tenant: new.tenant(),
             network: request.rail.network.clone(),
             scheme: request.rail.scheme.clone(),
             authorization: authorization.clone(),
@@ -116,8 +122,8 @@ impl Tables {
         self.record(*self.keys.get(&key.0)?)
     }
 
-    pub(super) fn reference_find(&self, references: &[PaymentReference]) -> Option<Record> {
-        let owners: BTreeSet<PaymentId> = names(references)
+    pub(super) fn reference_find(&self, tenant: TenantId, references: &[PaymentReference]) -> Option<Record> {
+        let owners: BTreeSet<PaymentId> = names(tenant, references)
             .iter()
             .filter_map(|name| self.names.get(name).copied())
             .collect();

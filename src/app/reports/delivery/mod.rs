@@ -232,7 +232,11 @@ impl Deliveries {
         };
         let order = self.schedule.order(it.period, canonical).map_err(Miss::Unmade)?;
         let tag = format!("{}/{}/{}", it.schedule, it.period.starts.0, it.period.ends.0);
-        let Some(report) = self.reports.order_scheduled(&order, &it.schedule, &tag).await? else {
+        let reports = match self.schedule.tenant {
+            Some(tenant) => self.reports.seen_by(tenant),
+            None => self.reports.clone(),
+        };
+        let Some(report) = reports.order_scheduled(&order, &it.schedule, &tag).await? else {
             return Ok(Step::Wait(CLOSING));
         };
         let is_held = self.reports.store.delivery_ordered(it, report.id).await?;

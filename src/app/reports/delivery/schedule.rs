@@ -11,6 +11,7 @@ use crate::app::reports::{Kind, Order};
 use crate::domain::calendar::{Cadence, Calendar};
 use crate::domain::network::NetworkId;
 use crate::domain::statement::Period;
+use crate::domain::tenant::TenantId;
 use crate::domain::time::Timestamp;
 use crate::export::csv::time;
 use crate::outbound::bucket::{self, Bucket};
@@ -44,6 +45,8 @@ pub struct ScheduleSettings {
     /// Conditions besides the period's.
     #[serde(default)]
     pub filter: BTreeMap<String, String>,
+    /// Of whose records they are; of everybody's, where it is none.
+    pub tenant: Option<TenantId>,
     /// Where it goes.
     pub to: Destination,
 }
@@ -98,6 +101,8 @@ pub struct Schedule {
     pub due: Due,
     /// Where it goes.
     pub place: Place,
+    /// Of whose records they are; of everybody's, where it is none.
+    pub tenant: Option<TenantId>,
     format: Format,
     filter: BTreeMap<String, String>,
 }
@@ -135,6 +140,9 @@ impl Settings {
             if !names.insert(it.name.clone()) {
                 return Err(wrong("name", "expected each name once".to_owned()));
             }
+            if it.tenant.is_some() && !it.kind.is_of_tenants() {
+                return Err(wrong("type", format!("expected one of {}", Kind::names_of_tenants())));
+            }
             let place = match &it.to {
                 Destination::Webhook if signs => Place::Webhook,
                 Destination::Webhook => {
@@ -155,6 +163,7 @@ impl Settings {
                 cadence: it.period,
                 due: it.due,
                 place,
+                tenant: it.tenant,
                 format: it.format,
                 filter: it.filter.clone(),
             };

@@ -156,6 +156,26 @@ impl Kind {
         Self::ALL.into_iter().find(|it| it.as_str() == name)
     }
 
+    /// Whether tenants may have it: what it reads is kept by tenant.
+    #[must_use]
+    pub fn is_of_tenants(self) -> bool {
+        [
+            &settlements::LISTING,
+            &statements::LISTING,
+            &exceptions::LISTING,
+            &refunds::LISTING,
+        ]
+        .iter()
+        .any(|it| it.name == self.as_str())
+    }
+
+    /// The names of those that tenants may have, for complaints.
+    #[must_use]
+    pub fn names_of_tenants() -> String {
+        let names = Self::ALL.into_iter().filter(|it| it.is_of_tenants());
+        names.map(Self::as_str).collect::<Vec<_>>().join(", ")
+    }
+
     /// The names of all kinds, for complaints.
     #[must_use]
     pub fn names() -> String {
