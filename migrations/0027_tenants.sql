@@ -67,6 +67,8 @@ alter table payments add column tenant uuid not null default '00000000-0000-0000
 alter table events add column tenant uuid not null default '00000000-0000-0000-0000-000000000000';
 alter table notices add column tenant uuid not null default '00000000-0000-0000-0000-000000000000';
 alter table refunds add column tenant uuid not null default '00000000-0000-0000-0000-000000000000';
+-- Of whom all its payments are; null where they are of several, so that it is nobody's but the operator's.
+alter table statements add column tenant uuid default '00000000-0000-0000-0000-000000000000';
 -- Null is the operator's, who sees everything.
 alter table reports add column tenant uuid;
 alter table webhook_endpoints add column tenant uuid;
@@ -83,6 +85,7 @@ create index events_by_tenant on events (tenant, written_by, seq)
     where tenant <> '00000000-0000-0000-0000-000000000000';
 create index notices_by_tenant on notices (tenant, written_by, seq)
     where tenant <> '00000000-0000-0000-0000-000000000000';
+create index statements_by_tenant on statements (tenant, id) where tenant <> '00000000-0000-0000-0000-000000000000';
 create index refunds_by_tenant on refunds (tenant, id) where tenant <> '00000000-0000-0000-0000-000000000000';
 
 create trigger tenant_kept before update of tenant on events for each row execute function refuse_change();
@@ -124,6 +127,9 @@ create policy of_tenant on refunds using (
 create policy of_tenant on reports using (
     current_user <> 'facilitator_reader' or tenant = nullif(current_setting('facilitator.tenant', true), '')::uuid
 );
+create policy of_tenant on statements using (
+    current_user <> 'facilitator_reader' or tenant = nullif(current_setting('facilitator.tenant', true), '')::uuid
+);
 create policy of_tenant on payment_references using (
     current_user <> 'facilitator_reader' or tenant = nullif(current_setting('facilitator.tenant', true), '')::uuid
 );
@@ -157,12 +163,6 @@ create policy of_tenant on reconciliations using (
             where m.network = reconciliations.network and m.address = pay_to), '00000000-0000-0000-0000-000000000000')
             = nullif(current_setting('facilitator.tenant', true), '')::uuid
         end
-);
-create policy of_tenant on statements using (
-    current_user <> 'facilitator_reader'
-    or coalesce((select m.tenant from merchant_accounts m
-        where m.network = statements.network and m.address = pay_to), '00000000-0000-0000-0000-000000000000')
-        = nullif(current_setting('facilitator.tenant', true), '')::uuid
 );
 create policy of_tenant on statement_lines using (
     current_user <> 'facilitator_reader'

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, amount, signed, unsigned};
-use super::statements::{LineRow, StatementRow, closed};
+use super::statements::{LineRow, StatementRow, closed, tenant_of};
 use super::{Store, StoreFault, commit};
 use crate::domain::amount::Amount;
 use crate::domain::event::STATEMENT_CLOSED;
@@ -18,6 +18,14 @@ use crate::domain::time::Timestamp;
 
 /// Seconds that the database's clock may be off the chain's: so much before its block something may seem to be final.
 pub(super) const SKEW_MAX: i64 = 3_600;
+
+/// What refuses what another process has closed.
+const ONCE: [&str; 4] = [
+    "statements_name",
+    "statements_period_once",
+    "statement_lines_payment_once",
+    "statement_lines_refund_once",
+];
 
 /// Rows that one statement writes.
 const CHUNK: usize = 5_000;
@@ -60,8 +68,7 @@ statements! {
                 where o.network = $1 and o.block_time >= $4 and o.block_time < $3
         ) as a
         group by a.asset, a.pay_to order by a.asset, a.pay_to");
-    // What a statement consists of, in the order of the chain. A transfer of an earlier day counts where that day's
-    // statement has seen it.
+    // What it consists of, in the chain's order. A transfer of an earlier day counts where that day's statement has seen it.
     OPEN = concat!("select p.asset, p.pay_to, p.id as payment_id, null::uuid as refund_id, p.amount::text as amount, s.landed_tx, s.landed_log_index,
             s.landed_height, s.landed_hash, s.landed_time,
             (select o.amount::text from observed_transfers o
@@ -93,12 +100,12 @@ statements! {
             from unnest($2::text[], $3::text[]) as n(asset, pay_to)) as a
             on a.asset = t.asset and a.pay_to = t.pay_to and a.sequence = t.sequence
         where t.network = $1");
-    CLOSE = "insert into statements (id, network, asset, pay_to, sequence, starts_at, ends_at, opening, credits,
-            late_credits, other_credits, debits, unexplained, closing, balance, block_height, block_hash, block_time,
-            gas, lines, late, merkle_root, previous, hash, refunds, created_at)
+    CLOSE = concat!("insert into statements (id, network, asset, pay_to, sequence, starts_at, ends_at, opening, credits,
+            late_credits, other_credits, debits, unexplained, closing, balance, block_height, block_hash, block_time, gas,
+            lines, late, merkle_root, previous, hash, refunds, created_at, tenant)
         values ($1, $2, $3, $4, $5, $6, $7, $8::text::numeric, $9::text::numeric, $10::text::numeric,
             $11::text::numeric, $12::text::numeric, $13::text::numeric, $14::text::numeric, $15::text::numeric, $16,
-            $17, $18, $19::text::numeric, $20, $21, $22, $23, $24, $25::text::numeric, now())";
+            $17, $18, $19::text::numeric, $20, $21, $22, $23, $24, $25::text::numeric, now(), ", tenant_of!("$26", "$2", "$4"), ")");
     LINES_ADD = "insert into statement_lines (network, asset, pay_to, sequence, position, payment_id, refund_id)
         select $1, $2, $3, $4, n.position, n.payment_id, n.refund_id
         from unnest($5::bigint[], $6::uuid[], $7::uuid[]) as n(position, payment_id, refund_id)";
@@ -308,7 +315,7 @@ fn notice(statement: &Statement) -> Notice {
     Notice {
         kind: STATEMENT_CLOSED,
         subject: format!("{network}/{asset}/{pay_to}"),
-        whose: Whose::Accounts(network.clone(), pay_to.clone()),
+        whose: Whose::Records(statement.id.as_uuid()),
         data: json!({
             "id": statement.id,
             "network": network.as_str(),
@@ -465,6 +472,7 @@ async fn write(
         .bind(statement.previous)
         .bind(statement.hash())
         .bind(statement.refunds.to_string())
+        .bind(entries.iter().map(|it| it.line.payment.as_uuid()).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;
@@ -488,13 +496,5 @@ async fn write(
 }
 
 fn is_closed_by_another(fault: &StoreFault) -> bool {
-    matches!(
-        fault.constraint(),
-        Some(
-            "statements_name"
-                | "statements_period_once"
-                | "statement_lines_payment_once"
-                | "statement_lines_refund_once"
-        )
-    )
+    fault.constraint().is_some_and(|it| ONCE.contains(&it))
 }

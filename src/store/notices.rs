@@ -6,19 +6,19 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::{Store, StoreFault};
-use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
 use crate::domain::tenant::TenantId;
 
 statements! {
-    // Whose it is: as it says, its payment's, or whoever's its account is; the operator's own otherwise.
+    // Whose it is: as it says, its payment's or statement's, or whoever's its account is; the operator's own otherwise.
     ADD = "insert into notices (id, kind, subject, body, created_at, tenant)
         select n.id, n.kind, n.subject, n.body::jsonb, now(),
-            coalesce(n.tenant, (select p.tenant from payments p where p.id = n.payment_id),
+            coalesce(n.tenant, (select p.tenant from payments p where p.id = n.record),
+                (select t.tenant from statements t where t.id = n.record),
                 (select m.tenant from merchant_accounts m where m.network = n.network and m.address = n.account),
                 '00000000-0000-0000-0000-000000000000')
         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::text[])
-            as n(id, kind, subject, body, tenant, payment_id, network, account)";
+            as n(id, kind, subject, body, tenant, record, network, account)";
     TURN = "insert into notices (id, kind, subject, body, created_at)
         select $1, $2, $3, $4::text::jsonb, now()
         where $2 is distinct from (select n.kind from notices n where n.subject = $3 order by n.seq desc limit 1)";
@@ -42,8 +42,8 @@ pub(super) enum Whose {
     Operators,
     /// This tenant.
     Of(TenantId),
-    /// The payment's.
-    Payments(PaymentId),
+    /// Whoever's this payment or statement is.
+    Records(Uuid),
     /// Whoever's this account on this network is.
     Accounts(NetworkId, String),
 }
@@ -52,13 +52,13 @@ impl Whose {
     const fn tenant(&self) -> Option<TenantId> {
         match self {
             Self::Of(tenant) => Some(*tenant),
-            Self::Operators | Self::Payments(_) | Self::Accounts(..) => None,
+            Self::Operators | Self::Records(_) | Self::Accounts(..) => None,
         }
     }
 
-    const fn payment(&self) -> Option<PaymentId> {
+    const fn record(&self) -> Option<Uuid> {
         match self {
-            Self::Payments(payment) => Some(*payment),
+            Self::Records(record) => Some(*record),
             Self::Operators | Self::Of(_) | Self::Accounts(..) => None,
         }
     }
@@ -66,7 +66,7 @@ impl Whose {
     fn account(&self) -> Option<(&str, &str)> {
         match self {
             Self::Accounts(network, account) => Some((network.as_str(), account)),
-            Self::Operators | Self::Of(_) | Self::Payments(_) => None,
+            Self::Operators | Self::Of(_) | Self::Records(_) => None,
         }
     }
 }
@@ -87,11 +87,7 @@ pub(super) async fn add(
         .bind(notices.iter().map(|it| it.subject.as_str()).collect::<Vec<_>>())
         .bind(notices.iter().map(|it| it.data.to_string()).collect::<Vec<_>>())
         .bind(whose().map(|it| it.tenant().map(|id| id.as_uuid())).collect::<Vec<_>>())
-        .bind(
-            whose()
-                .map(|it| it.payment().map(|id| id.as_uuid()))
-                .collect::<Vec<_>>(),
-        )
+        .bind(whose().map(Whose::record).collect::<Vec<_>>())
         .bind(
             whose()
                 .map(|it| it.account().map(|account| account.0))

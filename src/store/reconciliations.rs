@@ -448,7 +448,10 @@ impl Store {
 }
 
 fn whose(payment: Option<PaymentId>, network: &NetworkId, pay_to: &str) -> Whose {
-    payment.map_or_else(|| Whose::Accounts(network.clone(), pay_to.to_owned()), Whose::Payments)
+    payment.map_or_else(
+        || Whose::Accounts(network.clone(), pay_to.to_owned()),
+        |id| Whose::Records(id.as_uuid()),
+    )
 }
 
 impl ExceptionRow {

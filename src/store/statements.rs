@@ -30,26 +30,32 @@ macro_rules! closed {
 }
 pub(super) use closed;
 
-/// `of_tenant!("$2")`: the statement `t` is of an account of this tenant's; what nobody has claimed is the sole tenant's.
-macro_rules! of_tenant {
-    ($tenant:literal) => {
+/// `tenant_of!("$3", "$1", "$2")`: of whom these payments all are; null where they are of several. Of none, it is whoever has the
+/// account on the network.
+macro_rules! tenant_of {
+    ($payments:literal, $network:literal, $account:literal) => {
         concat!(
-            "(",
-            $tenant,
-            "::uuid is null or coalesce((select m.tenant from merchant_accounts m
-                where m.network = t.network and m.address = t.pay_to), '00000000-0000-0000-0000-000000000000') = ",
-            $tenant,
-            ")"
+            "(select case count(distinct p.tenant)
+                when 0 then coalesce((select m.tenant from merchant_accounts m where m.network = ",
+            $network,
+            " and m.address = ",
+            $account,
+            "), '00000000-0000-0000-0000-000000000000')
+                when 1 then min(p.tenant::text)::uuid end
+            from payments p where p.id = any(",
+            $payments,
+            "::uuid[]))"
         )
     };
 }
+pub(super) use tenant_of;
 
 statements! {
-    GET = closed!(concat!("where t.id = $1 and ", of_tenant!("$2")));
-    FIND = closed!(concat!("where t.id > $1 and ($2::text is null or t.network = $2) and ($3::text is null or t.asset = $3)
+    GET = closed!("where t.id = $1 and ($2::uuid is null or t.tenant = $2)");
+    FIND = closed!("where t.id > $1 and ($2::text is null or t.network = $2) and ($3::text is null or t.asset = $3)
             and ($4::text is null or t.pay_to = $4) and t.starts_at >= $5 and t.starts_at < $6
-            and ", of_tenant!("$8"), " order by t.id limit $7"));
-    LINES = concat!("select t.asset, t.pay_to, coalesce(f.payment_id, p.id) as payment_id, f.id as refund_id,
+            and ($8::uuid is null or t.tenant = $8) order by t.id limit $7");
+    LINES = "select t.asset, t.pay_to, coalesce(f.payment_id, p.id) as payment_id, f.id as refund_id,
             coalesce(f.amount, p.amount)::text as amount, coalesce(f.paid_tx, s.landed_tx) as landed_tx,
             coalesce(f.paid_log_index, s.landed_log_index) as landed_log_index,
             coalesce(f.paid_height, s.landed_height) as landed_height,
@@ -63,7 +69,8 @@ statements! {
                 and l.sequence = t.sequence
             left join payments p on p.id = l.payment_id left join settlements s on s.payment_id = l.payment_id
             left join refunds f on f.id = l.refund_id
-        where t.id = $1 and l.position >= $2 and ", of_tenant!("$4"), " order by l.position limit $3");
+        where t.id = $1 and l.position >= $2 and ($4::uuid is null or t.tenant = $4)
+        order by l.position limit $3";
 }
 
 /// Which statements to list. Assets and recipients are in canonical text.

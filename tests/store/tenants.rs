@@ -36,10 +36,11 @@ fn olga() -> Deed {
 
 async fn of_tenant(store: &Store, tenant: TenantId, sample: &Sample) -> facilitator::store::Record {
     let new = sample.clone().of(tenant).new_payment();
-    match store.payment_reserve(&new).await.unwrap() {
-        Reservation::New(record) => record,
-        other => panic!("{other:?}"),
-    }
+    let reserved = store.payment_reserve(&new).await.unwrap();
+    let Reservation::New(record) = reserved else {
+        panic!("not new: {reserved:?}");
+    };
+    record
 }
 
 /// A row of everything of this payment's tenant.
@@ -64,7 +65,7 @@ async fn furnish(db: &Database, tenant: TenantId) {
         insert into merchant_accounts select network, id::text, tenant, id, 'operator', null, now() from payments
             where tenant = '{0}';
         insert into statements select network, asset, id::text, 1, 0, 9, 0, 0, 0, 1, 0, key, null, key, now(), id,
-            0, 0, 0, 0, 0 from payments where tenant = '{0}';
+            0, 0, 0, 0, 0, null, null, null, null, 0, tenant from payments where tenant = '{0}';
         insert into statement_lines select network, asset, id::text, 1, 0, id from payments where tenant = '{0}';
         insert into notices (id, kind, subject, body, created_at, tenant) select id, 'a.b', 'a', '{{}}', now(), tenant
             from payments where tenant = '{0}'",

@@ -30,7 +30,7 @@ async fn x04_of_two_tenants_with_one_authorization_only_the_first_is_paid() {
     for names in [&NAMES[..], &[]] {
         let second = b.settle(&payment, names).await;
         let said = second.unsettled();
-        assert_eq!(said, ("invalid_exact_evm_nonce_already_used".to_owned(), String::new()));
+        assert_eq!(said, ("duplicate_settlement".to_owned(), String::new()));
         assert!(!second.text().contains("pay_"), "{}", second.text());
     }
     world.node.mine(1).await;
@@ -100,7 +100,7 @@ fn forget_names(value: &mut Value) {
             members.retain(|key, _| {
                 !matches!(
                     key.as_str(),
-                    "block" | "nextCursor" | "gas" | "resource" | "reconciliation"
+                    "block" | "nextCursor" | "gasCost" | "resource" | "reconciliation"
                 )
             });
             members.values_mut().for_each(forget_names);
