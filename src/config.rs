@@ -26,6 +26,8 @@ pub struct Config {
     pub http: http::Settings,
     /// The operator's listener. Without it, there is none.
     pub operator: Option<http::operator::Settings>,
+    /// The admin listener. Without it, there is none.
+    pub admin: Option<http::admin::Settings>,
     /// The metrics listener.
     #[serde(default)]
     pub metrics: telemetry::MetricsSettings,

@@ -1,10 +1,14 @@
 //! What an operator does with tenants and their keys; each change is logged with who did it and why.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
+use crate::domain::id::EndpointId;
+use crate::domain::rail::{LaneId, Rail, RailFault};
 use crate::domain::signing::Secret;
 use crate::domain::tenant::{Access, GatewayKey, MerchantId, Restrictions, Scope, TenantId};
-use crate::store::{Deed, NewKey, NotDone, Store};
+use crate::store::{Broken, Deed, Logged, NewKey, NotDone, Store, StoreFault};
 
 /// The longest name of a tenant, a merchant, a key, or of whoever acts, in characters.
 pub const NAME_MAX: usize = 100;
@@ -39,6 +43,9 @@ pub enum NoKey {
          is of all the tenant's accounts"
     )]
     ShowsTooMuch,
+    /// There is nothing to hash it with.
+    #[error("keys are hashed with a pepper: the configuration needs [tenants]")]
+    NoPepper,
     /// The machine gives no random numbers.
     #[error("the machine gives no random numbers")]
     NotRandom,
@@ -88,6 +95,94 @@ pub async fn key_issue(
     };
     store.key_add(&new, deed).await?;
     Ok(key.reveal())
+}
+
+/// Why a lane was not opened again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOpened {
+    /// There is none, or it is not on record.
+    #[error(transparent)]
+    NotDone(#[from] NotDone),
+    /// The chain could not be asked.
+    #[error(transparent)]
+    Rail(#[from] RailFault),
+}
+
+/// What whoever administrates may do.
+#[derive(Clone)]
+pub struct Office {
+    /// The records.
+    pub store: Store,
+    /// What keys are hashed with, where there are any.
+    pub pepper: Option<Secret>,
+    /// The ways to pay.
+    pub rails: Vec<Arc<dyn Rail>>,
+}
+
+impl Office {
+    /// The account as records have it; none that no rail knows.
+    #[must_use]
+    pub fn canonical(&self, account: &str) -> Option<String> {
+        self.rails.iter().find_map(|rail| rail.canonical_account(account))
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// [`NoKey`].
+    pub async fn key_issue(&self, wanted: Wanted, deed: &Deed) -> Result<Zeroizing<String>, NoKey> {
+        let pepper = self.pepper.as_ref().ok_or(NoKey::NoPepper)?;
+        key_issue(&self.store, pepper, wanted, deed).await
+    }
+
+    /// Lets a closed lane be signed in again, from the nonce that the chain has now.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub async fn readmit(&self, lane: &LaneId, deed: &Deed) -> Result<(), NotOpened> {
+        let rail = self.rails.iter().find(|rail| rail.lanes().contains(lane));
+        let rail = rail.ok_or(NotDone::Unknown("lane"))?;
+        let chains = rail.lane_nonce(lane).await?.unwrap_or_default();
+        let readmitted = self.store.lane_readmit(lane, chains, Some(deed)).await;
+        let is_known = readmitted.map_err(NotDone::Store)?;
+        Ok(is_known.then_some(()).ok_or(NotDone::Unknown("lane"))?)
+    }
+
+    /// Tells an endpoint again, or no more.
+    ///
+    /// # Errors
+    /// [`NotDone`].
+    pub async fn webhook_turn(&self, id: EndpointId, on: bool, deed: &Deed) -> Result<(), NotDone> {
+        let turned = if on {
+            self.store.endpoint_enable(id, Some(deed)).await?
+        } else {
+            self.store
+                .endpoint_disable(id, "an operator said so", Some(deed))
+                .await?
+        };
+        turned
+            .then_some(())
+            .ok_or(NotDone::Unknown("endpoint of which this is to be changed"))
+    }
+
+    /// The log after this place, a thousand entries at most, with the first of them that is not what was written.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn log(&self, after: u64) -> Result<(Vec<Logged>, Option<Broken>), StoreFault> {
+        let before = match after.checked_sub(1) {
+            // What the entry itself stands on was checked when it was read.
+            Some(earlier) => self
+                .store
+                .admin_log(earlier, None)
+                .await?
+                .0
+                .first()
+                .map(|it| it.hash.clone()),
+            None => None,
+        };
+        self.store.admin_log(after, before).await
+    }
 }
 
 /// Who acts and why, if both say something that fits.

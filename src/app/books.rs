@@ -137,7 +137,11 @@ impl Books {
         note: &str,
         actor: &str,
     ) -> Result<bool, StoreFault> {
-        in_time("exception_act", self.store().exception_act(id, action, note, actor)).await
+        in_time(
+            "exception_act",
+            self.store().exception_act(id, action, note, actor, None),
+        )
+        .await
     }
 
     /// Puts an order for a report on record, or finds the report of an equal one; none when too many wait.
@@ -175,6 +179,12 @@ impl Books {
     /// The database could not be asked.
     pub async fn report_piece(&self, id: ReportId, position: u64) -> Result<Option<Vec<u8>>, StoreFault> {
         in_time("report_read", self.store().report_read(id, position)).await
+    }
+
+    /// The ways to pay.
+    #[must_use]
+    pub fn rails(&self) -> &[Arc<dyn Rail>] {
+        &self.rails
     }
 
     /// What reports are made of.

@@ -308,7 +308,7 @@ impl Dispatcher {
         if answer.is_ok_and(|it| it.status == GONE) {
             is_disabled = self
                 .store
-                .endpoint_disable(id, "the endpoint said that it is gone")
+                .endpoint_disable(id, "the endpoint said that it is gone", None)
                 .await?;
         }
         count(if given_up { "given_up" } else { "failed" });

@@ -1,5 +1,7 @@
 //! `facilitator admin`: tenants, their merchants and accounts, the keys of their gateways, and the log of who did what and why.
 
+mod operation;
+
 use std::error::Error;
 
 use clap::{Args, Subcommand};
@@ -47,6 +49,24 @@ pub enum AdminCommand {
         /// What.
         #[command(subcommand)]
         what: Budgets,
+    },
+    /// Closed lanes of signers.
+    Lanes {
+        /// What.
+        #[command(subcommand)]
+        what: operation::Lanes,
+    },
+    /// What somebody has to look at.
+    Exceptions {
+        /// What.
+        #[command(subcommand)]
+        what: operation::Exceptions,
+    },
+    /// Who is told of what happens.
+    Webhooks {
+        /// What.
+        #[command(subcommand)]
+        what: operation::Webhooks,
     },
     /// Print who did what and why, one JSON object a line, or check that nothing of it was changed.
     Log {
@@ -224,6 +244,9 @@ pub async fn admin(config: Config, what: AdminCommand) -> Result<(), Box<dyn Err
         AdminCommand::Accounts { what } => accounts(&store, what).await,
         AdminCommand::Keys { what } => keys(&store, config.tenants, what).await,
         AdminCommand::Budgets { what } => budgets(&store, what).await,
+        AdminCommand::Lanes { what } => operation::lanes(&config, store, what).await,
+        AdminCommand::Exceptions { what } => operation::exceptions(&store, what).await,
+        AdminCommand::Webhooks { what } => operation::webhooks(store, what).await,
         AdminCommand::Log { check } => log(&store, check).await,
     }
 }

@@ -63,7 +63,7 @@ async fn readmit(config: &Config, store: &Store, lane: LaneId) -> Result<(), Box
     let rail = rails.iter().find(|rail| rail.lanes().contains(&lane));
     let rail = rail.ok_or_else(|| format!("{lane} is not configured"))?;
     let chains = rail.lane_nonce(&lane).await?;
-    let is_known = store.lane_readmit(&lane, chains.unwrap_or_default()).await?;
+    let is_known = store.lane_readmit(&lane, chains.unwrap_or_default(), None).await?;
     tasks.drain(Duration::from_secs(1)).await;
     if !is_known {
         return Err(format!("{lane} has never been used").into());

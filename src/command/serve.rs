@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::admin::Office;
 use crate::app::books::Books;
 use crate::app::claims::Claims;
 use crate::app::desk::Desk;
@@ -22,7 +23,7 @@ use crate::chain::Unservable;
 use crate::config::Config;
 use crate::domain::rail::Rail;
 use crate::domain::receipt::Notary;
-use crate::domain::signing::{self, Secret};
+use crate::domain::signing;
 use crate::domain::time::Clock;
 use crate::outbound::Outbound;
 use crate::store::{Store, StoreFault};
@@ -48,8 +49,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     announce(&rails);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     sums::start(config.thresholds()?, store.clone(), Arc::clone(&clock), &tasks);
-    let secret = config.signing.as_ref().map(|it| &it.secret);
-    let screening = screening(config.screening, secret, &store, &*clock).await?;
+    let screening = screening(config.screening, config.signing.as_ref(), &store, &*clock).await?;
     screening.start(Arc::clone(&clock), &tasks);
     let app = Arc::new(App::new(
         Arc::new(store.clone()),
@@ -75,7 +75,6 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     let books = Books::new(reports.clone(), rails.clone());
     let claims = Claims::new(store.clone(), rails.clone(), Arc::new(SystemClock), config.claims);
     repay::start(&app, &store, &tasks);
-    let refunds = Refunds::new(store.clone(), wallets);
     reconcile::start(&store, rails, &tasks);
     if let Some(signing) = config.signing {
         let post = Post::new(Outbound::new(config.webhooks.allow_private)?, signing.secret);
@@ -85,10 +84,14 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
 
     let stop = told_to_stop(Arc::clone(&app));
     let desk = Desk::new(Arc::clone(&app), store.clone(), coins);
+    let office = config
+        .admin
+        .as_ref()
+        .map(|it| (it, office(config.tenants.as_ref(), &store, &books)));
     let parts = http::Parts {
         app,
         books,
-        refunds,
+        refunds: Refunds::new(store.clone(), wallets),
         feed: Feed::new(store.clone()),
         gate,
         claims,
@@ -96,7 +99,7 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         style,
     };
     let operator = config.operator.as_ref().map(|settings| (settings, desk));
-    let served = http::serve(&config.http, &config.metrics, operator, parts, metrics, stop).await;
+    let served = http::serve(&config.http, &config.metrics, operator, office, parts, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
     if !tasks.drain(DRAIN).await {
         tracing::warn!("stopped within a step; it is on record and goes on at the next start");
@@ -144,6 +147,15 @@ fn notary(signing: &signing::Settings) -> Arc<Notary> {
     Arc::new(Notary::of(&signing.secret).after(&signing.retired_receipt_keys))
 }
 
+/// What whoever has the admin secret may do.
+fn office(settings: Option<&gate::Settings>, store: &Store, books: &Books) -> Office {
+    Office {
+        store: store.clone(),
+        pepper: settings.map(|it| it.pepper.clone()),
+        rails: books.rails().to_vec(),
+    }
+}
+
 /// Whoever asks who comes, with the wall between tenants proven; none where there is one tenant only.
 async fn gate(settings: Option<&gate::Settings>, store: &Store, tasks: &Tasks) -> Result<Option<Gate>, StoreFault> {
     let Some(settings) = settings else {
@@ -156,7 +168,7 @@ async fn gate(settings: Option<&gate::Settings>, store: &Store, tasks: &Tasks) -
 /// Whoever screens, with the lists as they are now.
 async fn screening(
     settings: Option<screening::Settings>,
-    secret: Option<&Secret>,
+    signing: Option<&signing::Settings>,
     store: &Store,
     clock: &dyn Clock,
 ) -> Result<Arc<Screening>, Box<dyn Error>> {
@@ -164,7 +176,7 @@ async fn screening(
         tracing::warn!("screening is off by configuration: nobody is asked about whoever pays and is paid");
         return Ok(Arc::new(Screening::off()));
     };
-    let screening = Screening::new(settings, store.clone(), secret)?;
+    let screening = Screening::new(settings, store.clone(), signing.map(|it| &it.secret))?;
     screening.load(clock.now()).await?;
     Ok(Arc::new(screening))
 }

@@ -142,8 +142,10 @@ impl Desk {
                 known(store.endpoint_rotate(which.id, overlap).await?)?;
                 self.show(which.id).await
             }
-            WebhookCommand::Disable(which) => known(store.endpoint_disable(which.id, "an operator said so").await?),
-            WebhookCommand::Enable(which) => known(store.endpoint_enable(which.id).await?),
+            WebhookCommand::Disable(which) => {
+                known(store.endpoint_disable(which.id, "an operator said so", None).await?)
+            }
+            WebhookCommand::Enable(which) => known(store.endpoint_enable(which.id, None).await?),
             WebhookCommand::Remove(which) => known(store.endpoint_remove(which.id).await?),
             WebhookCommand::Test(which) => self.test(which.id).await,
             WebhookCommand::Deliveries { which, state } => self.deliveries(which.id, state.as_deref()).await,

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use sha2::Sha256;
@@ -45,6 +46,24 @@ impl Secret {
         let derived = Hkdf::<Sha256>::new(Some(SALT), &*self.0).expand_multi_info(&info, &mut *key);
         debug_assert!(derived.is_ok(), "32 bytes are far from the most that can be derived");
         key
+    }
+}
+
+impl Secret {
+    /// Whether the text is this secret's. Takes as long for every other text of its length.
+    #[must_use]
+    pub fn is_shown_by(&self, text: &str) -> bool {
+        let mut bytes = Key::default();
+        if hex::decode_to_slice(text.as_bytes(), &mut *bytes).is_err() {
+            return false;
+        }
+        // Of HMACs under a key that nobody knows, an early difference says nothing.
+        let key = self.derive(&["comparison"]);
+        let mac = |of: &[u8]| <Hmac<Sha256> as Mac>::new_from_slice(&*key).map(|it| it.chain_update(of));
+        let (Ok(ours), Ok(theirs)) = (mac(&*self.0), mac(&*bytes)) else {
+            return false;
+        };
+        theirs.verify(&ours.finalize().into_bytes()).is_ok()
     }
 }
 
@@ -92,6 +111,21 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), 12);
         assert!(keys.iter().all(|key| *key != [0; 32]));
+    }
+
+    #[test]
+    fn a_secret_is_shown_by_its_own_digits_alone() {
+        let own = secret("a");
+        assert!(own.is_shown_by(&"a".repeat(64)) && own.is_shown_by(&"A".repeat(64)));
+        for other in [
+            "",
+            "a",
+            &"b".repeat(64),
+            &"a".repeat(66),
+            &format!("{}b", "a".repeat(63)),
+        ] {
+            assert!(!own.is_shown_by(other), "{other}");
+        }
     }
 
     #[test]

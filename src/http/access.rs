@@ -115,7 +115,7 @@ async fn held_against(request: Request, endpoint: Endpoint, bound: &Bound) -> Re
 }
 
 /// The bearer's token (RFC 6750, section 2.1); the scheme's name in any case.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else {
         return None;

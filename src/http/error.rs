@@ -63,6 +63,10 @@ impl Denied {
         )
     }
 
+    pub(super) const fn of_admin(status: StatusCode, code: &'static str, message: String) -> Self {
+        Self::because(status, Complaint::InvalidPayload, code, Cow::Owned(message))
+    }
+
     pub(super) const fn no_such_payment() -> Self {
         Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is no such payment on record")
     }

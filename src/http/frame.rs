@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::domain::id::PaymentId;
 use crate::http::error::Denied;
-use crate::http::{Endpoint, ROUTES, Route, operator, rates};
+use crate::http::{Endpoint, ROUTES, Route, admin, operator, rates};
 use crate::trace;
 use crate::wire::NETWORK_UNKNOWN;
 
@@ -136,10 +136,10 @@ fn route_of(request: &Request) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.path == path.as_str())
 }
 
-/// The path that only the operator's listener serves, for logs and metrics.
+/// The path that only the operator's or the admin's listener serves, for logs and metrics.
 fn of_operator(request: &Request) -> &'static str {
     let path = request.extensions().get::<MatchedPath>();
-    path.and_then(|it| operator::path_of(it.as_str()))
+    path.and_then(|it| operator::path_of(it.as_str()).or_else(|| admin::path_of(it.as_str())))
         .unwrap_or("unmatched")
 }
 

@@ -6,6 +6,7 @@
 
 mod accept;
 mod access;
+pub mod admin;
 mod body;
 mod claims;
 mod error;

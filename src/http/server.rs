@@ -23,10 +23,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::app::admin::Office;
 use crate::app::desk::Desk;
 use crate::http::patience::{Patient, Progress};
 use crate::http::rates::Peer;
-use crate::http::{Parts, Settings, operator};
+use crate::http::{Parts, Settings, admin, operator};
 use crate::telemetry::MetricsSettings;
 
 /// How long a connection may idle between two requests: longer than the load balancers in front of it keep
@@ -53,7 +54,7 @@ const METRICS_PERIOD: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen at {address} ({key})")]
 pub struct ListenError {
-    /// The setting: `http.listen`, `metrics.listen` or `operator.listen`.
+    /// The setting: `http.listen`, `metrics.listen`, `operator.listen` or `admin.listen`.
     pub key: &'static str,
     /// Its value.
     pub address: SocketAddr,
@@ -71,6 +72,7 @@ pub async fn serve(
     settings: &Settings,
     metrics: &MetricsSettings,
     operator: Option<(&operator::Settings, Desk)>,
+    office: Option<(&admin::Settings, Office)>,
     parts: Parts,
     recorded: PrometheusHandle,
     stop: impl Future<Output = ()>,
@@ -82,28 +84,38 @@ pub async fn serve(
         None => None,
     };
     metrics::gauge!("facilitator_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+    let office = match office {
+        Some((settings, office)) => {
+            let listener = listen("admin.listen", settings.listen).await?;
+            Some((listener, admin::router(office, settings)))
+        }
+        None => None,
+    };
     tracing::info!(http = %settings.listen, metrics = %metrics.listen, "listening");
     let routes = super::router(parts, settings);
     let public = accept_all(public, routes, settings.connections_max, stop);
     let shown = recorded.clone();
     let metrics = Router::new().route("/metrics", get(async move || shown.render()));
     let private = accept_all(private, metrics, METRICS_CONNECTIONS_MAX, std::future::pending());
-    let page = async {
-        match page {
-            Some((listener, routes)) => {
-                accept_all(listener, routes, operator::CONNECTIONS_MAX, std::future::pending()).await;
-            }
-            None => std::future::pending().await,
-        }
-    };
+    let page = beside(page, operator::CONNECTIONS_MAX);
+    let office = beside(office, admin::CONNECTIONS_MAX);
     // Metrics and the operator's page stay readable until the last request is answered.
     tokio::select! {
         () = public => {}
         () = page => {}
+        () = office => {}
         () = private => {}
         () = tidy(&recorded) => {}
     }
     Ok(())
+}
+
+/// Serves a listener that there may be none of, for as long as the public one is served.
+async fn beside(listener: Option<(TcpListener, Router)>, connections_max: usize) {
+    match listener {
+        Some((listener, routes)) => accept_all(listener, routes, connections_max, std::future::pending()).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn page(settings: &operator::Settings, desk: Desk, parts: Parts) -> Result<(TcpListener, Router), ListenError> {

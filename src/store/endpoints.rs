@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
+use super::admin_log::{self, Deed};
 use super::feed::Place;
 use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, unsigned};
@@ -202,10 +203,25 @@ impl Store {
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn endpoint_disable(&self, id: EndpointId, because: &'static str) -> Result<bool, StoreFault> {
+    pub async fn endpoint_disable(
+        &self,
+        id: EndpointId,
+        because: &'static str,
+        deed: Option<&Deed>,
+    ) -> Result<bool, StoreFault> {
         let operation = "endpoint_disable";
         let mut transaction = self.begin(operation).await?;
         let is_disabled = disable(&mut transaction, operation, id, because).await?;
+        if let Some(deed) = deed.filter(|_| is_disabled) {
+            admin_log::add(
+                &mut transaction,
+                operation,
+                deed,
+                "webhook.disable",
+                json!({"endpoint": id}),
+            )
+            .await?;
+        }
         commit(transaction, operation).await?;
         self.ring();
         Ok(is_disabled)
@@ -215,13 +231,29 @@ impl Store {
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn endpoint_enable(&self, id: EndpointId) -> Result<bool, StoreFault> {
+    pub async fn endpoint_enable(&self, id: EndpointId, deed: Option<&Deed>) -> Result<bool, StoreFault> {
+        let operation = "endpoint_enable";
+        let mut transaction = self.begin(operation).await?;
         let enabled = sqlx::query(ENABLE)
             .bind(id.as_uuid())
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await
-            .map_err(StoreFault::writing("endpoint_enable"))?;
-        Ok(enabled.rows_affected() == 1)
+            .map_err(StoreFault::reading(operation))?;
+        if enabled.rows_affected() == 0 {
+            return Ok(false);
+        }
+        if let Some(deed) = deed {
+            admin_log::add(
+                &mut transaction,
+                operation,
+                deed,
+                "webhook.enable",
+                json!({"endpoint": id}),
+            )
+            .await?;
+        }
+        commit(transaction, operation).await?;
+        Ok(true)
     }
 
     /// Forgets the endpoint and its deliveries, some at a time.
@@ -230,7 +262,7 @@ impl Store {
     /// Faults of the store; safe to repeat.
     pub async fn endpoint_remove(&self, id: EndpointId) -> Result<bool, StoreFault> {
         let fault = StoreFault::writing("endpoint_remove");
-        self.endpoint_disable(id, "removed").await?;
+        self.endpoint_disable(id, "removed", None).await?;
         loop {
             let deleted = sqlx::query(REMOVE_DELIVERIES)
                 .bind(id.as_uuid())

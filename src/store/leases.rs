@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use sqlx::types::Uuid;
 
+use serde_json::json;
+
+use super::admin_log::{self, Deed};
 use super::rows::{OutOfPlace, network, signed, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::lease::{Lease, ProcessId, Tenancy};
@@ -288,7 +291,7 @@ impl Store {
     ///
     /// # Errors
     /// Faults of the store; safe to repeat.
-    pub async fn lane_readmit(&self, lane: &LaneId, chain_nonce: u64) -> Result<bool, StoreFault> {
+    pub async fn lane_readmit(&self, lane: &LaneId, chain_nonce: u64, deed: Option<&Deed>) -> Result<bool, StoreFault> {
         let operation = "lane_readmit";
         let chains = signed("chain_nonce", chain_nonce).map_err(OutOfPlace::during(operation))?;
         let mut transaction = self.begin(operation).await?;
@@ -310,6 +313,16 @@ impl Store {
                 .execute(&mut *transaction)
                 .await
                 .map_err(StoreFault::reading(operation))?;
+        }
+        if let Some(deed) = deed {
+            admin_log::add(
+                &mut transaction,
+                operation,
+                deed,
+                "lane.readmit",
+                json!({"network": lane.network.as_str(), "signer": lane.signer}),
+            )
+            .await?;
         }
         commit(transaction, operation).await?;
         Ok(true)

@@ -3,6 +3,7 @@
 use serde_json::json;
 use sqlx::types::Uuid;
 
+use super::admin_log::{self, Deed};
 use super::notices::{self, Notice, Whose};
 use super::rows::{OutOfPlace, RecordRow, amount, network as network_of, read_all, records, signed, unsigned};
 use super::{DateTime, Record, Store, StoreFault, Utc, commit};
@@ -409,6 +410,7 @@ impl Store {
         action: Action,
         note: &str,
         actor: &str,
+        deed: Option<&Deed>,
     ) -> Result<bool, StoreFault> {
         let operation = "exception_act";
         let fault = StoreFault::reading(operation);
@@ -434,6 +436,16 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .map_err(&fault)?;
+        if let Some(deed) = deed {
+            admin_log::add(
+                &mut transaction,
+                operation,
+                deed,
+                "exception.act",
+                json!({"exception": id, "action": action.as_str()}),
+            )
+            .await?;
+        }
         let handled = Notice {
             kind: EXCEPTION_HANDLED,
             subject: id.to_string(),

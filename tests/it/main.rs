@@ -16,6 +16,7 @@ mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod audit;
 mod batch;
 mod budget;

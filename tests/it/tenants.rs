@@ -15,7 +15,7 @@ use crate::support::payer::Payment;
 use crate::support::pooler::{Care, Pooler};
 use crate::support::world::{Payable, Setup, World};
 
-const USDC: &str = "eip155:84532";
+pub(crate) const USDC: &str = "eip155:84532";
 const ALL: &str = "verify,settle,read,reports,admin";
 
 /// What the operator does, with who and why.
@@ -68,7 +68,7 @@ async fn gateway(world: &World, tenant: &str, more: &[&str]) -> Gateway {
 /// Whoever has a key.
 #[derive(Clone)]
 pub(crate) struct Gateway {
-    key: String,
+    pub(crate) key: String,
     caller: crate::support::facilitator::Caller,
 }
 

@@ -15,7 +15,7 @@ use facilitator::domain::event::KINDS;
 use facilitator::domain::rail::{ChainPoint, TxId};
 use facilitator::domain::settlement::{CannotLand, State};
 use facilitator::domain::time::Timestamp;
-use facilitator::http::{ROUTES, operator};
+use facilitator::http::{ROUTES, admin, operator};
 use serde_json::{Value, json};
 
 use crate::schema::{faults, resolve};
@@ -80,7 +80,10 @@ fn the_file_has_the_routes_of_the_router() {
     let by_operator = operator::PATHS
         .iter()
         .map(|path| ("GET".to_owned(), (*path).to_owned()));
-    assert_eq!(written, served.chain(by_operator).collect());
+    let by_admin = admin::PATHS
+        .iter()
+        .map(|(method, path)| ((*method).to_owned(), (*path).to_owned()));
+    assert_eq!(written, served.chain(by_operator).chain(by_admin).collect());
 }
 
 #[test]
