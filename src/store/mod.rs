@@ -151,7 +151,7 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 const MIGRATING: &str = "set local statement_timeout = 0; set local lock_timeout = '10s';";
 
 /// Forward only: version, name, text. A text is never changed once it was released.
-const MIGRATIONS: [(i64, &str, &str); 22] = [
+const MIGRATIONS: [(i64, &str, &str); 23] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "solana", include_str!("../../migrations/0002_solana.sql")),
     (3, "unstuck", include_str!("../../migrations/0003_unstuck.sql")),
@@ -189,6 +189,11 @@ const MIGRATIONS: [(i64, &str, &str); 22] = [
         28,
         "tenant_limits",
         include_str!("../../migrations/0028_tenant_limits.sql"),
+    ),
+    (
+        29,
+        "sums_by_tenant",
+        include_str!("../../migrations/0029_sums_by_tenant.sql"),
     ),
 ];
 

@@ -1,8 +1,9 @@
-//! What each payer has paid in all, hour by hour, and who has paid as much as a threshold. Followed from the feed by any number
+//! What each payer has paid each tenant in all, hour by hour, and who has paid one as much as a threshold. Followed from the feed by any number
 //! of processes: whoever moves the place in it on adds what stands between, in one transaction.
 
 use serde_json::json;
 use sqlx::postgres::PgConnection;
+use sqlx::types::Uuid;
 
 use super::feed::Place;
 use super::notices::{self, Notice, Whose};
@@ -11,43 +12,46 @@ use super::{DateTime, Store, StoreFault, Utc, commit};
 use crate::domain::event::SCREENING_REVIEW;
 use crate::domain::id::PaymentId;
 use crate::domain::network::NetworkId;
+use crate::domain::tenant::TenantId;
 
 statements! {
-    AT = "select place from paid_sums_place where name = 'sums'";
-    BEGIN = "insert into paid_sums_place (name, place) values ('sums', $1) on conflict (name) do nothing";
-    MOVE = "update paid_sums_place set place = $2 where name = 'sums' and place = $1";
+    AT = "select place from paid_sums_place where name = 'tenants'";
+    BEGIN = "insert into paid_sums_place (name, place) values ('tenants', $1) on conflict (name) do nothing";
+    MOVE = "update paid_sums_place set place = $2 where name = 'tenants' and place = $1";
     // Money that goes back by way of us is nobody's payment.
-    ADD = "insert into paid_sums (network, asset, payer, hour, amount, payments)
-        select p.network, p.asset, p.payer, n.hour, sum(p.amount), count(*)
+    ADD = "insert into paid_sums_of_tenants as s (tenant, network, asset, payer, hour, amount, payments)
+        select p.tenant, p.network, p.asset, p.payer, n.hour, sum(p.amount), count(*)
         from unnest($1::uuid[], $2::bigint[]) as n(id, hour) join payments p on p.id = n.id
         where not exists (select 1 from refund_attempts a where a.key = p.key)
-        group by p.network, p.asset, p.payer, n.hour order by p.network, p.asset, p.payer, n.hour
-        on conflict (network, asset, payer, hour) do update
-            set amount = paid_sums.amount + excluded.amount, payments = paid_sums.payments + excluded.payments
-        returning network, asset, payer, hour";
-    CROSS = "insert into paid_sums_crossed (network, asset, payer, span, day, amount, threshold, payments, created_at)
-        select n.network, n.asset, n.payer, t.span, max(n.hour) / 24, max(w.amount), t.least::numeric, max(w.payments)::bigint,
-            now()
-        from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as n(network, asset, payer, hour)
-        join unnest($5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[]) as t(network, asset, span, hours, least)
+        group by p.tenant, p.network, p.asset, p.payer, n.hour order by p.tenant, p.network, p.asset, p.payer, n.hour
+        on conflict (tenant, network, asset, payer, hour) do update
+            set amount = s.amount + excluded.amount, payments = s.payments + excluded.payments
+        returning tenant, network, asset, payer, hour";
+    CROSS = "insert into thresholds_crossed (tenant, network, asset, payer, span, day, amount, threshold, payments, created_at)
+        select n.tenant, n.network, n.asset, n.payer, t.span, max(n.hour) / 24, max(w.amount), t.least::numeric,
+            max(w.payments)::bigint, now()
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) as n(tenant, network, asset, payer, hour)
+        join unnest($6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[]) as t(network, asset, span, hours, least)
             on t.network = n.network and t.asset = n.asset
-        cross join lateral (select sum(s.amount) as amount, sum(s.payments) as payments from paid_sums s
-            where s.network = n.network and s.asset = n.asset and s.payer = n.payer
+        cross join lateral (select sum(s.amount) as amount, sum(s.payments) as payments from paid_sums_of_tenants s
+            where s.tenant = n.tenant and s.network = n.network and s.asset = n.asset and s.payer = n.payer
                 and s.hour between n.hour - t.hours and n.hour) w
         where w.amount >= t.least::numeric
-        group by n.network, n.asset, n.payer, t.span, t.least
-        on conflict (day, network, asset, payer, span) do nothing
-        returning network, asset, payer, span, day, amount::text as amount, threshold::text as threshold, payments, created_at";
-    FORGET = "delete from paid_sums where hour < $1";
-    FIND = "select network, asset, payer, span, day, amount::text as amount, threshold::text as threshold, payments, created_at
-        from paid_sums_crossed
-        where (day, network, asset, payer, span) > ($1, $2, $3, $4, $5) and ($6::text is null or network = $6)
-            and ($7::text is null or asset = $7) and ($8::text is null or payer = $8)
-            and ($9::timestamptz is null or created_at >= $9) and ($10::timestamptz is null or created_at < $10)
-        order by day, network, asset, payer, span limit $11";
+        group by n.tenant, n.network, n.asset, n.payer, t.span, t.least
+        on conflict (day, network, asset, payer, span, tenant) do nothing
+        returning tenant, network, asset, payer, span, day, amount::text as amount, threshold::text as threshold, payments,
+            created_at";
+    FORGET = "delete from paid_sums_of_tenants where hour < $1";
+    FIND = "select tenant, network, asset, payer, span, day, amount::text as amount, threshold::text as threshold, payments,
+            created_at
+        from thresholds_crossed
+        where (day, network, asset, payer, span, tenant) > ($1, $2, $3, $4, $5, $6) and ($7::text is null or network = $7)
+            and ($8::text is null or asset = $8) and ($9::text is null or payer = $9)
+            and ($10::timestamptz is null or created_at >= $10) and ($11::timestamptz is null or created_at < $11)
+        order by day, network, asset, payer, span, tenant limit $12";
 }
 
-/// As much as this, paid within a span, is told of.
+/// As much as this, paid to one tenant within a span, is told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Threshold {
     /// On which network.
@@ -62,9 +66,11 @@ pub struct Threshold {
     pub least: u128,
 }
 
-/// That somebody has paid as much as a threshold within a span.
+/// That somebody has paid a tenant as much as a threshold within a span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crossed {
+    /// Whom.
+    pub tenant: TenantId,
     /// On which network.
     pub network: NetworkId,
     /// In which asset.
@@ -102,6 +108,7 @@ pub struct CrossedFilter {
 
 #[derive(sqlx::FromRow)]
 struct CrossedRow {
+    tenant: Uuid,
     network: String,
     asset: String,
     payer: String,
@@ -116,6 +123,7 @@ struct CrossedRow {
 impl CrossedRow {
     fn read(self) -> Result<Crossed, OutOfPlace> {
         Ok(Crossed {
+            tenant: TenantId::from_uuid(self.tenant),
             network: network_of(&self.network)?,
             asset: self.asset,
             payer: self.payer,
@@ -157,7 +165,7 @@ impl Store {
     }
 
     /// Adds these payments, which stand in the feed between the two places, each with the hour (of Unix time) in which it became
-    /// final; and tells of each payer who has paid as much as a threshold by that. Nothing when somebody else has added them.
+    /// final; and tells of each payer who has paid a tenant as much as a threshold by that. Nothing when somebody else has added them.
     ///
     /// # Errors
     /// Faults of the store; safe to repeat.
@@ -207,7 +215,7 @@ impl Store {
         Ok(())
     }
 
-    /// Who has paid as much as a threshold, day by day, after this one, at most `limit`.
+    /// Who has paid whom as much as a threshold, day by day, after this one, at most `limit`.
     ///
     /// # Errors
     /// [`StoreFault::Unavailable`].
@@ -225,6 +233,7 @@ impl Store {
             .bind(after.map_or("", |it| it.asset.as_str()))
             .bind(after.map_or("", |it| it.payer.as_str()))
             .bind(after.map_or("", |it| it.span.as_str()))
+            .bind(after.map_or(TenantId::SOLE, |it| it.tenant).as_uuid())
             .bind(filter.network.as_ref().map(NetworkId::as_str))
             .bind(&filter.asset)
             .bind(&filter.payer)
@@ -245,17 +254,18 @@ async fn add(
     thresholds: &[Threshold],
 ) -> Result<Vec<Crossed>, StoreFault> {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    let changed: Vec<(String, String, String, i64)> = sqlx::query_as(ADD)
+    let changed: Vec<(Uuid, String, String, String, i64)> = sqlx::query_as(ADD)
         .bind(payments.iter().map(|(id, _)| id.as_uuid()).collect::<Vec<_>>())
         .bind(payments.iter().map(|(_, hour)| number(*hour)).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await
         .map_err(StoreFault::reading(operation))?;
     let rows: Vec<CrossedRow> = sqlx::query_as(CROSS)
-        .bind(changed.iter().map(|it| it.0.as_str()).collect::<Vec<_>>())
+        .bind(changed.iter().map(|it| it.0).collect::<Vec<_>>())
         .bind(changed.iter().map(|it| it.1.as_str()).collect::<Vec<_>>())
         .bind(changed.iter().map(|it| it.2.as_str()).collect::<Vec<_>>())
-        .bind(changed.iter().map(|it| it.3).collect::<Vec<_>>())
+        .bind(changed.iter().map(|it| it.3.as_str()).collect::<Vec<_>>())
+        .bind(changed.iter().map(|it| it.4).collect::<Vec<_>>())
         .bind(thresholds.iter().map(|it| it.network.as_str()).collect::<Vec<_>>())
         .bind(thresholds.iter().map(|it| it.asset.as_str()).collect::<Vec<_>>())
         .bind(thresholds.iter().map(|it| it.span).collect::<Vec<_>>())
@@ -283,7 +293,7 @@ impl Crossed {
         Notice {
             kind: SCREENING_REVIEW,
             subject: format!("{} on {} by sums", self.payer, self.network),
-            whose: Whose::Operators,
+            whose: Whose::Of(self.tenant),
             data,
         }
     }

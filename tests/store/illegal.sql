@@ -813,7 +813,7 @@ insert into paid_sums values ('n', 'a', 'p', 1, 1, 0);
 -- paid_sums_place_name
 insert into paid_sums_place select 'sums', '' from generate_series(1, 2);
 
--- paid_sums_place_one
+-- paid_sums_place_known
 insert into paid_sums_place values ('other', '');
 
 -- paid_sums_crossed_name
@@ -919,3 +919,18 @@ update settlements set value_held = -1;
 insert into gateway_keys (id, tenant, name, hash, scopes, created_at, public_key)
 select id, id, 'a', '\x0000000000000000000000000000000000000000000000000000000000000000', array['verify'], now(), 'short'
 from tenants;
+
+-- paid_sums_of_tenants_name
+insert into paid_sums_of_tenants select id, 'n', 'a', 'p', 1, 1, 1 from tenants, generate_series(1, 2);
+
+-- paid_sums_of_tenants_range
+insert into paid_sums_of_tenants select id, 'n', 'a', 'p', 1, 1, 0 from tenants;
+
+-- thresholds_crossed_name
+insert into thresholds_crossed select id, 'n', 'a', 'p', 'day', 1, 1, 1, 1, now() from tenants, generate_series(1, 2);
+
+-- thresholds_crossed_span_known
+insert into thresholds_crossed select id, 'n', 'a', 'p', 'year', 1, 1, 1, 1, now() from tenants;
+
+-- thresholds_crossed_reached
+insert into thresholds_crossed select id, 'n', 'a', 'p', 'day', 1, 1, 2, 1, now() from tenants;

@@ -35,6 +35,7 @@ mod shown;
 #[path = "../sim/store/mod.rs"]
 mod sim_store;
 mod statements;
+mod sums;
 mod support;
 mod tenant_budgets;
 mod tenants;

@@ -82,7 +82,7 @@ async fn every_statement_fits_the_schema() {
 }
 
 /// What happened, and is only ever added to.
-const APPEND_ONLY: [&str; 14] = [
+const APPEND_ONLY: [&str; 15] = [
     "admin_log",
     "evidence",
     "notices",
@@ -97,6 +97,7 @@ const APPEND_ONLY: [&str; 14] = [
     "screenings",
     "statement_lines",
     "statements",
+    "thresholds_crossed",
 ];
 
 #[tokio::test]
@@ -125,6 +126,7 @@ async fn nothing_rewrites_the_records_of_what_happened() {
             insert into screening_editions select 'ofac', 1, key, '', 1, 1, 0, now() from payments;
             insert into screening_entries values ('ofac', 'a', '1', '', 1);
             insert into paid_sums_crossed select network, asset, payer, 'day', 1, 1, 1, 1, now() from payments;
+            insert into thresholds_crossed select tenant, network, asset, payer, 'day', 1, 1, 1, 1, now() from payments;
             insert into admin_log select 1, null, '{}', key, now() from payments;
             insert into notices (id, kind, subject, body, created_at) select id, 'a.b', 'a', '{}', now() from payments";
         execute(&mut raw, rest.into()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What each payer has paid in all within a day, a week and a month, held against thresholds such as those of the Travel Rule.
+//! What each payer has paid each tenant in all within a day, a week and a month, held against thresholds such as those of the Travel Rule.
 //! Single payments hardly ever reach one; many together do.
 //!
 //! Follows the feed for what became final, in the background: settling does nothing for it. Sums are kept by the hour, and a span
@@ -32,7 +32,7 @@ const KEPT: u64 = 31 * 24;
 
 const FINALIZED: &str = "payment.finalized";
 
-/// As much as this of an asset, paid by one payer, is told of. Whole units, as `"1000"` or `"999.99"`.
+/// As much as this of an asset, paid by one payer to one tenant, is told of. Whole units, as `"1000"` or `"999.99"`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdSettings {
@@ -149,8 +149,8 @@ async fn follow(thresholds: &[Threshold], store: &Store, stop: &CancellationToke
         let finalized: Vec<(PaymentId, u64)> = page.iter().filter_map(finalized).collect();
         for crossed in store.sums_add([from, last.place], &finalized, thresholds).await? {
             tracing::warn!(
-                network = %crossed.network, payer = crossed.payer, span = crossed.span, amount = crossed.amount,
-                "somebody has paid as much as a threshold"
+                tenant = %crossed.tenant, network = %crossed.network, payer = crossed.payer, span = crossed.span, amount = crossed.amount,
+                "somebody has paid a tenant as much as a threshold"
             );
         }
     }

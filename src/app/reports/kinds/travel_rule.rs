@@ -1,4 +1,4 @@
-//! Who has paid as much as a threshold within a day, a week or a month: once for each day on which that was so.
+//! Who has paid a tenant as much as a threshold within a day, a week or a month: once for each day on which that was so.
 
 use async_trait::async_trait;
 
@@ -15,13 +15,13 @@ use crate::store::{Crossed, CrossedFilter, PAGE_MAX, Store, StoreFault};
 pub(super) const LISTING: Listing = Listing {
     name: "travel_rule",
     columns: &COLUMNS,
-    edition: 1,
+    edition: 2,
     conditions: "of network, asset, payer, createdFrom, createdBefore, each at most once and not empty",
     period: Some(["createdFrom", "createdBefore"]),
     ask: |keys| Ok(Asked::rows(filter(keys)?)),
 };
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 12] = [
     time("day"),
     text("network"),
     text("asset"),
@@ -33,6 +33,7 @@ const COLUMNS: [Column; 11] = [
     text("threshold"),
     integer("payments"),
     time("created_at"),
+    text("tenant"),
 ];
 
 fn filter(keys: &mut Keys) -> Result<CrossedFilter, Malformed> {
@@ -88,5 +89,6 @@ fn cells(it: &Crossed, decimals: &Decimals) -> Vec<Cell> {
         whole(&it.threshold),
         number(Some(it.payments)),
         Cell::Time(it.at),
+        of(&it.tenant.to_string()),
     ]
 }
