@@ -42,6 +42,7 @@ mod cursor;
 mod deliveries;
 mod desk;
 mod endpoints;
+mod entries;
 mod events;
 mod fault;
 mod feed;
@@ -86,6 +87,7 @@ pub use cursor::{Cursor, NotACursor};
 pub use deliveries::{Claim, Delivery, Patience};
 pub use desk::{Carried, EvidenceRow, Glimpse, LedgerRow, Shown, Standpoint, Story, Telling};
 pub use endpoints::Endpoint;
+pub use entries::Entry;
 pub use fault::{Cause, SchemaMismatch, StoreFault};
 pub use feed::{FEED_PAGE_MAX, Happening, NotAPlace, Place};
 pub use fees::{Fee, FeeFilter, Share};
@@ -101,7 +103,7 @@ pub use refunds::{Cancelled, NewRefund, Recorded, Refund, RefundFilter};
 pub use replacements::Replaced;
 pub use report_deliveries::{Delivering, Failed, Pauses};
 pub use report_jobs::{Piece, Progress, Report, ReportOrder, Whole};
-pub use reports::{Entry, Filter, Name, PAGE_MAX, Page};
+pub use reports::{Filter, Name, PAGE_MAX, Page};
 pub use rows::Record;
 pub use screening_lists::{Edition, Fetched, Listed, Replaced as ListReplaced};
 pub use screenings::{Review, Screening, ScreeningFilter};
@@ -367,6 +369,7 @@ impl Store {
             deliveries::STATEMENTS,
             desk::STATEMENTS,
             endpoints::STATEMENTS,
+            entries::STATEMENTS,
             events::STATEMENTS,
             feed::STATEMENTS,
             fees::STATEMENTS,

@@ -5,8 +5,8 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
 use super::columns::Columns;
+use super::entries::Entry;
 use super::labels::LabelsRow;
-use super::reports::Entry;
 use super::rows::{OutOfPlace, amount, network, reference, unsigned};
 use super::{DateTime, Utc};
 use crate::domain::amount::Amount;

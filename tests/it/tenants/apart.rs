@@ -100,7 +100,7 @@ fn forget_names(value: &mut Value) {
             members.retain(|key, _| {
                 !matches!(
                     key.as_str(),
-                    "block" | "nextCursor" | "gasCost" | "resource" | "reconciliation"
+                    "block" | "nextCursor" | "gasCost" | "resource" | "reconciliation" | "validBefore"
                 )
             });
             members.values_mut().for_each(forget_names);
