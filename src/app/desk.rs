@@ -266,7 +266,7 @@ impl Desk {
         let span = match grouping {
             Grouping::Asset => period.span_seconds(),
             // One sum over all of it: none of its spans begins within it.
-            Grouping::Recipient => u32::MAX,
+            Grouping::Recipient | Grouping::Tenant => u32::MAX,
         };
         let work = self
             .store

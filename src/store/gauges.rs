@@ -17,9 +17,9 @@ macro_rules! volume {
                 count(*) filter (where s.state in ('confirmed', 'final')) as settled,
                 count(*) filter (where s.state in ('failed', 'withdrawn')) as failed,
                 coalesce(sum(w.amount) filter (where s.state in ('confirmed', 'final')), 0)::text as amount
-            from (select id, network, asset, pay_to, amount, created_at from payments where created_at >= $1
+            from (select id, network, asset, pay_to, tenant, amount, created_at from payments where created_at >= $1
                     order by created_at desc, id desc limit $2) w
-                join settlements s on s.payment_id = w.id
+                join settlements s on s.payment_id = w.id left join tenants t on t.id = w.tenant
             group by 1, 2, 3, 4 order by ",
             $order,
             " limit $4"
@@ -30,6 +30,7 @@ macro_rules! volume {
 statements! {
     BY_ASSET = volume!("null::text", "4, 1, 2");
     BY_RECIPIENT = volume!("w.pay_to", "5 desc, 1, 2, 3");
+    BY_TENANT = volume!("t.name", "5 desc, 1, 2, 3");
     // The first payment that is counted no more.
     COUNTED_FROM = "select created_at from payments where created_at >= $1
         order by created_at desc, id desc offset $2 limit 1";
@@ -56,8 +57,8 @@ statements! {
 pub const COUNTED_MAX: u32 = 100_000;
 const SUMS_MAX: i64 = 5_000;
 
-/// The most recipients that are told apart.
-const RECIPIENTS_MAX: i64 = 50;
+/// The most recipients, or tenants, that are told apart.
+const SUBJECTS_MAX: i64 = 50;
 
 /// The most transactions of a signer that its spending is summed over.
 pub const BURN_OVER: u32 = 2_000;
@@ -72,6 +73,8 @@ pub enum Grouping {
     Asset,
     /// Each recipient's; the 50 with the most payments.
     Recipient,
+    /// Each tenant's, by its name; the 50 with the most payments.
+    Tenant,
 }
 
 /// What was paid in one asset within one span of time.
@@ -169,7 +172,8 @@ impl Store {
         let operation = "volume";
         let (statement, most) = match grouping {
             Grouping::Asset => (BY_ASSET, SUMS_MAX),
-            Grouping::Recipient => (BY_RECIPIENT, RECIPIENTS_MAX),
+            Grouping::Recipient => (BY_RECIPIENT, SUBJECTS_MAX),
+            Grouping::Tenant => (BY_TENANT, SUBJECTS_MAX),
         };
         let rows: Vec<VolumeRow> = sqlx::query_as(statement)
             .bind(since)

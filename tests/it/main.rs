@@ -35,6 +35,7 @@ mod exports;
 mod faults;
 mod foreign;
 mod forks;
+mod gateway;
 mod harness;
 mod hosted;
 mod limits;

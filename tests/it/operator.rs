@@ -135,6 +135,12 @@ async fn an_operator_finds_and_sees_everything_by_keyboard_and_on_a_phone() {
     })
     .await;
 
+    let several = format!(
+        "insert into tenants values (gen_random_uuid(), '<b>Acme</b>', now());
+        update payments set tenant = (select id from tenants where name <> 'sole') where nonce = '{}'",
+        named.nonce()
+    );
+    world.db.tamper(&several).await;
     let mut wanted = references(&world, &named).await;
     let id = wanted["id"].as_str().unwrap().to_owned();
     let asked = json!({"amount": "2500", "reason": "<b>goods</b> came back"});
@@ -260,6 +266,8 @@ async fn each_view_says_what_is_on_record_in_the_shape_that_is_written_down() {
     let volume = view(&world, "volume?period=month&by=recipient", "OperatorVolume").await;
     let recipient = addresses().pay_to.to_string();
     assert_eq!(volume["sums"][0]["payTo"], recipient.as_str(), "{volume}");
+    let volume = view(&world, "volume?by=tenant", "OperatorVolume").await;
+    assert_eq!(volume["sums"][0]["tenant"], "sole", "{volume}");
     let networks = view(&world, "networks", "OperatorNetworks").await;
     assert_eq!(networks["networks"][0]["endpoints"][0]["fit"], true, "{networks}");
     assert!(!networks.to_string().contains(&world.proxy.url), "{networks}");

@@ -66,6 +66,8 @@ async function everywhere(width, name) {
   await press("g", "v");
   await heading("Volume");
   await settled();
+  const tenants = await page.locator("section", { has: page.getByRole("heading", { name: "By tenant" }) }).innerText();
+  for (const name of ["sole", "<b>Acme</b>"]) must(tenants.includes(name), `the tenant ${name} is not shown: ${tenants}`);
   await page.goto(`${OPERATOR_URL}/#/payments/${wanted.id}`);
   await page.locator(".line li").first().waitFor();
   await sound(`story ${name}`);

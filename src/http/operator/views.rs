@@ -310,9 +310,10 @@ async fn counted(counter: &Counter, uri: &Uri) -> Result<Vec<u8>, Denied> {
         "month" => Some(Period::Month),
         _ => None,
     })?;
-    let grouping = keys.named("by", "asset or recipient", |name| match name {
+    let grouping = keys.named("by", "asset, recipient or tenant", |name| match name {
         "asset" => Some(Grouping::Asset),
         "recipient" => Some(Grouping::Recipient),
+        "tenant" => Some(Grouping::Tenant),
         _ => None,
     })?;
     keys.end(KNOWN_OF_VOLUME)?;
@@ -335,10 +336,12 @@ async fn counted(counter: &Counter, uri: &Uri) -> Result<Vec<u8>, Denied> {
 }
 
 fn sum(it: &Volume, grouping: Grouping) -> Value {
+    let subject = |of: Grouping| it.subject.as_ref().filter(|_| grouping == of);
     json!({
         "network": it.network.as_str(),
         "asset": it.asset,
-        "payTo": it.subject,
+        "payTo": subject(Grouping::Recipient),
+        "tenant": subject(Grouping::Tenant),
         "startsAt": (grouping == Grouping::Asset).then(|| at(Timestamp(it.starts_at))),
         "payments": it.payments,
         "settled": it.settled,

@@ -1,4 +1,4 @@
-// How much is paid: by network and asset over time, and by recipient.
+// How much is paid: by network and asset over time, by tenant and by recipient.
 
 import { query, read } from "./api.js";
 import { chart } from "./chart.js";
@@ -57,27 +57,32 @@ export default function volume({ main, parameters }) {
     h("div", { class: "chips", role: "group", "aria-label": "Period" }, chip({ period: "day" }, "24 hours", period === "day"), chip({ period: "month" }, "30 days", period === "month")),
     h("div", { class: "chips", role: "group", "aria-label": "Measure" }, chip({ by: "amount" }, "Amount", by === "amount"), chip({ by: "payments" }, "Payments", by === "payments"))), place);
   const view = loading(place, async (signal) => {
-    const [found, recipients] = await Promise.all([
-      read(`/v1/operator/volume${query({ period })}`, signal), read(`/v1/operator/volume${query({ period, by: "recipient" })}`, signal)]);
-    return { found, recipients };
-  }, (content, { found, recipients }) => {
+    const [found, tenants, recipients] = await Promise.all(["asset", "tenant", "recipient"]
+      .map((subject) => read(`/v1/operator/volume${query({ period, by: subject })}`, signal)));
+    return { found, tenants, recipients };
+  }, (content, { found, tenants, recipients }) => {
     const groups = new Map();
     for (const it of found.sums) {
       const name = `${it.network} ${it.asset}`;
       groups.set(name, [...(groups.get(name) ?? []), it]);
     }
     const charts = [...groups.values()].map((rows) => drawn(found, rows, rows[0].network, rows[0].asset, by, period));
-    const list = table({ caption: "By recipient, those with the most payments first", items: recipients.sums, columns: [
-      { label: "Paid to", class: "what", cell: (it) => h("a", { href: `#/search${query({ q: it.payTo })}` }, short(it.payTo, 10, 8)) },
+    const list = (caption, items, who) => table({ caption: `${caption}, those with the most payments first`, items, columns: [
+      who,
       { label: "Settled", class: "number", cell: (it) => amount(it.amount, it.network, it.asset) },
       { label: "Network", class: "where", cell: (it) => network(it.network) },
       { label: "Payments", class: "number", cell: (it) => count(it.payments) },
       { label: "Failed", class: "number", cell: (it) => count(it.failed) },
-    ] });
+    ] }).node;
+    const paidTo = { label: "Paid to", class: "what", cell: (it) => h("a", { href: `#/search${query({ q: it.payTo })}` }, short(it.payTo, 10, 8)) };
+    const tenant = { label: "Tenant", class: "what", cell: (it) => it.tenant };
+    // Where nobody has tenants, all is the sole one's.
+    const areSeveral = new Set(tenants.sums.map((it) => it.tenant)).size > 1;
     clear(content,
       found.countedFrom && h("p", { class: "note" }, `Only the newest ${count(found.countedMax)} payments are counted: complete since `, time(found.countedFrom), "."),
       charts.length ? h("div", { class: "charts" }, charts) : nothing("Nothing was paid in this time."),
-      recipients.sums.length ? section("By recipient", list.node) : null,
+      areSeveral ? section("By tenant", list("By tenant", tenants.sums, tenant)) : null,
+      recipients.sums.length ? section("By recipient", list("By recipient", recipients.sums, paidTo)) : null,
       h("p", { class: "small" }, "Counted ", time(found.asOf), ". Days and hours are UTC, by when a payment was begun."));
   });
   view.refresh();
