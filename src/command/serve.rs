@@ -83,11 +83,9 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
     keep_books(&tasks, closing, reports, schedules);
 
     let stop = told_to_stop(Arc::clone(&app));
-    let desk = Desk::new(Arc::clone(&app), store.clone(), coins);
-    let office = config
-        .admin
-        .as_ref()
-        .map(|it| (it, office(config.tenants.as_ref(), &store, &books)));
+    let desk = |it| (it, Desk::new(Arc::clone(&app), store.clone(), coins));
+    let operator = config.operator.as_ref().map(desk);
+    let office = office(config.admin.as_ref(), config.tenants.as_ref(), &store, &books);
     let parts = http::Parts {
         app,
         books,
@@ -98,7 +96,6 @@ pub async fn serve(config: Config, migrate: bool) -> Result<(), Box<dyn Error>> 
         notary,
         style,
     };
-    let operator = config.operator.as_ref().map(|settings| (settings, desk));
     let served = http::serve(&config.http, &config.metrics, operator, office, parts, metrics, stop).await;
     // Lanes and watch go on until the last request has its answer, and stop between two steps.
     if !tasks.drain(DRAIN).await {
@@ -147,13 +144,19 @@ fn notary(signing: &signing::Settings) -> Arc<Notary> {
     Arc::new(Notary::of(&signing.secret).after(&signing.retired_receipt_keys))
 }
 
-/// What whoever has the admin secret may do.
-fn office(settings: Option<&gate::Settings>, store: &Store, books: &Books) -> Office {
-    Office {
+/// What whoever has the admin secret may do, where there is one.
+fn office<'a>(
+    admin: Option<&'a http::admin::Settings>,
+    tenants: Option<&gate::Settings>,
+    store: &Store,
+    books: &Books,
+) -> Option<(&'a http::admin::Settings, Office)> {
+    let office = Office {
         store: store.clone(),
-        pepper: settings.map(|it| it.pepper.clone()),
+        pepper: tenants.map(|it| it.pepper.clone()),
         rails: books.rails().to_vec(),
-    }
+    };
+    admin.map(|settings| (settings, office))
 }
 
 /// Whoever asks who comes, with the wall between tenants proven; none where there is one tenant only.
