@@ -50,7 +50,7 @@ async fn what_is_committed_late_is_not_skipped() {
 }
 
 /// Waits until this many entries are shown.
-async fn shown(store: &Store, count: usize) -> Vec<Happening> {
+pub(crate) async fn shown(store: &Store, count: usize) -> Vec<Happening> {
     loop {
         let all = read(store, Place::BEGINNING, 1000).await;
         if all.len() >= count {

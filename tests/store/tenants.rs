@@ -8,6 +8,7 @@ use facilitator::domain::tenant::{GatewayKey, Restrictions, Scope, TenantId};
 use facilitator::store::{Deed, Filter, NotDone, Place, Reservation, Store};
 use serde_json::json;
 
+use crate::feed::shown;
 use crate::support::{Database, Sample, advance, execute, landed, network, on_database, reserve, sample};
 
 /// Tables whose rows are somebody's.
@@ -133,6 +134,8 @@ async fn s01_what_is_read_for_a_tenant_is_that_tenants() {
         let of_a = of_tenant(store, a, &sample(1).named(&["the-same"])).await;
         let of_b = of_tenant(store, b, &sample(2).named(&["the-same"])).await;
         let of_nobody = reserve(store, &sample(3).named(&["the-same"])).await;
+        // The feed waits for whatever goes on in the server's other databases.
+        shown(store, 3).await;
         for (tenant, own) in [(a, &of_a), (b, &of_b), (TenantId::SOLE, &of_nobody)] {
             let seen = store.seen_by(tenant);
             let page = seen.payments_list(&Filter::default(), None, 9).await.unwrap();
