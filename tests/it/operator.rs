@@ -45,6 +45,8 @@ async fn withdrawn(world: &World) {
     let payment = Payment::by(5);
     let payer = addresses().accounts[5].address;
     let value = U256::from(world.node.balance_of(payment.asset, payer).await);
+    // A quote is kept for half a block time.
+    until_facts_are_old().await;
     let quote = world.proxy.fault(fee_quote, Fault::Status(500));
     let settling = world.settling(&payment);
     quote.met(1).await;
