@@ -12,6 +12,7 @@ mod keystore;
 mod remote;
 mod settings;
 mod turnkey;
+mod vault;
 mod web3signer;
 
 use std::fmt;
@@ -76,6 +77,7 @@ enum Backend {
     Aws(Box<aws::Kms>),
     Gcp(Box<gcp::Kms>),
     Turnkey(Box<turnkey::Turnkey>),
+    Vault(Box<vault::Vault>),
     Web3signer(web3signer::Web3signer),
     Remote(remote::Remote),
 }
@@ -91,6 +93,7 @@ impl<P: Permit> Keeper<P> {
             Kept::AwsKms(settings) => Backend::Aws(Box::new(aws::Kms::new(settings)?)),
             Kept::GcpKms(settings) => Backend::Gcp(Box::new(gcp::Kms::new(settings)?)),
             Kept::Turnkey(settings) => Backend::Turnkey(Box::new(turnkey::Turnkey::new(settings)?)),
+            Kept::Vault(settings) => Backend::Vault(Box::new(vault::Vault::new(settings)?)),
             Kept::Web3signer(settings) => Backend::Web3signer(web3signer::Web3signer::new(settings)?),
             Kept::Remote(settings) => Backend::Remote(remote::Remote::new(settings)?),
         };
@@ -108,6 +111,7 @@ impl<P: Permit> Keeper<P> {
             Backend::Aws(_) => aws::NAME,
             Backend::Gcp(_) => gcp::NAME,
             Backend::Turnkey(_) => turnkey::NAME,
+            Backend::Vault(_) => vault::NAME,
             Backend::Web3signer(_) => web3signer::NAME,
             Backend::Remote(_) => remote::NAME,
         }
@@ -148,6 +152,7 @@ impl<P: Permit> Keeper<P> {
             Backend::Aws(kms) => kms.sign(wanted).await,
             Backend::Gcp(kms) => kms.sign(wanted).await,
             Backend::Turnkey(turnkey) => turnkey.sign(wanted).await,
+            Backend::Vault(vault) => vault.sign(wanted).await,
             Backend::Web3signer(web3signer) => web3signer.sign(wanted).await,
             Backend::Remote(remote) => remote.sign(wanted).await,
         }

@@ -6,7 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{aws, gcp, keystore, remote, turnkey, web3signer};
+use super::{aws, gcp, keystore, remote, turnkey, vault, web3signer};
 use crate::chain::Secret;
 
 /// Where a signer's key is: the key itself, or a table that says who keeps it.
@@ -30,6 +30,8 @@ pub enum Kept {
     GcpKms(gcp::Settings),
     /// Turnkey.
     Turnkey(turnkey::Settings),
+    /// The transit engine of Vault or `OpenBao`. Solana only.
+    Vault(vault::Settings),
     /// Web3signer. EVM only.
     Web3signer(web3signer::Settings),
     /// Whoever speaks our own protocol (`docs/custody.md`), over HTTP or a Unix socket.
@@ -45,6 +47,7 @@ impl Kept {
             Self::AwsKms(it) => &it.address,
             Self::GcpKms(it) => &it.address,
             Self::Turnkey(it) => &it.address,
+            Self::Vault(it) => &it.address,
             Self::Web3signer(it) => &it.address,
             Self::Remote(it) => &it.address,
         }
@@ -96,6 +99,7 @@ mod tests {
             json!({"source": "gcp_kms", "address": "A", "key": "projects/p", "service_account": "secret"}),
             json!({"source": "turnkey", "address": "A", "organization_id": "o", "api_public_key": "02",
                 "api_private_key": "secret"}),
+            json!({"source": "vault", "address": "A", "url": "http://vault/secret", "key": "x402", "token": "secret"}),
             json!({"source": "web3signer", "address": "A", "url": "http://signer/secret", "public_key": "0x04"}),
             json!({"source": "remote", "address": "A", "url": "unix:/run/secret", "token": "secret"}),
         ];

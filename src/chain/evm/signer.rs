@@ -62,6 +62,7 @@ impl Signer {
                 }
                 Key::Here(key)
             }
+            Kept::Vault(_) => return Err("source: Vault has no keys of EVM chains".to_owned()),
             Kept::AwsKms(_) | Kept::GcpKms(_) | Kept::Turnkey(_) | Kept::Web3signer(_) | Kept::Remote(_) => {
                 Key::Elsewhere(Box::new(Keeper::new(network, kept)?))
             }

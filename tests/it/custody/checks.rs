@@ -21,6 +21,7 @@ const ACCESS_KEY: &str = "AKIDEXAMPLE";
 const ACCOUNT: &str = "signer@p.iam.gserviceaccount.com";
 const TOKEN_PATH: &str = "/token";
 const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
+const VAULT_KEY: &str = "x402-fee-payer";
 const ORGANIZATION: &str = "0b8d2d3e";
 
 /// Seconds by which a request's time may differ from the service's.
@@ -90,6 +91,12 @@ pub(super) fn settings(inner: &Inner) -> String {
                     api_private_key = \"{}\", endpoint = \"{url}\"",
                 hex::encode(key.verifying_key().to_encoded_point(true)),
                 hex::encode(key.to_bytes()),
+            )
+        }
+        Service::Vault => {
+            format!(
+                "source = \"vault\", url = \"{url}\", mount = \"eu/transit\", key = \"{VAULT_KEY}\", namespace = \"payments\", \
+                    token = \"{CANARY}\""
             )
         }
         Service::Web3signer => {
@@ -170,6 +177,7 @@ pub(super) fn asked(inner: &Inner, request: &Request) -> Result<Asked, String> {
         Service::Aws => aws(inner, request),
         Service::Gcp | Service::GcpMachine => gcp(inner, request),
         Service::Turnkey => turnkey(inner, request),
+        Service::Vault => vault(request),
         Service::Web3signer => web3signer(inner, request),
         Service::Remote | Service::Socket => remote(inner, request),
     }
@@ -331,6 +339,14 @@ fn turnkey(inner: &Inner, request: &Request) -> Result<Asked, String> {
             Ok(Asked::Message(payload))
         }
     }
+}
+
+/// "Sign data" of Vault's transit engine, of a key of the type `ed25519`.
+fn vault(request: &Request) -> Result<Asked, String> {
+    request.is(&Method::POST, &format!("/v1/eu/transit/sign/{VAULT_KEY}"))?;
+    same("the token", &request.header("x-vault-token")?, &CANARY)?;
+    same("the namespace", &request.header("x-vault-namespace")?, &"payments")?;
+    Ok(Asked::Message(base64(&request.json()?["input"])?))
 }
 
 /// `eth1/sign` of Web3signer.

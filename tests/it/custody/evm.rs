@@ -17,7 +17,7 @@ use crate::support::world::{Setup, World};
 
 #[tokio::test]
 async fn each_keeper_signs_whole_payments() {
-    for service in Service::ALL {
+    for service in Service::EVM {
         let setup = Setup {
             epoch: Some(1),
             log_filter: "trace",

@@ -37,6 +37,9 @@ pub(crate) enum Service {
     /// By the machine's own service account.
     GcpMachine,
     Turnkey,
+    /// Solana only.
+    Vault,
+    /// EVM only.
     Web3signer,
     /// Our own protocol over HTTP.
     Remote,
@@ -45,7 +48,8 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 7] = [
+    /// Those that keep keys of EVM chains.
+    pub(crate) const EVM: [Self; 7] = [
         Self::Aws,
         Self::Gcp,
         Self::GcpMachine,
@@ -54,6 +58,8 @@ impl Service {
         Self::Remote,
         Self::Socket,
     ];
+    /// Those that keep keys of Solana's, each once.
+    pub(crate) const SOLANA: [Self; 5] = [Self::Socket, Self::Aws, Self::Gcp, Self::Turnkey, Self::Vault];
 }
 
 /// A key that is kept.
@@ -301,6 +307,11 @@ fn written(inner: &Inner, signature: [u8; 64]) -> String {
             "id": "a", "status": "ACTIVITY_STATUS_COMPLETED", "type": "ACTIVITY_TYPE_SIGN_RAW_PAYLOAD_V2",
             "result": {"signRawPayloadResult": {"r": r, "s": s, "v": "00"}},
         }})
+        .to_string(),
+        Service::Vault => json!({
+            "request_id": "a", "lease_id": "", "renewable": false, "lease_duration": 0, "wrap_info": null,
+            "data": {"key_version": 1, "signature": format!("vault:v1:{}", STANDARD.encode(bytes))},
+        })
         .to_string(),
         Service::Web3signer => format!("0x{r}{s}1b"),
         Service::Remote | Service::Socket => json!({"signature": format!("0x{r}{s}")}).to_string(),

@@ -17,7 +17,7 @@ async fn kept(service: Service, setup: Setup) -> (SolanaWorld, Keeper) {
 
 #[tokio::test]
 async fn each_keeper_signs_whole_payments_on_solana() {
-    for service in [Service::Socket, Service::Aws, Service::Gcp, Service::Turnkey] {
+    for service in Service::SOLANA {
         let (world, keeper) = kept(service, Setup::default()).await;
         let payments = join_all((0..3).map(|payer| world.payment(payer))).await;
         world.facilitator.verify(&payments[0].body()).await.valid();

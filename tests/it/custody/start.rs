@@ -68,6 +68,12 @@ async fn a_source_that_cannot_be_is_refused_by_key() {
         ),
         (
             format!(
+                "{{ source = \"vault\", address = \"{address}\", url = \"http://v\", key = \"k\", token = \"{CANARY}\" }}"
+            ),
+            "signers[0]: source: Vault has no keys of EVM chains",
+        ),
+        (
+            format!(
                 "{{ source = \"keystore\", address = \"{address}\", path = \"/nowhere\", password = \"{CANARY}\" }}"
             ),
             "signers[0]: path: the file cannot be read",
