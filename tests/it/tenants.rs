@@ -249,6 +249,22 @@ async fn s01_a_key_finds_nothing_of_another_tenants() {
     sees_nothing_of_anothers(&world).await;
 }
 
+/// The wall behind the statements is the second thing that keeps tenants apart, not the only one.
+#[tokio::test]
+async fn s01_without_the_databases_wall_a_key_finds_nothing_of_another_tenants() {
+    let world = hosted(Setup {
+        epoch: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let open_all = "do $$ declare it record; begin
+        for it in select relname from pg_class where relrowsecurity loop
+            execute format('alter table %I disable row level security', it.relname);
+        end loop; end $$";
+    world.db.alter(open_all.to_owned()).await;
+    sees_nothing_of_anothers(&world).await;
+}
+
 #[tokio::test]
 async fn s01_behind_a_pooler_too_a_key_finds_nothing_of_another_tenants() {
     if !Pooler::is_there() {

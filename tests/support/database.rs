@@ -237,7 +237,7 @@ impl Database {
 
     /// Changes tables under a facilitator that writes to them in orders of its own, so that the two may wait for each
     /// other, and Postgres ends either.
-    async fn alter(&self, sql: String) {
+    pub(crate) async fn alter(&self, sql: String) {
         eventually("the tables are altered", async || {
             match self.pool.execute(sqlx::raw_sql(AssertSqlSafe(sql.clone()))).await {
                 Ok(_) => Some(()),
