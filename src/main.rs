@@ -60,12 +60,10 @@ enum Command {
         #[command(flatten)]
         config: ConfigPath,
     },
-    /// List the signers' lanes as CSV, or let a closed one be signed in again.
+    /// List the signers' lanes as CSV.
     Lanes {
         #[command(flatten)]
         config: ConfigPath,
-        #[command(flatten)]
-        lanes: command::lanes::LanesArgs,
     },
     /// Hold a gateway's own list of orders against the records and print what differs; exits with 1 when something does, with
     /// 2 when it could not be told.
@@ -121,13 +119,6 @@ enum Command {
         #[command(subcommand)]
         what: command::statement::StatementCommand,
     },
-    /// Tell others of what happens: endpoints, their secrets, what was delivered to them.
-    Webhook {
-        #[command(flatten)]
-        config: ConfigPath,
-        #[command(subcommand)]
-        what: command::webhook::WebhookCommand,
-    },
 }
 
 #[derive(Args)]
@@ -155,8 +146,7 @@ fn main() -> ExitCode {
         | Command::Refund { .. }
         | Command::Report { .. }
         | Command::Screening { .. }
-        | Command::Statement { .. }
-        | Command::Webhook { .. } => ExitCode::FAILURE,
+        | Command::Statement { .. } => ExitCode::FAILURE,
     };
     match run(cli.command) {
         Ok(status) => status,
@@ -194,9 +184,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             let found = runtime.block_on(command::reconcile::reconcile(Config::load(&config.config)?, reconcile))?;
             return Ok(ExitCode::from(u8::from(found > 0)));
         }
-        Command::Lanes { config, lanes } => {
-            runtime.block_on(command::lanes::lanes(Config::load(&config.config)?, lanes))?;
-        }
+        Command::Lanes { config } => runtime.block_on(command::lanes::lanes(Config::load(&config.config)?))?,
         Command::Match { config, orders } => {
             let found = runtime.block_on(command::matching::matching(Config::load(&config.config)?, orders))?;
             return Ok(ExitCode::from(u8::from(found > 0)));
@@ -220,9 +208,6 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Statement { config, what } => {
             runtime.block_on(command::statement::statement(Config::load(&config.config)?, what))?;
-        }
-        Command::Webhook { config, what } => {
-            runtime.block_on(command::webhook::webhook(Config::load(&config.config)?, what))?;
         }
     }
     Ok(ExitCode::SUCCESS)

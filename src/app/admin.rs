@@ -135,6 +135,15 @@ impl Office {
         key_issue(&self.store, pepper, wanted, deed).await
     }
 
+    /// Lets nothing new be signed in a lane, by any process.
+    ///
+    /// # Errors
+    /// [`NotDone`].
+    pub async fn close(&self, lane: &LaneId, deed: &Deed) -> Result<(), NotDone> {
+        let is_closed = self.store.lane_close(lane, deed).await?;
+        is_closed.then_some(()).ok_or(NotDone::Unknown("open lane"))
+    }
+
     /// Lets a closed lane be signed in again, from the nonce that the chain has now.
     ///
     /// # Errors
@@ -143,7 +152,7 @@ impl Office {
         let rail = self.rails.iter().find(|rail| rail.lanes().contains(lane));
         let rail = rail.ok_or(NotDone::Unknown("lane"))?;
         let chains = rail.lane_nonce(lane).await?.unwrap_or_default();
-        let readmitted = self.store.lane_readmit(lane, chains, Some(deed)).await;
+        let readmitted = self.store.lane_readmit(lane, chains, deed).await;
         let is_known = readmitted.map_err(NotDone::Store)?;
         Ok(is_known.then_some(()).ok_or(NotDone::Unknown("lane"))?)
     }
@@ -154,7 +163,7 @@ impl Office {
     /// [`NotDone`].
     pub async fn webhook_turn(&self, id: EndpointId, on: bool, deed: &Deed) -> Result<(), NotDone> {
         let turned = if on {
-            self.store.endpoint_enable(id, Some(deed)).await?
+            self.store.endpoint_enable(id, deed).await?
         } else {
             self.store
                 .endpoint_disable(id, "an operator said so", Some(deed))

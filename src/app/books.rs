@@ -15,8 +15,8 @@ use crate::domain::rejection::Malformed;
 use crate::domain::statement::Detail;
 use crate::domain::tenant::TenantId;
 use crate::store::{
-    Action, Closed, Cursor, Entry, Exception, ExceptionFilter, Filter, Name, PAGE_MAX, Page, Report, StatementFilter,
-    Store, StoreFault, in_time,
+    Action, Closed, Cursor, Deed, Entry, Exception, ExceptionFilter, Filter, Name, PAGE_MAX, Page, Report,
+    StatementFilter, Store, StoreFault, in_time,
 };
 
 /// The records of these rails, to be read. Accounts may be asked for in any of the rails' ways of writing them.
@@ -130,18 +130,8 @@ impl Books {
     ///
     /// # Errors
     /// The database could not be asked.
-    pub async fn exception_act(
-        &self,
-        id: ExceptionId,
-        action: Action,
-        note: &str,
-        actor: &str,
-    ) -> Result<bool, StoreFault> {
-        in_time(
-            "exception_act",
-            self.store().exception_act(id, action, note, actor, None),
-        )
-        .await
+    pub async fn exception_act(&self, id: ExceptionId, action: Action, deed: &Deed) -> Result<bool, StoreFault> {
+        in_time("exception_act", self.store().exception_act(id, action, deed)).await
     }
 
     /// Puts an order for a report on record, or finds the report of an equal one; none when too many wait.

@@ -1,6 +1,8 @@
-//! `facilitator admin`: tenants, their merchants and accounts, the keys of their gateways, and the log of who did what and why.
+//! `facilitator admin`: tenants, their merchants and accounts, the keys of their gateways, lanes, exceptions, webhooks, and the
+//! log of who did what and why.
 
 mod operation;
+mod webhooks;
 
 use std::error::Error;
 
@@ -62,11 +64,11 @@ pub enum AdminCommand {
         #[command(subcommand)]
         what: operation::Exceptions,
     },
-    /// Who is told of what happens.
+    /// Who is told of what happens: endpoints, their secrets, what was delivered to them.
     Webhooks {
         /// What.
         #[command(subcommand)]
-        what: operation::Webhooks,
+        what: webhooks::Webhooks,
     },
     /// Print who did what and why, one JSON object a line, or check that nothing of it was changed.
     Log {
@@ -246,7 +248,7 @@ pub async fn admin(config: Config, what: AdminCommand) -> Result<(), Box<dyn Err
         AdminCommand::Budgets { what } => budgets(&store, what).await,
         AdminCommand::Lanes { what } => operation::lanes(&config, store, what).await,
         AdminCommand::Exceptions { what } => operation::exceptions(&store, what).await,
-        AdminCommand::Webhooks { what } => operation::webhooks(store, what).await,
+        AdminCommand::Webhooks { what } => webhooks::webhooks(config, store, what).await,
         AdminCommand::Log { check } => log(&store, check).await,
     }
 }

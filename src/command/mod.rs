@@ -18,4 +18,3 @@ pub mod serve;
 pub mod statement;
 mod told;
 pub mod undumped;
-pub mod webhook;

@@ -50,7 +50,7 @@ fn listen_default() -> SocketAddr {
 }
 
 /// What this listener serves, with the method of each.
-pub const PATHS: [(&str, &str); 19] = [
+pub const PATHS: [(&str, &str); 20] = [
     ("GET", "/v1/admin/tenants"),
     ("POST", "/v1/admin/tenants"),
     ("GET", "/v1/admin/merchants"),
@@ -62,6 +62,7 @@ pub const PATHS: [(&str, &str); 19] = [
     ("POST", "/v1/admin/keys"),
     ("POST", "/v1/admin/keys/{id}/revoke"),
     ("GET", "/v1/admin/lanes"),
+    ("POST", "/v1/admin/lanes/close"),
     ("POST", "/v1/admin/lanes/readmit"),
     ("GET", "/v1/admin/budgets"),
     ("POST", "/v1/admin/budgets"),
@@ -91,6 +92,7 @@ pub fn router(office: Office, settings: &Settings) -> Router {
         post(people::key_add),
         post(people::key_revoke),
         get(operation::lanes),
+        post(operation::lane_close),
         post(operation::lane_readmit),
         get(operation::budgets),
         post(operation::budget_set),

@@ -13,7 +13,7 @@ use crate::http::access::Seen;
 use crate::http::error::Denied;
 use crate::http::records::{answer, keys, malformed};
 use crate::http::{Edge, body};
-use crate::store::{Action, Exception, PAGE_MAX};
+use crate::store::{Action, Deed, Exception, PAGE_MAX};
 
 /// Exceptions on a page when the caller does not say.
 const PAGE_DEFAULT: u16 = 100;
@@ -78,12 +78,11 @@ async fn acted(
             return Err(malformed(key, &format!("1 to {most} bytes that say something")));
         }
     }
-    if !edge
-        .parts
-        .books
-        .exception_act(id, action, &acting.note, &acting.actor)
-        .await?
-    {
+    let deed = Deed {
+        by: acting.actor,
+        because: acting.note,
+    };
+    if !edge.parts.books.exception_act(id, action, &deed).await? {
         return Err(Denied::no_such_exception());
     }
     let acted = Acted {

@@ -11,8 +11,9 @@ use super::rows::{OutOfPlace, unsigned};
 use super::{DateTime, Store, StoreFault, Utc};
 
 statements! {
-    // Locked, so that of two who act in the same moment the second hears of it.
-    NEWEST = "select seq, hash from admin_log order by seq desc limit 1 for update";
+    // Whoever adds to the log holds its first entry: a second waits, and then finds what the first has added.
+    HOLD = "select seq from admin_log where seq = 1 for update";
+    NEWEST = "select seq, hash from admin_log order by seq desc limit 1";
     ADD_ENTRY = "insert into admin_log (seq, previous, entry, hash, created_at) values ($1, $2, $3, $4, now())";
     ENTRIES = "select seq, previous, entry, hash, created_at from admin_log where seq > $1 order by seq limit $2";
 }
@@ -61,6 +62,10 @@ pub(super) async fn add(
     action: &'static str,
     what: Value,
 ) -> Result<(), StoreFault> {
+    sqlx::query(HOLD)
+        .execute(&mut *connection)
+        .await
+        .map_err(StoreFault::reading(operation))?;
     let newest: Option<(i64, Vec<u8>)> = sqlx::query_as(NEWEST)
         .fetch_optional(&mut *connection)
         .await

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-use sqlx::postgres::PgConnection;
+use serde_json::{Value, json};
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
 use sqlx::types::Uuid;
 
 use super::admin_log::{self, Deed};
@@ -128,19 +130,41 @@ impl Store {
         url: &str,
         kinds: &[String],
         tenant: Option<TenantId>,
+        deed: &Deed,
     ) -> Result<Option<EndpointId>, StoreFault> {
         let id = EndpointId::mint();
-        let added = sqlx::query(ADD_ENDPOINT)
+        let adding = sqlx::query(ADD_ENDPOINT)
             .bind(id.as_uuid())
             .bind(url)
             .bind(kinds)
             .bind(self.feed_end().await?.to_string())
             .bind(ENDPOINTS_MAX)
-            .bind(tenant.map(|it| it.as_uuid()))
-            .execute(&self.pool)
+            .bind(tenant.map(|it| it.as_uuid()));
+        // The log is for more eyes than may see the address.
+        let what = json!({"endpoint": id, "types": kinds, "tenant": tenant});
+        let is_added = self.endpoint_change("endpoint_add", adding, deed, ("webhook.add", what));
+        Ok(is_added.await?.then_some(id))
+    }
+
+    /// Changes an endpoint, and logs it; false when there was nothing to change.
+    async fn endpoint_change(
+        &self,
+        operation: &'static str,
+        change: Query<'_, Postgres, PgArguments>,
+        deed: &Deed,
+        (action, what): (&'static str, Value),
+    ) -> Result<bool, StoreFault> {
+        let mut transaction = self.begin(operation).await?;
+        let changed = change
+            .execute(&mut *transaction)
             .await
-            .map_err(StoreFault::writing("endpoint_add"))?;
-        Ok((added.rows_affected() == 1).then_some(id))
+            .map_err(StoreFault::reading(operation))?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        admin_log::add(&mut transaction, operation, deed, action, what).await?;
+        commit(transaction, operation).await?;
+        Ok(true)
     }
 
     /// All endpoints, with what waits at them.
@@ -189,17 +213,14 @@ impl Store {
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn endpoint_rotate(&self, id: EndpointId, overlap: Duration) -> Result<bool, StoreFault> {
-        let rotated = sqlx::query(ROTATE)
-            .bind(id.as_uuid())
-            .bind(overlap.as_secs_f64())
-            .execute(&self.pool)
+    pub async fn endpoint_rotate(&self, id: EndpointId, overlap: Duration, deed: &Deed) -> Result<bool, StoreFault> {
+        let rotating = sqlx::query(ROTATE).bind(id.as_uuid()).bind(overlap.as_secs_f64());
+        let what = json!({"endpoint": id, "overlap_seconds": overlap.as_secs()});
+        self.endpoint_change("endpoint_rotate", rotating, deed, ("webhook.rotate", what))
             .await
-            .map_err(StoreFault::writing("endpoint_rotate"))?;
-        Ok(rotated.rows_affected() == 1)
     }
 
-    /// Tells the endpoint no more, and says so in the feed.
+    /// Tells the endpoint no more, and says so in the feed; in the admin's log too, where somebody did it.
     ///
     /// # Errors
     /// Faults of the store.
@@ -213,14 +234,8 @@ impl Store {
         let mut transaction = self.begin(operation).await?;
         let is_disabled = disable(&mut transaction, operation, id, because).await?;
         if let Some(deed) = deed.filter(|_| is_disabled) {
-            admin_log::add(
-                &mut transaction,
-                operation,
-                deed,
-                "webhook.disable",
-                json!({"endpoint": id}),
-            )
-            .await?;
+            let what = json!({"endpoint": id});
+            admin_log::add(&mut transaction, operation, deed, "webhook.disable", what).await?;
         }
         commit(transaction, operation).await?;
         self.ring();
@@ -231,37 +246,18 @@ impl Store {
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn endpoint_enable(&self, id: EndpointId, deed: Option<&Deed>) -> Result<bool, StoreFault> {
-        let operation = "endpoint_enable";
-        let mut transaction = self.begin(operation).await?;
-        let enabled = sqlx::query(ENABLE)
-            .bind(id.as_uuid())
-            .execute(&mut *transaction)
+    pub async fn endpoint_enable(&self, id: EndpointId, deed: &Deed) -> Result<bool, StoreFault> {
+        let (enabling, what) = (sqlx::query(ENABLE).bind(id.as_uuid()), json!({"endpoint": id}));
+        self.endpoint_change("endpoint_enable", enabling, deed, ("webhook.enable", what))
             .await
-            .map_err(StoreFault::reading(operation))?;
-        if enabled.rows_affected() == 0 {
-            return Ok(false);
-        }
-        if let Some(deed) = deed {
-            admin_log::add(
-                &mut transaction,
-                operation,
-                deed,
-                "webhook.enable",
-                json!({"endpoint": id}),
-            )
-            .await?;
-        }
-        commit(transaction, operation).await?;
-        Ok(true)
     }
 
     /// Forgets the endpoint and its deliveries, some at a time.
     ///
     /// # Errors
     /// Faults of the store; safe to repeat.
-    pub async fn endpoint_remove(&self, id: EndpointId) -> Result<bool, StoreFault> {
-        let fault = StoreFault::writing("endpoint_remove");
+    pub async fn endpoint_remove(&self, id: EndpointId, deed: &Deed) -> Result<bool, StoreFault> {
+        let operation = "endpoint_remove";
         self.endpoint_disable(id, "removed", None).await?;
         loop {
             let deleted = sqlx::query(REMOVE_DELIVERIES)
@@ -269,17 +265,14 @@ impl Store {
                 .bind(DELETED)
                 .execute(&self.pool)
                 .await
-                .map_err(&fault)?;
+                .map_err(StoreFault::writing(operation))?;
             if deleted.rows_affected() == 0 {
                 break;
             }
         }
-        let removed = sqlx::query(REMOVE)
-            .bind(id.as_uuid())
-            .execute(&self.pool)
+        let (removing, what) = (sqlx::query(REMOVE).bind(id.as_uuid()), json!({"endpoint": id}));
+        self.endpoint_change(operation, removing, deed, ("webhook.remove", what))
             .await
-            .map_err(&fault)?;
-        Ok(removed.rows_affected() == 1)
     }
 
     /// Delivers everything after this place to the endpoint, again where it had it. False when there is no such endpoint.

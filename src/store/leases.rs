@@ -286,12 +286,34 @@ impl Store {
         Ok(())
     }
 
+    /// The same by an operator. False when there is no such lane, or it is closed already.
+    ///
+    /// # Errors
+    /// Faults of the store; safe to repeat.
+    pub async fn lane_close(&self, lane: &LaneId, deed: &Deed) -> Result<bool, StoreFault> {
+        let operation = "lane_close";
+        let mut transaction = self.begin(operation).await?;
+        let closed = sqlx::query(QUARANTINE)
+            .bind(lane.network.as_str())
+            .bind(&lane.signer)
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        if closed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let what = json!({"network": lane.network.as_str(), "signer": lane.signer});
+        admin_log::add(&mut transaction, operation, deed, "lane.close", what).await?;
+        commit(transaction, operation).await?;
+        Ok(true)
+    }
+
     /// Lets a lane be signed in again from the chain's next nonce on: what somebody else has used up is put on record as
     /// such, so that the slots stay without gaps. False when there is no such lane.
     ///
     /// # Errors
     /// Faults of the store; safe to repeat.
-    pub async fn lane_readmit(&self, lane: &LaneId, chain_nonce: u64, deed: Option<&Deed>) -> Result<bool, StoreFault> {
+    pub async fn lane_readmit(&self, lane: &LaneId, chain_nonce: u64, deed: &Deed) -> Result<bool, StoreFault> {
         let operation = "lane_readmit";
         let chains = signed("chain_nonce", chain_nonce).map_err(OutOfPlace::during(operation))?;
         let mut transaction = self.begin(operation).await?;
@@ -314,16 +336,8 @@ impl Store {
                 .await
                 .map_err(StoreFault::reading(operation))?;
         }
-        if let Some(deed) = deed {
-            admin_log::add(
-                &mut transaction,
-                operation,
-                deed,
-                "lane.readmit",
-                json!({"network": lane.network.as_str(), "signer": lane.signer}),
-            )
-            .await?;
-        }
+        let what = json!({"network": lane.network.as_str(), "signer": lane.signer});
+        admin_log::add(&mut transaction, operation, deed, "lane.readmit", what).await?;
         commit(transaction, operation).await?;
         Ok(true)
     }

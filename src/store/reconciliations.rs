@@ -400,18 +400,12 @@ impl Store {
         counts.map_err(OutOfPlace::during(operation))
     }
 
-    /// Keeps what an operator did about an exception, who and why; false when there is no such exception.
+    /// Keeps what somebody did about an exception, who and why, here and in the admin's log; false when there is no such
+    /// exception.
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn exception_act(
-        &self,
-        id: ExceptionId,
-        action: Action,
-        note: &str,
-        actor: &str,
-        deed: Option<&Deed>,
-    ) -> Result<bool, StoreFault> {
+    pub async fn exception_act(&self, id: ExceptionId, action: Action, deed: &Deed) -> Result<bool, StoreFault> {
         let operation = "exception_act";
         let fault = StoreFault::reading(operation);
         let mut transaction = self.begin(operation).await?;
@@ -431,21 +425,13 @@ impl Store {
             .bind(id.as_uuid())
             .bind(action.as_str())
             .bind(&state)
-            .bind(note)
-            .bind(actor)
+            .bind(&deed.because)
+            .bind(&deed.by)
             .execute(&mut *transaction)
             .await
             .map_err(&fault)?;
-        if let Some(deed) = deed {
-            admin_log::add(
-                &mut transaction,
-                operation,
-                deed,
-                "exception.act",
-                json!({"exception": id, "action": action.as_str()}),
-            )
-            .await?;
-        }
+        let what = json!({"exception": id, "action": action.as_str(), "seen_by": self.viewer()});
+        admin_log::add(&mut transaction, operation, deed, "exception.act", what).await?;
         let handled = Notice {
             kind: EXCEPTION_HANDLED,
             subject: id.to_string(),

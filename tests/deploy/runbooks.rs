@@ -26,7 +26,7 @@ fn shell_lines(page: &str) -> Vec<&str> {
 }
 
 /// What the page's table of variables stands for.
-const VARIABLES: [(&str, &str); 9] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("NETWORK", "eip155:8453"),
     ("SIGNER", "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"),
     ("PAYER", "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"),
@@ -36,6 +36,8 @@ const VARIABLES: [(&str, &str); 9] = [
     ("ENDPOINT", "hook_01h5fskfsk4fpeqwnsyz5hj55t"),
     ("PAYMENT", "pay_01h5fskfsk4fpeqwnsyz5hj55t"),
     ("EXCEPTION", "exc_01h5fskfsk4fpeqwnsyz5hj55t"),
+    ("ME", "ada"),
+    ("WHY", "a foreign transaction"),
 ];
 
 #[test]

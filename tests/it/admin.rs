@@ -98,12 +98,11 @@ async fn what_is_administered_works_at_once_and_is_on_record_with_who_and_why() 
     })
     .await;
     let signer = list(&base, "/v1/admin/lanes", "lanes").await[0]["signer"].clone();
-    done(
-        &base,
-        "/v1/admin/lanes/readmit",
-        json!({"network": USDC, "signer": signer}),
-    )
-    .await;
+    let lane = json!({"network": USDC, "signer": signer});
+    done(&base, "/v1/admin/lanes/close", lane.clone()).await;
+    assert!(list(&base, "/v1/admin/lanes", "lanes").await[0]["closedAt"].is_string());
+    done(&base, "/v1/admin/lanes/readmit", lane).await;
+    assert!(list(&base, "/v1/admin/lanes", "lanes").await[0]["closedAt"].is_null());
     assert!(list(&base, "/v1/admin/webhooks", "webhooks").await.is_empty());
     let budget = json!({"tenant": tenant, "network": USDC, "day": "5000000"});
     done(&base, "/v1/admin/budgets", budget).await;
@@ -127,6 +126,7 @@ async fn what_is_administered_works_at_once_and_is_on_record_with_who_and_why() 
             "account.claim",
             "key.add",
             "key.revoke",
+            "lane.close",
             "lane.readmit",
             "budget.set",
             "account.release",
@@ -140,7 +140,7 @@ async fn what_is_administered_works_at_once_and_is_on_record_with_who_and_why() 
     );
     assert!(entries.iter().all(|it| !it.to_string().contains(&key[32..])));
     assert_eq!(list(&base, "/v1/admin/log?after=7", "entries").await, entries[7..]);
-    assert!(admin(&world, &["log", "--check"]).await.starts_with("9 entries"));
+    assert!(admin(&world, &["log", "--check"]).await.starts_with("10 entries"));
     world
         .db
         .tamper("update admin_log set entry = replace(entry, 'olga', 'otto') where seq = 3")
@@ -172,6 +172,11 @@ async fn what_cannot_be_done_is_refused_by_name_and_is_not_on_record() {
             "/v1/admin/keys",
             json!({"tenant": tenant, "name": "k", "scopes": ["read"], "payTo": [shop]}),
             400,
+        ),
+        (
+            "/v1/admin/lanes/close",
+            json!({"network": USDC, "signer": "nobody"}),
+            404,
         ),
         (
             "/v1/admin/lanes/readmit",

@@ -13,6 +13,7 @@ use crate::support::process::free_port;
 use crate::support::receiver::{Manner, Receiver};
 use crate::support::store::ObjectStore;
 use crate::support::world::{Setup, World};
+use crate::webhooks::webhook;
 
 /// A schedule as the configuration has it.
 fn schedule(name: &str, kind: &str, format: &str, to: &str) -> String {
@@ -116,8 +117,7 @@ async fn a_closed_day_is_delivered_once_to_folder_and_store_and_webhook_whoever_
         schedule("told", "settlements", "parquet", "\"webhook\""),
     ];
     scheduled(&mut world, &schedules.concat()).await;
-    let add = ["add", "--url", &receiver.url, "--types", "report.ready"];
-    assert!(world.facilitator.run("webhook", &add).await.0.success());
+    webhook(&world, &["add", "--url", &receiver.url, "--types", "report.ready"]).await;
     let other = world.replica().await;
     let mut day = String::new();
     for name in ["activity", "gas", "told"] {

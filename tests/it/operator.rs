@@ -161,6 +161,8 @@ async fn an_operator_finds_and_sees_everything_by_keyboard_and_on_a_phone() {
     let acted =
         "reconciliation_actions where action = 'resolve' and actor = 'ada' and note = 'a top-up <b>of ours</b>'";
     assert_eq!(world.db.count(acted).await, 1);
+    let logged = "admin_log where (entry::json)->>'by' = 'ada' and (entry::json)->>'action' = 'exception.act'";
+    assert_eq!(world.db.count(logged).await, 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Whoever asked for it is told of everything that happens, at least once, whoever fails.
 
 use std::collections::BTreeSet;
+use std::process::ExitStatus;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,9 +24,21 @@ async fn telling() -> World {
     world
 }
 
+/// What the command does and prints; what changes an endpoint, it does for Ada.
+async fn ran(world: &World, arguments: &[&str]) -> (ExitStatus, String) {
+    let changes = ["add", "rotate", "enable", "disable", "remove"].contains(&arguments[0]);
+    let why: &[&str] = if changes {
+        &["--by", "ada", "--because", "a test"]
+    } else {
+        &[]
+    };
+    let arguments = [&["webhooks"], arguments, why].concat();
+    world.facilitator.run("admin", &arguments).await
+}
+
 /// What the command prints, line by line.
 pub(crate) async fn webhook(world: &World, arguments: &[&str]) -> Vec<String> {
-    let (status, said) = world.facilitator.run("webhook", arguments).await;
+    let (status, said) = ran(world, arguments).await;
     assert!(status.success(), "{arguments:?}: {said}");
     said.lines().map(str::to_owned).collect()
 }
@@ -243,7 +256,7 @@ async fn s03_a_redirect_is_not_followed_and_a_private_address_not_connected_to()
         "https://169.254.169.254/",
         "https://2130706433/",
     ] {
-        let (status, said) = world.facilitator.run("webhook", &["add", "--url", url]).await;
+        let (status, said) = ran(&world, &["add", "--url", url]).await;
         assert!(!status.success() && said.contains("--url: expected"), "{said}");
     }
     let named = webhook(&world, &["add", "--url", &name]).await;
@@ -260,7 +273,7 @@ async fn s03_a_redirect_is_not_followed_and_a_private_address_not_connected_to()
             .then_some(())
     })
     .await;
-    let (status, said) = world.facilitator.run("webhook", &["test", &named[0]]).await;
+    let (status, said) = ran(&world, &["test", &named[0]]).await;
     assert!(!status.success() && said.contains("not a public address"), "{said}");
     assert_eq!((receiver.arrivals().len(), secret.arrivals().len()), (arrived, 0));
 }
@@ -375,8 +388,22 @@ async fn what_was_delivered_is_delivered_again_when_it_is_asked_for() {
         3,
         "{listed:?}"
     );
+    webhook(&world, &["disable", &told.id]).await;
+    webhook(&world, &["enable", &told.id]).await;
+    webhook(&world, &["rotate", &told.id]).await;
     webhook(&world, &["remove", &told.id]).await;
     assert_eq!(world.db.count("webhook_deliveries").await, 0);
+    let log = "select entry from admin_log where (entry::json)->>'by' = 'ada' order by seq";
+    let log: Vec<String> = sqlx::query_scalar(log).fetch_all(&world.db.pool).await.unwrap();
+    let changes = ["add", "disable", "enable", "rotate", "remove"];
+    assert_eq!(log.len(), changes.len(), "{log:?}");
+    for (entry, change) in log.iter().zip(changes) {
+        assert!(
+            entry.contains(&format!("\"webhook.{change}\"")) && entry.contains(&told.id),
+            "{entry}"
+        );
+        assert!(!entry.contains(&receiver.url), "an address may hold a key");
+    }
 }
 
 #[tokio::test]

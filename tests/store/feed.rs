@@ -5,7 +5,7 @@ use facilitator::store::{Happening, Place, Store};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-use crate::support::{advance, execute, intend, landed, lane, on_database, reserve, sample};
+use crate::support::{advance, deed, execute, intend, landed, lane, on_database, reserve, sample};
 
 /// Everything after this place, read in pages of this many.
 async fn read(store: &Store, mut after: Place, limit: u16) -> Vec<Happening> {
@@ -193,7 +193,7 @@ async fn what_was_moved_from_another_server_is_noticed_and_put_right_as_document
         execute(&mut raw, NOTICE.into()).await.unwrap();
         assert!(
             store
-                .endpoint_add("https://shop.example/", &[], None)
+                .endpoint_add("https://shop.example/", &[], None, &deed())
                 .await
                 .unwrap()
                 .is_some()

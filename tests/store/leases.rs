@@ -10,7 +10,7 @@ use facilitator::store::{IntendFault, Intent, Replaced, Store};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{Database, again, execute, lane, network, on_database, reserve, sample, signed, tx};
+use crate::support::{Database, again, deed, execute, lane, network, on_database, reserve, sample, signed, tx};
 
 const TERM: Duration = Duration::from_mins(1);
 
@@ -154,18 +154,18 @@ async fn nothing_new_is_signed_in_a_quarantined_lane_until_it_is_readmitted() {
         assert_eq!(done, Replaced::Done(vec![records[0].id]));
 
         // Somebody else has used up 6 and 7.
-        assert!(store.lane_readmit(&lane(), 8, None).await.unwrap());
+        assert!(store.lane_readmit(&lane(), 8, &deed()).await.unwrap());
         let nonces = "select nonce || coalesce(' ' || consumed_by, '') from slots order by nonce";
         assert_eq!(db.texts(nonces).await, ["5", "6 foreign", "7 foreign"]);
         assert_eq!(sign(store, &lease, records[1].id, "t").await.unwrap()[0].nonce, 8);
         // A chain that is behind takes nothing back.
-        assert!(store.lane_readmit(&lane(), 3, None).await.unwrap());
+        assert!(store.lane_readmit(&lane(), 3, &deed()).await.unwrap());
         assert_eq!(store.lane_prepare(&lane(), 0).await.unwrap(), 9);
         let nowhere = LaneId {
             signer: "0xNobody".into(),
             ..lane()
         };
-        assert!(!store.lane_readmit(&nowhere, 3, None).await.unwrap());
+        assert!(!store.lane_readmit(&nowhere, 3, &deed()).await.unwrap());
     })
     .await;
 }

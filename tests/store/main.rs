@@ -10,6 +10,7 @@
 )]
 
 mod abandoning;
+mod admin_log;
 mod advancing;
 mod budgets;
 mod conformance;

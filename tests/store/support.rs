@@ -17,7 +17,9 @@ use facilitator::domain::settlement::{Event, Landed, apply};
 use facilitator::domain::tenant::TenantId;
 use facilitator::domain::time::Timestamp;
 use facilitator::domain::verdict::Verified;
-use facilitator::store::{Advance, Filter, Intent, Name, NewPayment, PAGE_MAX, Record, Reservation, Settings, Store};
+use facilitator::store::{
+    Advance, Deed, Filter, Intent, Name, NewPayment, PAGE_MAX, Record, Reservation, Settings, Store,
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
@@ -96,6 +98,14 @@ impl Database {
 
 pub(crate) async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ())
+}
+
+/// Who changes something, and why.
+pub(crate) fn deed() -> Deed {
+    Deed {
+        by: "a test".into(),
+        because: "it wants to know".into(),
+    }
 }
 
 pub(crate) fn network() -> NetworkId {

@@ -5,24 +5,17 @@ use facilitator::domain::amount::Amount;
 use facilitator::domain::budget::{Budget, Limits, Scope, Shortage, Span};
 use facilitator::domain::settlement::{CannotLand, Event};
 use facilitator::domain::tenant::TenantId;
-use facilitator::store::{Deed, NewPayment, Record, Reservation, Store};
+use facilitator::store::{NewPayment, Record, Reservation, Store};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Database, Sample, advance, again, block, connect, intend, landed, lane, mined, network, on_database, sample,
+    Database, Sample, advance, again, block, connect, deed, intend, landed, lane, mined, network, on_database, sample,
 };
 
 const ASSET: &str = "0xAsset";
 
 /// What every payment of these tests may cost.
 const COST: u128 = 7;
-
-fn deed() -> Deed {
-    Deed {
-        by: "a test".into(),
-        because: "it wants to know".into(),
-    }
-}
 
 async fn tenant(store: &Store, name: &str) -> TenantId {
     store.tenant_add(name, &deed()).await.unwrap()

@@ -40,15 +40,35 @@ struct Lane {
     signer: String,
 }
 
+impl Lane {
+    fn id(self) -> LaneId {
+        LaneId {
+            network: self.network,
+            signer: self.signer,
+        }
+    }
+}
+
+fn lane_view(lane: &LaneId) -> Value {
+    json!({"network": lane.network.as_str(), "signer": lane.signer})
+}
+
+pub(super) async fn lane_close(State(office): State<Office>, headers: HeaderMap, body: Body) -> Response {
+    let work = async {
+        let (it, deed): (Lane, _) = order(&headers, body).await?;
+        let lane = it.id();
+        office.close(&lane, &deed).await?;
+        Ok(lane_view(&lane))
+    };
+    ok(work.await)
+}
+
 pub(super) async fn lane_readmit(State(office): State<Office>, headers: HeaderMap, body: Body) -> Response {
     let work = async {
         let (it, deed): (Lane, _) = order(&headers, body).await?;
-        let lane = LaneId {
-            network: it.network,
-            signer: it.signer,
-        };
+        let lane = it.id();
         office.readmit(&lane, &deed).await?;
-        Ok(json!({"network": lane.network.as_str(), "signer": lane.signer}))
+        Ok(lane_view(&lane))
     };
     ok(work.await)
 }
@@ -118,8 +138,7 @@ pub(super) async fn exception_act(
         let id: ExceptionId = id(name, ExceptionId::SHAPE)?;
         let (it, deed): (Acting, _) = order(&headers, body).await?;
         let action = Action::named(&it.action).ok_or_else(|| malformed("action", "resolve or ignore"))?;
-        let (note, by) = (deed.because.clone(), deed.by.clone());
-        if !office.store.exception_act(id, action, &note, &by, Some(&deed)).await? {
+        if !office.store.exception_act(id, action, &deed).await? {
             return Err(Denied::no_such_exception());
         }
         Ok(json!({"id": id, "handled": action.as_str()}))

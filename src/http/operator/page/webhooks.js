@@ -25,7 +25,7 @@ export default function webhooks({ main }) {
       { label: "Outcome", class: "why", cell: (it) => h("span", { class: "clip", title: it.outcome }, it.outcome ?? "–") },
     ] });
     clear(content,
-      section("Endpoints", endpoints.length ? who.node : nothing("No endpoint is told: facilitator webhook add makes one.")),
+      section("Endpoints", endpoints.length ? who.node : nothing("No endpoint is told: facilitator admin webhooks add makes one.")),
       section("Newest deliveries", deliveries.length ? what.node : nothing("Nothing was to be delivered yet.")));
   });
   view.refresh();

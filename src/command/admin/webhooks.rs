@@ -1,4 +1,4 @@
-//! `facilitator webhook`: who is told of what happens, and what became of it.
+//! `facilitator admin webhooks`: who is told of what happens, and what became of it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::value::to_raw_value;
 
+use super::Signed;
+use super::operation::office;
 use crate::app::SystemClock;
 use crate::app::webhooks::Post;
 use crate::config::Config;
@@ -15,7 +17,7 @@ use crate::domain::tenant::TenantId;
 use crate::domain::time::Clock;
 use crate::export::csv::{escape, rfc3339};
 use crate::outbound::Outbound;
-use crate::store::{DateTime, Endpoint, Place, Store, Utc};
+use crate::store::{DateTime, Deed, Endpoint, Place, Store, Utc};
 
 /// For how long the secret before signs too after a rotation, if nothing else is said.
 const OVERLAP_HOURS: u32 = 24;
@@ -28,7 +30,7 @@ const DELIVERY_COLUMNS: &str = "event,type,state,attempts,outcome,due_at,ended_a
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum WebhookCommand {
+pub enum Webhooks {
     /// Tell an endpoint of what happens from now on; prints its id, its secret and the public key that signs for us.
     Add {
         /// Where it is: https.
@@ -40,6 +42,9 @@ pub enum WebhookCommand {
         /// Tell it of this tenant's alone; of everything, if it is not given.
         #[arg(long)]
         tenant: Option<TenantId>,
+        /// Who and why.
+        #[command(flatten)]
+        signed: Signed,
     },
     /// List the endpoints as CSV.
     List,
@@ -53,13 +58,16 @@ pub enum WebhookCommand {
         /// For how many hours the old secret signs too.
         #[arg(long, default_value_t = OVERLAP_HOURS)]
         overlap_hours: u32,
+        /// Who and why.
+        #[command(flatten)]
+        signed: Signed,
     },
     /// Tell an endpoint no more. What happens meanwhile waits.
-    Disable(Which),
+    Disable(Changed),
     /// Tell an endpoint again, beginning where it was left.
-    Enable(Which),
+    Enable(Changed),
     /// Forget an endpoint and its deliveries.
-    Remove(Which),
+    Remove(Changed),
     /// Send an endpoint an event that is none, and print what it says.
     Test(Which),
     /// List an endpoint's newest deliveries as CSV.
@@ -90,6 +98,15 @@ pub struct Which {
     id: EndpointId,
 }
 
+/// Which endpoint is changed, by whom and why.
+#[derive(Debug, Args)]
+pub struct Changed {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    signed: Signed,
+}
+
 /// What to deliver again.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -109,13 +126,11 @@ pub struct Again {
 ///
 /// # Errors
 /// There is no such endpoint, what is asked for cannot be done, or the database cannot be reached.
-pub async fn webhook(config: Config, what: WebhookCommand) -> Result<(), Box<dyn Error>> {
+pub(super) async fn webhooks(config: Config, store: Store, what: Webhooks) -> Result<(), Box<dyn Error>> {
     let signing = config
         .signing
         .ok_or("webhooks are signed: the configuration needs [signing]")?;
     let outbound = Outbound::new(config.webhooks.allow_private)?;
-    let store = Store::connect(&config.database).await?;
-    store.schema_check().await?;
     let desk = Desk {
         post: Post::new(outbound.clone(), signing.secret),
         outbound,
@@ -131,25 +146,31 @@ struct Desk {
 }
 
 impl Desk {
-    async fn serve(&self, what: WebhookCommand) -> Result<(), Box<dyn Error>> {
-        let store = &self.store;
+    async fn serve(&self, what: Webhooks) -> Result<(), Box<dyn Error>> {
         match what {
-            WebhookCommand::Add { url, types, tenant } => self.add(&url, &types, tenant).await,
-            WebhookCommand::List => self.list().await,
-            WebhookCommand::Show(which) => self.show(which.id).await,
-            WebhookCommand::Rotate { which, overlap_hours } => {
+            Webhooks::Add {
+                url,
+                types,
+                tenant,
+                signed,
+            } => self.add(&url, &types, tenant, &signed.deed()?).await,
+            Webhooks::List => self.list().await,
+            Webhooks::Show(which) => self.show(which.id).await,
+            Webhooks::Rotate {
+                which,
+                overlap_hours,
+                signed,
+            } => {
                 let overlap = Duration::from_hours(overlap_hours.into());
-                known(store.endpoint_rotate(which.id, overlap).await?)?;
+                known(self.store.endpoint_rotate(which.id, overlap, &signed.deed()?).await?)?;
                 self.show(which.id).await
             }
-            WebhookCommand::Disable(which) => {
-                known(store.endpoint_disable(which.id, "an operator said so", None).await?)
-            }
-            WebhookCommand::Enable(which) => known(store.endpoint_enable(which.id, None).await?),
-            WebhookCommand::Remove(which) => known(store.endpoint_remove(which.id).await?),
-            WebhookCommand::Test(which) => self.test(which.id).await,
-            WebhookCommand::Deliveries { which, state } => self.deliveries(which.id, state.as_deref()).await,
-            WebhookCommand::Replay { which, what } => self.replay(which.id, what).await,
+            Webhooks::Disable(it) => self.turn(it, false).await,
+            Webhooks::Enable(it) => self.turn(it, true).await,
+            Webhooks::Remove(it) => known(self.store.endpoint_remove(it.which.id, &it.signed.deed()?).await?),
+            Webhooks::Test(which) => self.test(which.id).await,
+            Webhooks::Deliveries { which, state } => self.deliveries(which.id, state.as_deref()).await,
+            Webhooks::Replay { which, what } => self.replay(which.id, what).await,
         }
     }
 
@@ -157,12 +178,23 @@ impl Desk {
         Ok(self.store.endpoint_get(id).await?.ok_or(NONE)?)
     }
 
-    async fn add(&self, url: &str, types: &[String], tenant: Option<TenantId>) -> Result<(), Box<dyn Error>> {
+    async fn turn(&self, it: Changed, on: bool) -> Result<(), Box<dyn Error>> {
+        let office = office(self.store.clone(), Vec::new());
+        Ok(office.webhook_turn(it.which.id, on, &it.signed.deed()?).await?)
+    }
+
+    async fn add(
+        &self,
+        url: &str,
+        types: &[String],
+        tenant: Option<TenantId>,
+        deed: &Deed,
+    ) -> Result<(), Box<dyn Error>> {
         self.outbound.target(url).map_err(|unfit| format!("--url: {unfit}"))?;
         if let Some(unknown) = types.iter().find(|it| !KINDS.contains(&it.as_str())) {
             return Err(format!("--types: there is no {unknown}; there are {}", KINDS.join(", ")).into());
         }
-        let added = self.store.endpoint_add(url, types, tenant).await?;
+        let added = self.store.endpoint_add(url, types, tenant, deed).await?;
         let id = added.ok_or("there are 100 endpoints already")?;
         println!("{id}");
         self.show(id).await
