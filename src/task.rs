@@ -2,12 +2,13 @@
 //!
 //! Work that must survive a caller who hangs up runs here, and nothing runs here that cannot be told to stop.
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -20,6 +21,18 @@ pub async fn guarded<T>(step: impl Future<Output = T>) -> Option<T> {
         tracing::error!("a step panicked; the task goes on with the next");
     }
     done.ok()
+}
+
+/// Work that another processor may do meanwhile. It ends with whoever waits for it, and a panic of its is one of his.
+pub async fn beside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let mut task = JoinSet::new();
+    task.spawn(work.in_current_span());
+    match task.join_next().await {
+        Some(Ok(done)) => done,
+        Some(Err(failed)) if failed.is_panic() => resume_unwind(failed.into_panic()),
+        // Only a runtime that ends ends the task before its end.
+        Some(Err(_)) | None => pending().await,
+    }
 }
 
 /// A group of tasks with one stop signal.

@@ -71,13 +71,14 @@ pub fn rfc3339(at: DateTime<Utc>) -> String {
             number /= 10;
         }
     };
+    let at = at.naive_utc();
     part(0, 4, u32::try_from(at.year()).unwrap_or_default());
     part(5, 2, at.month());
     part(8, 2, at.day());
     part(11, 2, at.hour());
     part(14, 2, at.minute());
     part(17, 2, at.second());
-    part(20, 3, at.timestamp_subsec_millis());
+    part(20, 3, at.nanosecond() / 1_000_000);
     String::from_utf8_lossy(&text).into_owned()
 }
 

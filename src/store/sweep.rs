@@ -19,6 +19,7 @@ use super::summary::{Beside, Carried, Looked, Movement, Named, Paid, Refunded, S
 use super::{DateTime, Store, StoreFault, Utc};
 use crate::domain::rail::TxId;
 use crate::domain::time::Timestamp;
+use crate::task::beside;
 
 const OPERATION: &str = "payments_sweep";
 
@@ -106,18 +107,22 @@ type Stretch = (Cursor, Cursor);
 type Asked = Query<'static, Postgres, PgArguments>;
 
 impl Store {
-    /// The payments that meet `filter`, in the order of when they were first reserved, then of their ids, some at a time.
-    /// Every payment that was there at the start comes exactly once, in the state that it has when it is read. Holds some
+    /// The payments that meet `filter`, in the order of when they were first reserved, then of their ids, some at a time, in
+    /// the shape that they are wanted in, which is given to them on whatever processor is free. Every payment that was there at the start comes exactly once, in the state that it has when it is read. Holds some
     /// thousands of them in memory.
     ///
     /// # Errors
     /// Each of the stream's: [`StoreFault::Unavailable`], or [`StoreFault::Corrupt`] where a column is not what it must be.
     #[must_use]
-    pub fn payments_sweep(&self, filter: Filter) -> BoxStream<'static, Result<Vec<Summary>, StoreFault>> {
+    pub fn payments_sweep<T: Send + 'static>(
+        &self,
+        filter: Filter,
+        shape: impl Fn(Vec<Summary>) -> T + Clone + Send + Sync + 'static,
+    ) -> BoxStream<'static, Result<T, StoreFault>> {
         if filter.is_led_by_time() {
-            self.clone().stretches(filter)
+            self.clone().stretches(filter, shape)
         } else {
-            self.clone().pages(filter)
+            self.clone().pages(filter).map_ok(shape).boxed()
         }
     }
 
@@ -135,7 +140,11 @@ impl Store {
         pages.boxed()
     }
 
-    fn stretches(self, filter: Filter) -> BoxStream<'static, Result<Vec<Summary>, StoreFault>> {
+    fn stretches<T: Send + 'static>(
+        self,
+        filter: Filter,
+        shape: impl Fn(Vec<Summary>) -> T + Clone + Send + Sync + 'static,
+    ) -> BoxStream<'static, Result<T, StoreFault>> {
         let (at, id) = filter.start(None);
         let first = Some(Cursor { at, id });
         let last = Cursor {
@@ -155,8 +164,8 @@ impl Store {
         });
         stretches
             .map_ok(move |stretch| {
-                let (store, filter) = (self.clone(), filter.clone());
-                async move { store.stretch(&filter, stretch).await }
+                let (store, filter, shape) = (self.clone(), filter.clone(), shape.clone());
+                beside(async move { store.stretch(&filter, stretch).await.map(shape) })
             })
             .try_buffered(AT_ONCE)
             .boxed()

@@ -31,7 +31,11 @@ async fn all(store: &Store, filter: &Filter, limit: u16) -> Vec<Record> {
 
 /// What a report says of the payments that meet the filter.
 async fn swept(store: &Store, filter: &Filter) -> Vec<String> {
-    let pages: Vec<Vec<Summary>> = store.payments_sweep(filter.clone()).try_collect().await.unwrap();
+    let pages: Vec<Vec<Summary>> = store
+        .payments_sweep(filter.clone(), |it| it)
+        .try_collect()
+        .await
+        .unwrap();
     pages.into_iter().flatten().map(|it| format!("{it:?}")).collect()
 }
 

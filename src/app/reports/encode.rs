@@ -73,7 +73,59 @@ impl<'de> Deserialize<'de> for Format {
     }
 }
 
-/// Turns rows into bytes.
+/// How rows are written, and what they have.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// The format.
+    pub format: Format,
+    /// The columns, of which each row has a cell.
+    pub columns: &'static [Column],
+}
+
+/// Some rows as the format has them, without what stands around and between such.
+pub enum Chunk {
+    /// Of the formats that are text.
+    Text(Vec<u8>),
+    /// Of those that take many rows together.
+    Rows(Vec<Vec<Cell<'static>>>),
+}
+
+impl Shape {
+    /// These rows, whatever comes before and after them.
+    ///
+    /// # Errors
+    /// A row is not of the columns' kinds.
+    pub fn chunk<'r, R: AsRef<[Cell<'r>]>>(self, rows: impl Iterator<Item = R>) -> io::Result<Chunk> {
+        let mut text = Vec::new();
+        match self.format {
+            Format::Csv => rows.for_each(|row| csv_line(&mut text, row.as_ref())),
+            Format::Ndjson => {
+                for row in rows {
+                    serde_json::to_writer(&mut text, &Object(self.columns, row.as_ref()))?;
+                    text.push(b'\n');
+                }
+            }
+            Format::Json => {
+                for row in rows {
+                    if !text.is_empty() {
+                        text.extend_from_slice(BETWEEN);
+                    }
+                    serde_json::to_writer(&mut text, &Object(self.columns, row.as_ref()))?;
+                }
+            }
+            Format::Parquet => {
+                let owned = |row: R| row.as_ref().iter().cloned().map(Cell::into_owned).collect();
+                return Ok(Chunk::Rows(rows.map(owned).collect()));
+            }
+        }
+        Ok(Chunk::Text(text))
+    }
+}
+
+/// What stands between the objects of an array.
+const BETWEEN: &[u8] = b",\n";
+
+/// Puts chunks together to a whole.
 pub struct Encoder {
     columns: &'static [Column],
     out: Buffer,
@@ -81,35 +133,34 @@ pub struct Encoder {
 }
 
 enum Way {
-    Csv,
-    Ndjson,
-    Json { is_first: bool },
+    Lines,
+    Array { is_empty: bool },
     Parquet(Box<Columns>),
 }
 
 /// Rows that wait to be a row group, and the file that they go to.
 struct Columns {
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<Cell<'static>>>,
     file: SerializedFileWriter<Buffer>,
 }
 
 impl Encoder {
-    /// An encoder of rows with these columns.
+    /// An encoder of rows of this shape.
     ///
     /// # Errors
     /// The format cannot hold such columns.
-    pub fn new(format: Format, columns: &'static [Column]) -> io::Result<Self> {
+    pub fn new(Shape { format, columns }: Shape) -> io::Result<Self> {
         let mut out = Buffer::default();
         let way = match format {
             Format::Csv => {
                 let names: Vec<&str> = columns.iter().map(|it| it.name).collect();
                 write!(out, "{}\r\n", names.join(","))?;
-                Way::Csv
+                Way::Lines
             }
-            Format::Ndjson => Way::Ndjson,
+            Format::Ndjson => Way::Lines,
             Format::Json => {
                 out.write_all(b"[")?;
-                Way::Json { is_first: true }
+                Way::Array { is_empty: true }
             }
             Format::Parquet => {
                 let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
@@ -121,34 +172,31 @@ impl Encoder {
         Ok(Self { columns, out, way })
     }
 
-    /// Adds these rows, each with a cell for every column.
+    /// Adds these rows.
     ///
     /// # Errors
-    /// A row is not of the columns' kinds.
-    pub fn add(&mut self, rows: Vec<Vec<Cell>>) -> io::Result<()> {
-        match &mut self.way {
-            Way::Csv => self.out.with(|out| rows.iter().for_each(|row| csv_line(out, row))),
-            Way::Ndjson => {
-                for row in &rows {
-                    serde_json::to_writer(&mut self.out, &Object(self.columns, row))?;
-                    self.out.write_all(b"\n")?;
+    /// They are of another shape.
+    pub fn add(&mut self, chunk: Chunk) -> io::Result<()> {
+        match (&mut self.way, chunk) {
+            (Way::Lines, Chunk::Text(text)) => self.out.write_all(&text),
+            (Way::Array { is_empty }, Chunk::Text(text)) => {
+                if !text.is_empty() {
+                    self.out.write_all(if *is_empty { b"\n" } else { BETWEEN })?;
+                    *is_empty = false;
                 }
+                self.out.write_all(&text)
             }
-            Way::Json { is_first } => {
-                for row in &rows {
-                    self.out.write_all(if *is_first { b"\n" } else { b",\n" })?;
-                    *is_first = false;
-                    serde_json::to_writer(&mut self.out, &Object(self.columns, row))?;
-                }
-            }
-            Way::Parquet(columns) => {
+            (Way::Parquet(columns), Chunk::Rows(rows)) => {
                 columns.rows.extend(rows);
                 if columns.rows.len() >= GROUP {
                     columns.flush(self.columns)?;
                 }
+                Ok(())
+            }
+            (Way::Lines | Way::Array { .. }, Chunk::Rows(_)) | (Way::Parquet(_), Chunk::Text(_)) => {
+                Err(io::Error::other("rows of another format"))
             }
         }
-        Ok(())
     }
 
     /// The bytes since they were last taken.
@@ -167,8 +215,8 @@ impl Encoder {
     /// As of [`Encoder::add`].
     pub fn end(mut self) -> io::Result<Vec<u8>> {
         match self.way {
-            Way::Csv | Way::Ndjson => {}
-            Way::Json { .. } => self.out.write_all(b"\n]\n")?,
+            Way::Lines => {}
+            Way::Array { .. } => self.out.write_all(b"\n]\n")?,
             Way::Parquet(mut columns) => {
                 columns.flush(self.columns)?;
                 columns.file.close()?;
@@ -178,7 +226,7 @@ impl Encoder {
     }
 }
 
-fn csv_line(out: &mut Vec<u8>, row: &[Cell]) {
+fn csv_line(out: &mut Vec<u8>, row: &[Cell<'_>]) {
     for (index, cell) in row.iter().enumerate() {
         if index > 0 {
             out.push(b',');
@@ -194,9 +242,9 @@ fn csv_line(out: &mut Vec<u8>, row: &[Cell]) {
 }
 
 /// A row as a JSON object, with every column; what is empty is null.
-struct Object<'a>(&'static [Column], &'a [Cell]);
+struct Object<'a, 'r>(&'static [Column], &'a [Cell<'r>]);
 
-impl Serialize for Object<'_> {
+impl Serialize for Object<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (column, cell) in self.0.iter().zip(self.1) {
@@ -250,11 +298,11 @@ impl Columns {
 
 type Group<'a> = SerializedRowGroupWriter<'a, Buffer>;
 
-fn text_column<'a>(group: &mut Group<'_>, cells: impl Iterator<Item = &'a Cell>) -> Result<(), ParquetError> {
+fn text_column<'a>(group: &mut Group<'_>, cells: impl Iterator<Item = &'a Cell<'static>>) -> Result<(), ParquetError> {
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     for cell in cells {
         if let Cell::Text(text) = cell {
-            values.push(ByteArray::from(text.as_str()));
+            values.push(ByteArray::from(&**text));
         }
         levels.push(i16::from(*cell != Cell::Empty));
     }
@@ -265,7 +313,10 @@ fn text_column<'a>(group: &mut Group<'_>, cells: impl Iterator<Item = &'a Cell>)
     column.close()
 }
 
-fn number_column<'a>(group: &mut Group<'_>, cells: impl Iterator<Item = &'a Cell>) -> Result<(), ParquetError> {
+fn number_column<'a>(
+    group: &mut Group<'_>,
+    cells: impl Iterator<Item = &'a Cell<'static>>,
+) -> Result<(), ParquetError> {
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     for cell in cells {
         match cell {
@@ -328,20 +379,29 @@ mod tests {
         },
     ];
 
-    fn rows() -> Vec<Vec<Cell>> {
+    fn rows() -> Vec<Vec<Cell<'static>>> {
         let at = DateTime::from_timestamp_millis(1_795_255_200_250).unwrap();
         vec![
-            vec![Cell::Text("=a,\"b\"".to_owned()), Cell::Integer(-7), Cell::Time(at)],
+            vec![Cell::text("=a,\"b\""), Cell::Integer(-7), Cell::Time(at)],
             vec![Cell::Empty, Cell::Empty, Cell::Empty],
         ]
     }
 
-    /// In as many pieces as there are rows.
+    fn shape(format: Format) -> Shape {
+        Shape {
+            format,
+            columns: &COLUMNS,
+        }
+    }
+
+    /// In as many chunks as there are rows, and one without rows between any two.
     fn encoded(format: Format) -> Vec<u8> {
-        let mut encoder = Encoder::new(format, &COLUMNS).unwrap();
+        let shape = shape(format);
+        let mut encoder = Encoder::new(shape).unwrap();
         let mut bytes = Vec::new();
         for row in rows() {
-            encoder.add(vec![row]).unwrap();
+            encoder.add(shape.chunk([row].into_iter()).unwrap()).unwrap();
+            encoder.add(shape.chunk([[]; 0].into_iter()).unwrap()).unwrap();
             bytes.extend(encoder.take());
         }
         bytes.extend(encoder.end().unwrap());
@@ -368,7 +428,7 @@ mod tests {
         let text = String::from_utf8(encoded(Format::Ndjson)).unwrap();
         let lines: Vec<Value> = text.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
         assert_eq!(Value::from(lines), expected);
-        let empty = Encoder::new(Format::Json, &COLUMNS).unwrap().end().unwrap();
+        let empty = Encoder::new(shape(Format::Json)).unwrap().end().unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&empty).unwrap(), json!([]));
     }
 

@@ -15,9 +15,8 @@ use futures_util::stream::{BoxStream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use self::encode::{Encoder, Format};
+use self::encode::{Chunk, Encoder, Format, Shape};
 use self::kinds::{Asked, Rows};
-use self::table::Cell;
 use crate::app::question::Keys;
 use crate::domain::lease::ProcessId;
 use crate::domain::rejection::Malformed;
@@ -91,6 +90,13 @@ impl Order {
             asked,
             question,
         })
+    }
+
+    const fn shape(&self) -> Shape {
+        Shape {
+            format: self.format,
+            columns: self.kind.columns(),
+        }
     }
 
     /// The order of a report on record; none when it was put there by a version that knew more.
@@ -180,8 +186,8 @@ impl Reports {
     pub fn make(&self, order: &Order) -> Result<Making<'_>, ReportFault> {
         Ok(Making {
             reports: self,
-            encoder: Some(Encoder::new(order.format, order.kind.columns())?),
-            pages: Pages::of(order.asked.clone(), &self.store),
+            encoder: Some(Encoder::new(order.shape())?),
+            pages: Pages::of(order, self),
             totals: Totals::default(),
         })
     }
@@ -325,45 +331,65 @@ impl Making<'_> {
         let Some(mut encoder) = self.encoder.take() else {
             return Ok(None);
         };
-        let Some(rows) = self.pages.next(self.reports, &mut self.totals).await? else {
+        let Some(chunk) = self.pages.next(self.reports, &mut self.totals).await? else {
             return Ok(Some(encoder.end()?));
         };
-        encoder.add(rows)?;
+        encoder.add(chunk)?;
         let bytes = encoder.take();
         self.encoder = Some(encoder);
         Ok(Some(bytes))
     }
 }
 
+/// Some rows, and what they come to.
+struct Part {
+    chunk: Chunk,
+    totals: Totals,
+}
+
+impl Part {
+    fn of(payments: &[Summary], shape: Shape, decimals: &Decimals) -> io::Result<Self> {
+        let mut totals = Totals::default();
+        for it in payments {
+            totals.add(&it.network, &it.asset, it.amount);
+        }
+        let chunk = shape.chunk(payments.iter().map(|it| table::settlement(it, decimals)))?;
+        Ok(Self { chunk, totals })
+    }
+}
+
 /// The rows of an order, page by page.
 enum Pages {
-    Settlements(BoxStream<'static, Result<Vec<Summary>, StoreFault>>),
-    Rows(Box<dyn Rows>),
+    Settlements(BoxStream<'static, Result<io::Result<Part>, StoreFault>>),
+    Rows(Box<dyn Rows>, Shape),
     Over,
 }
 
 impl Pages {
-    fn of(asked: Asked, store: &Store) -> Self {
-        match asked {
-            Asked::Settlements(filter) => Self::Settlements(store.payments_sweep(*filter)),
-            Asked::Rows(question) => Self::Rows(question.pages()),
+    fn of(order: &Order, reports: &Reports) -> Self {
+        let shape = order.shape();
+        match &order.asked {
+            Asked::Settlements(filter) => {
+                let decimals = reports.decimals.clone();
+                let part = move |payments: Vec<Summary>| Part::of(&payments, shape, &decimals);
+                Self::Settlements(reports.store.payments_sweep(filter.as_ref().clone(), part))
+            }
+            Asked::Rows(question) => Self::Rows(question.pages(), shape),
         }
     }
 
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
+    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Chunk>, ReportFault> {
         match self {
             Self::Settlements(sweep) => {
-                let Some(page) = sweep.next().await.transpose()? else {
+                let Some(part) = sweep.next().await.transpose()? else {
                     *self = Self::Over;
                     return Ok(None);
                 };
-                for it in &page {
-                    totals.add(&it.network, &it.asset, it.amount);
-                }
-                let row = |it| table::settlement(it, &reports.decimals);
-                Ok(Some(page.into_iter().map(row).collect()))
+                let part = part?;
+                totals.absorb(part.totals);
+                Ok(Some(part.chunk))
             }
-            Self::Rows(rows) => rows.next(reports, totals).await,
+            Self::Rows(rows, shape) => rows.next(reports, *shape, totals).await,
             Self::Over => Ok(None),
         }
     }

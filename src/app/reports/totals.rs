@@ -52,6 +52,18 @@ impl Totals {
         self.0.entry(group).or_default()
     }
 
+    /// Adds those of other rows.
+    pub fn absorb(&mut self, others: Self) {
+        for (group, other) in others.0 {
+            let sum = self.0.entry(group).or_default();
+            sum.rows = sum.rows.saturating_add(other.rows);
+            sum.amount = sum.amount.saturating_add(other.amount);
+            for (name, units) in other.besides {
+                sum.add_besides(name, units);
+            }
+        }
+    }
+
     /// All rows.
     #[must_use]
     pub fn rows(&self) -> u64 {

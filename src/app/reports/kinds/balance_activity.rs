@@ -77,12 +77,12 @@ impl Find for ActivityFilter {
             .add(moved.amount);
     }
 
-    fn cells(row: &Activity, decimals: &Decimals) -> Vec<Cell> {
+    fn cells<'r>(row: &'r Activity, decimals: &Decimals) -> Vec<Cell<'r>> {
         cells(row, decimals)
     }
 }
 
-fn cells(it: &Activity, decimals: &Decimals) -> Vec<Cell> {
+fn cells<'r>(it: &'r Activity, decimals: &Decimals) -> Vec<Cell<'r>> {
     let moved = &it.transfer;
     let (belongs_to, id, merchant_reference, order_id) = match &it.of {
         Belonging::Payment {
@@ -118,10 +118,10 @@ fn cells(it: &Activity, decimals: &Decimals) -> Vec<Cell> {
         of(&moved.account.asset),
         of(&moved.account.holder),
         maybe(moved.counterparty.as_deref()),
-        Cell::Text(moved.amount.to_string()),
-        of(&decimals.write(&it.network, &moved.account.asset, moved.amount)),
+        Cell::text(moved.amount.to_string()),
+        maybe(Some(decimals.write(&it.network, &moved.account.asset, moved.amount))),
         of(belongs_to),
-        maybe(id.as_deref()),
+        maybe(id),
         maybe(merchant_reference.map(crate::domain::labels::Label::as_str)),
         maybe(order_id.map(crate::domain::labels::Label::as_str)),
         maybe(it.reconciliation.map(State::as_str)),

@@ -35,7 +35,7 @@ impl Find for ExceptionFilter {
         totals.add(&row.network, &row.asset, row.amount);
     }
 
-    fn cells(row: &Exception, decimals: &Decimals) -> Vec<Cell> {
+    fn cells<'r>(row: &'r Exception, decimals: &Decimals) -> Vec<Cell<'r>> {
         table::exception(row, decimals)
     }
 }

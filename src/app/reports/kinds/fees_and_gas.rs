@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::{Asked, Find, Listing};
 use crate::app::question::{Keys, NETWORK};
-use crate::app::reports::table::{Cell, Column, block_time, integer, number, of, text, time};
+use crate::app::reports::table::{Cell, Column, block_time, integer, maybe, number, of, text, time};
 use crate::app::reports::totals::Totals;
 use crate::domain::amount::Amount;
 use crate::domain::rejection::Malformed;
@@ -70,7 +70,7 @@ impl Find for FeeFilter {
         sum.add_besides("payments", i128::try_from(row.shares.len()).unwrap_or(i128::MAX));
     }
 
-    fn cells(row: &Fee, decimals: &Decimals) -> Vec<Cell> {
+    fn cells<'r>(row: &'r Fee, decimals: &Decimals) -> Vec<Cell<'r>> {
         cells(row, decimals)
     }
 }
@@ -87,9 +87,9 @@ fn booked(fee: &Fee) -> Amount {
     })
 }
 
-fn cells(fee: &Fee, decimals: &Decimals) -> Vec<Cell> {
-    let coins = |amount| of(&decimals.write(&fee.network, COIN, amount));
-    let atomic = |amount: Amount| Cell::Text(amount.to_string());
+fn cells<'r>(fee: &'r Fee, decimals: &Decimals) -> Vec<Cell<'r>> {
+    let coins = |amount| maybe(Some(decimals.write(&fee.network, COIN, amount)));
+    let atomic = |amount: Amount| Cell::text(amount.to_string());
     let share = |place: Option<&crate::store::Share>| place.map(|it| it.cost);
     // The first of several bears what does not divide.
     let (first, each) = (share(fee.shares.first()), share(fee.shares.last()));
@@ -111,6 +111,6 @@ fn cells(fee: &Fee, decimals: &Decimals) -> Vec<Cell> {
         first.map_or(Cell::Empty, atomic),
         atomic(booked(fee)),
         coins(booked(fee)),
-        of(&ids.join(" ")),
+        maybe(Some(ids.join(" "))),
     ]
 }

@@ -17,9 +17,10 @@ use async_trait::async_trait;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::Reports;
+use super::encode::{Chunk, Shape};
 use super::table::{Cell, Column};
 use super::totals::Totals;
+use super::{ReportFault, Reports};
 use crate::app::question::Keys;
 use crate::domain::rejection::Malformed;
 use crate::export::Decimals;
@@ -78,7 +79,7 @@ pub(super) trait Find: fmt::Debug + Clone + Send + Sync + 'static {
     fn sum(row: &Self::Row, totals: &mut Totals);
 
     /// The row as it is written, a cell a column.
-    fn cells(row: &Self::Row, decimals: &Decimals) -> Vec<Cell>;
+    fn cells<'r>(row: &'r Self::Row, decimals: &Decimals) -> Vec<Cell<'r>>;
 }
 
 /// Conditions on the rows of a kind, whatever the kind is.
@@ -101,7 +102,12 @@ impl<F: Find> Question for F {
 #[async_trait]
 pub(super) trait Rows: Send {
     /// The next rows, added to the totals; none after the last.
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault>;
+    async fn next(
+        &mut self,
+        reports: &Reports,
+        shape: Shape,
+        totals: &mut Totals,
+    ) -> Result<Option<Chunk>, ReportFault>;
 }
 
 struct Pages<F: Find> {
@@ -112,19 +118,23 @@ struct Pages<F: Find> {
 
 #[async_trait]
 impl<F: Find> Rows for Pages<F> {
-    async fn next(&mut self, reports: &Reports, totals: &mut Totals) -> Result<Option<Vec<Vec<Cell>>>, StoreFault> {
+    async fn next(
+        &mut self,
+        reports: &Reports,
+        shape: Shape,
+        totals: &mut Totals,
+    ) -> Result<Option<Chunk>, ReportFault> {
         if self.is_over {
             return Ok(None);
         }
         let mut found = self.question.find(&reports.store, self.after.as_ref()).await?;
-        let mut rows = Vec::with_capacity(found.len());
         for row in &found {
             F::sum(row, totals);
-            rows.push(F::cells(row, &reports.decimals));
         }
+        let chunk = shape.chunk(found.iter().map(|row| F::cells(row, &reports.decimals)))?;
         self.after = found.pop().map(F::place);
         self.is_over = self.after.is_none();
-        Ok(Some(rows))
+        Ok(Some(chunk))
     }
 }
 

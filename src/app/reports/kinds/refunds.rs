@@ -76,24 +76,24 @@ impl Find for RefundFilter {
             .add(row.amount);
     }
 
-    fn cells(row: &Refund, decimals: &Decimals) -> Vec<Cell> {
+    fn cells<'r>(row: &'r Refund, decimals: &Decimals) -> Vec<Cell<'r>> {
         cells(row, decimals)
     }
 }
 
-fn cells(it: &Refund, decimals: &Decimals) -> Vec<Cell> {
+fn cells<'r>(it: &'r Refund, decimals: &Decimals) -> Vec<Cell<'r>> {
     let paid = it.paid.as_ref();
     vec![
-        Cell::Text(it.id.to_string()),
+        Cell::text(it.id.to_string()),
         Cell::Time(it.created_at),
         of(it.stage.as_str()),
-        Cell::Text(it.payment.to_string()),
+        Cell::text(it.payment.to_string()),
         of(it.network.as_str()),
         of(&it.asset),
         of(&it.pay_to),
         of(&it.recipient),
-        Cell::Text(it.amount.to_string()),
-        of(&decimals.write(&it.network, &it.asset, it.amount)),
+        Cell::text(it.amount.to_string()),
+        maybe(Some(decimals.write(&it.network, &it.asset, it.amount))),
         maybe(it.reason.as_deref()),
         maybe(it.merchant_reference.as_deref()),
         maybe(it.claimed.as_ref().map(|tx| tx.0.as_str())),

@@ -68,17 +68,17 @@ impl Find for ScreeningFilter {
         totals.of(&row.evidence.network, "", decision).add(Amount::ZERO);
     }
 
-    fn cells(row: &Screening, _: &Decimals) -> Vec<Cell> {
+    fn cells<'r>(row: &'r Screening, _: &Decimals) -> Vec<Cell<'r>> {
         cells(row)
     }
 }
 
-fn cells(it: &Screening) -> Vec<Cell> {
+fn cells(it: &Screening) -> Vec<Cell<'_>> {
     let evidence = &it.evidence;
     let body: serde_json::Value = serde_json::from_str(&evidence.body).unwrap_or_default();
-    let part = |name: &str| of(&body.get(name).map(ToString::to_string).unwrap_or_default());
+    let part = |name: &str| maybe(body.get(name).map(ToString::to_string));
     vec![
-        Cell::Text(evidence.id.to_string()),
+        Cell::text(evidence.id.to_string()),
         Cell::Time(it.at),
         of(evidence.stage.as_str()),
         of(evidence.decision.as_str()),
@@ -89,6 +89,6 @@ fn cells(it: &Screening) -> Vec<Cell> {
         part("subjects"),
         part("sources"),
         part("findings"),
-        Cell::Text(hex::encode(&it.seal)),
+        Cell::text(hex::encode(&it.seal)),
     ]
 }

@@ -91,7 +91,7 @@ impl Find for StatementFilter {
         sum.add_besides("gas", units(statement.gas));
     }
 
-    fn cells(row: &Closed, decimals: &Decimals) -> Vec<Cell> {
+    fn cells<'r>(row: &'r Closed, decimals: &Decimals) -> Vec<Cell<'r>> {
         cells(row, decimals)
     }
 }
@@ -100,19 +100,19 @@ fn units(amount: Amount) -> i128 {
     i128::try_from(amount.units()).unwrap_or(i128::MAX)
 }
 
-fn cells(closed: &Closed, decimals: &Decimals) -> Vec<Cell> {
+fn cells<'r>(closed: &'r Closed, decimals: &Decimals) -> Vec<Cell<'r>> {
     let it = &closed.statement;
     let (network, asset) = (&it.account.network, &it.account.asset);
-    let coins = |amount| of(&decimals.write(network, asset, amount));
-    let both = |amount: Amount| [Cell::Text(amount.to_string()), coins(amount)];
+    let coins = |amount| maybe(Some(decimals.write(network, asset, amount)));
+    let both = |amount: Amount| [Cell::text(amount.to_string()), coins(amount)];
     let places = decimals.of(network, asset);
     let both_signed = |units: i128| {
-        let coins = places.map_or(Cell::Empty, |places| Cell::Text(decimal(units, places)));
-        [Cell::Text(units.to_string()), coins]
+        let coins = places.map_or(Cell::Empty, |places| Cell::text(decimal(units, places)));
+        [Cell::text(units.to_string()), coins]
     };
     let balance = it.balance.as_ref();
     let mut row = vec![
-        Cell::Text(it.id.to_string()),
+        Cell::text(it.id.to_string()),
         of(network.as_str()),
         of(asset),
         of(&it.account.pay_to),
@@ -126,16 +126,16 @@ fn cells(closed: &Closed, decimals: &Decimals) -> Vec<Cell> {
     row.extend(both_signed(it.unexplained));
     row.extend(both(it.closing));
     row.extend([
-        balance.map_or(Cell::Empty, |it| Cell::Text(it.amount.to_string())),
+        balance.map_or(Cell::Empty, |it| Cell::text(it.amount.to_string())),
         number(balance.map(|it| it.block.height)),
         maybe(balance.map(|it| it.block.hash.as_str())),
-        Cell::Text(it.gas.to_string()),
-        of(&decimals.write(network, COIN, it.gas)),
+        Cell::text(it.gas.to_string()),
+        maybe(Some(decimals.write(network, COIN, it.gas))),
         number(Some(it.lines)),
         number(Some(it.late)),
-        Cell::Text(hex::encode(it.merkle_root)),
-        it.previous.map_or(Cell::Empty, |hash| Cell::Text(hex::encode(hash))),
-        Cell::Text(hex::encode(closed.hash)),
+        Cell::text(hex::encode(it.merkle_root)),
+        it.previous.map_or(Cell::Empty, |hash| Cell::text(hex::encode(hash))),
+        Cell::text(hex::encode(closed.hash)),
         Cell::Time(closed.at),
     ]);
     row

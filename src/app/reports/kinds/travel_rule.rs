@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Asked, Find, Listing};
 use crate::app::question::{Keys, NETWORK};
-use crate::app::reports::table::{Cell, Column, instant, integer, number, of, text, time};
+use crate::app::reports::table::{Cell, Column, instant, integer, maybe, number, of, text, time};
 use crate::app::reports::totals::Totals;
 use crate::domain::amount::Amount;
 use crate::domain::rejection::Malformed;
@@ -66,16 +66,16 @@ impl Find for CrossedFilter {
             .add(Amount::ZERO);
     }
 
-    fn cells(row: &Crossed, decimals: &Decimals) -> Vec<Cell> {
+    fn cells<'r>(row: &'r Crossed, decimals: &Decimals) -> Vec<Cell<'r>> {
         cells(row, decimals)
     }
 }
 
-fn cells(it: &Crossed, decimals: &Decimals) -> Vec<Cell> {
+fn cells<'r>(it: &'r Crossed, decimals: &Decimals) -> Vec<Cell<'r>> {
     let whole = |units: &str| {
         let amount: Option<u128> = units.parse().ok();
         let amount = amount.map(|it_units| decimals.write(&it.network, &it.asset, Amount::from_units(it_units)));
-        of(&amount.unwrap_or_default())
+        maybe(amount)
     };
     vec![
         instant(Timestamp(it.day.saturating_mul(86_400))),
@@ -89,6 +89,6 @@ fn cells(it: &Crossed, decimals: &Decimals) -> Vec<Cell> {
         whole(&it.threshold),
         number(Some(it.payments)),
         Cell::Time(it.at),
-        of(&it.tenant.to_string()),
+        Cell::text(it.tenant.to_string()),
     ]
 }
