@@ -24,7 +24,7 @@ const DIRECTIONS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("wire", &["domain"]),
     ("chain", &["domain", "task"]),
-    ("store", &["domain"]),
+    ("store", &["domain", "task"]),
     ("export", &["domain"]),
     ("app", &["domain", "export", "outbound", "store", "task", "trace"]),
     (
