@@ -5,10 +5,12 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgConnection;
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
 
 use super::rows::{OutOfPlace, unsigned};
-use super::{DateTime, Store, StoreFault, Utc};
+use super::{DateTime, Store, StoreFault, Utc, commit};
 
 statements! {
     // Whoever adds to the log holds its first entry: a second waits, and then finds what the first has added.
@@ -94,6 +96,28 @@ struct EntryRow {
 }
 
 impl Store {
+    /// Makes the change and logs it, both or neither; false, and nothing logged, when it changed nothing.
+    pub(super) async fn logged(
+        &self,
+        operation: &'static str,
+        deed: &Deed,
+        action: &'static str,
+        what: Value,
+        change: Query<'_, Postgres, PgArguments>,
+    ) -> Result<bool, StoreFault> {
+        let mut transaction = self.begin(operation).await?;
+        let changed = change
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreFault::reading(operation))?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        add(&mut transaction, operation, deed, action, what).await?;
+        commit(transaction, operation).await?;
+        Ok(true)
+    }
+
     /// The log's entries after this place, at most a thousand, each held against the one before it: `before` is the hash of
     /// the entry at `after`, none of the first.
     ///

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use sqlx::Postgres;
-use sqlx::postgres::{PgArguments, PgConnection};
-use sqlx::query::Query;
+use serde_json::json;
+use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use super::admin_log::{self, Deed};
@@ -142,29 +140,8 @@ impl Store {
             .bind(tenant.map(|it| it.as_uuid()));
         // The log is for more eyes than may see the address.
         let what = json!({"endpoint": id, "types": kinds, "tenant": tenant});
-        let is_added = self.endpoint_change("endpoint_add", adding, deed, ("webhook.add", what));
+        let is_added = self.logged("endpoint_add", deed, "webhook.add", what, adding);
         Ok(is_added.await?.then_some(id))
-    }
-
-    /// Changes an endpoint, and logs it; false when there was nothing to change.
-    async fn endpoint_change(
-        &self,
-        operation: &'static str,
-        change: Query<'_, Postgres, PgArguments>,
-        deed: &Deed,
-        (action, what): (&'static str, Value),
-    ) -> Result<bool, StoreFault> {
-        let mut transaction = self.begin(operation).await?;
-        let changed = change
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreFault::reading(operation))?;
-        if changed.rows_affected() == 0 {
-            return Ok(false);
-        }
-        admin_log::add(&mut transaction, operation, deed, action, what).await?;
-        commit(transaction, operation).await?;
-        Ok(true)
     }
 
     /// All endpoints, with what waits at them.
@@ -216,7 +193,7 @@ impl Store {
     pub async fn endpoint_rotate(&self, id: EndpointId, overlap: Duration, deed: &Deed) -> Result<bool, StoreFault> {
         let rotating = sqlx::query(ROTATE).bind(id.as_uuid()).bind(overlap.as_secs_f64());
         let what = json!({"endpoint": id, "overlap_seconds": overlap.as_secs()});
-        self.endpoint_change("endpoint_rotate", rotating, deed, ("webhook.rotate", what))
+        self.logged("endpoint_rotate", deed, "webhook.rotate", what, rotating)
             .await
     }
 
@@ -248,7 +225,7 @@ impl Store {
     /// Faults of the store.
     pub async fn endpoint_enable(&self, id: EndpointId, deed: &Deed) -> Result<bool, StoreFault> {
         let (enabling, what) = (sqlx::query(ENABLE).bind(id.as_uuid()), json!({"endpoint": id}));
-        self.endpoint_change("endpoint_enable", enabling, deed, ("webhook.enable", what))
+        self.logged("endpoint_enable", deed, "webhook.enable", what, enabling)
             .await
     }
 
@@ -271,8 +248,7 @@ impl Store {
             }
         }
         let (removing, what) = (sqlx::query(REMOVE).bind(id.as_uuid()), json!({"endpoint": id}));
-        self.endpoint_change(operation, removing, deed, ("webhook.remove", what))
-            .await
+        self.logged(operation, deed, "webhook.remove", what, removing).await
     }
 
     /// Delivers everything after this place to the endpoint, again where it had it. False when there is no such endpoint.

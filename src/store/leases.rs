@@ -291,21 +291,9 @@ impl Store {
     /// # Errors
     /// Faults of the store; safe to repeat.
     pub async fn lane_close(&self, lane: &LaneId, deed: &Deed) -> Result<bool, StoreFault> {
-        let operation = "lane_close";
-        let mut transaction = self.begin(operation).await?;
-        let closed = sqlx::query(QUARANTINE)
-            .bind(lane.network.as_str())
-            .bind(&lane.signer)
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreFault::reading(operation))?;
-        if closed.rows_affected() == 0 {
-            return Ok(false);
-        }
+        let closing = sqlx::query(QUARANTINE).bind(lane.network.as_str()).bind(&lane.signer);
         let what = json!({"network": lane.network.as_str(), "signer": lane.signer});
-        admin_log::add(&mut transaction, operation, deed, "lane.close", what).await?;
-        commit(transaction, operation).await?;
-        Ok(true)
+        self.logged("lane_close", deed, "lane.close", what, closing).await
     }
 
     /// Lets a lane be signed in again from the chain's next nonce on: what somebody else has used up is put on record as

@@ -8,9 +8,9 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::types::Uuid;
 
-use super::admin_log::{self, Deed};
+use super::admin_log::Deed;
 use super::rows::{OutOfPlace, network as network_of};
-use super::{DateTime, NewPayment, Store, StoreFault, Utc, commit};
+use super::{DateTime, NewPayment, Store, StoreFault, Utc};
 use crate::domain::network::NetworkId;
 use crate::domain::tenant::{Access, Holder, KeyId, MerchantId, Restrictions, Scope, TenantId};
 use crate::domain::token::PublicKey;
@@ -433,7 +433,7 @@ impl Store {
         Ok(())
     }
 
-    /// Does it and logs it, both or neither; false, and nothing logged, when it changed nothing.
+    /// [`Store::logged`], with what a constraint says of it.
     pub(super) async fn done(
         &self,
         operation: &'static str,
@@ -442,20 +442,8 @@ impl Store {
         what: Value,
         change: Query<'_, Postgres, PgArguments>,
     ) -> Result<bool, NotDone> {
-        let work = async {
-            let mut transaction = self.begin(operation).await?;
-            let changed = change
-                .execute(&mut *transaction)
-                .await
-                .map_err(StoreFault::reading(operation))?;
-            if changed.rows_affected() == 0 {
-                return Ok(false);
-            }
-            admin_log::add(&mut transaction, operation, deed, action, what).await?;
-            commit(transaction, operation).await?;
-            Ok(true)
-        };
-        work.await.map_err(NotDone::of)
+        let done = self.logged(operation, deed, action, what, change).await;
+        done.map_err(NotDone::of)
     }
 }
 
