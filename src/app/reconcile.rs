@@ -5,6 +5,7 @@
 //! them is, so that a step that was cut short is taken again, and two processes that take the same one do no harm.
 
 mod doubt;
+mod passage;
 mod refunds;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -14,19 +15,23 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::passage::Passage;
 use crate::app::AskFault;
 use crate::domain::amount::Amount;
 use crate::domain::id::PaymentId;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::Rail;
-use crate::domain::reconciliation::{Account, Claim, Direction, Held, Scan, State, Transfer, imbalance, stray};
+use crate::domain::reconciliation::{Account, Claim, Direction, Scan, State, Transfer, imbalance, stray};
 use crate::domain::refund::Purpose;
 use crate::store::{Cursor, Filter, Followed, Judged, Record, Store, StoreFault};
 use crate::task::{Tasks, guarded};
 
 /// The most accounts that are read together.
 pub const ACCOUNTS_MAX: usize = 50;
+
+/// How many blocks apart the accounts may be that are read together: what some have read already is read again for them.
+const APART_MAX: u64 = 500;
 
 /// How many payments are looked at together.
 const PAGE: u16 = 500;
@@ -93,14 +98,15 @@ impl Reconciliation<'_> {
         }
         let finalized = self.rail.finalized().await?;
         let has_more = self.take_in(finalized).await?;
-        let read = self.step(finalized).await?;
+        self.step(finalized).await?;
         let pending = self.store.reconciliations_pending(self.network(), *after, PAGE).await?;
         *after = pending.last().copied();
         self.review(&self.store.payments_get(&pending).await?).await?;
         self.repaid().await?;
         self.claims().await?;
-        self.tell(finalized, read).await?;
-        Ok(has_more || read.is_some_and(|until| until < finalized))
+        let lag = self.lag(finalized).await?;
+        self.tell(lag).await?;
+        Ok(has_more || lag > 0)
     }
 
     /// Takes the next payments in; true when there are more.
@@ -187,32 +193,36 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Reads the next blocks of the accounts that are the furthest behind, up to where they meet those that are further: up
-    /// to which block. None when all are read.
+    /// Reads the next blocks of the accounts that are the furthest behind: up to which block. None when all are read.
     async fn step(&self, finalized: u64) -> Result<Option<u64>, AskFault> {
-        let (mut behind, unreadable) = self.behind(finalized).await?;
+        let mut behind = self.behind(finalized, ACCOUNTS_MAX).await?;
         let Some(from) = behind.first().map(|it| it.scanned.end) else {
             return Ok(None);
         };
-        let met = self.store.accounts_next(self.network(), from, &unreadable).await?;
-        let until = met.map_or(finalized, |next| finalized.min(next.saturating_sub(1)));
-        behind.retain(|it| it.scanned.end == from);
-        Ok(Some(self.read(&behind, from..=until, true).await?))
+        behind.retain(|it| it.scanned.end.saturating_sub(from) <= APART_MAX);
+        Ok(Some(self.read(&behind, from..=finalized, true).await?))
     }
 
-    /// Some of the accounts that the rail can read now and that are not read up to this block, the furthest behind first;
-    /// and the assets that it cannot read, as far as such accounts are behind.
-    async fn behind(&self, height: u64) -> Result<(Vec<Followed>, Vec<String>), StoreFault> {
+    /// How many blocks up to this one are not read of every account.
+    async fn lag(&self, finalized: u64) -> Result<u64, StoreFault> {
+        let behind = self.behind(finalized, 1).await?;
+        let next = behind.first().map(|it| it.scanned.end);
+        Ok(next.map_or(0, |next| finalized.saturating_add(1).saturating_sub(next)))
+    }
+
+    /// Some of the accounts that the rail can read now and that are not read up to this block, the furthest behind first,
+    /// at most `limit`.
+    async fn behind(&self, height: u64, limit: usize) -> Result<Vec<Followed>, StoreFault> {
         let mut unreadable = Vec::new();
         loop {
             let behind = self
                 .store
-                .accounts_behind(self.network(), height, &unreadable, ACCOUNTS_MAX)
+                .accounts_behind(self.network(), height, &unreadable, limit)
                 .await?;
             let others = behind.iter().filter(|it| !self.rail.reads(&it.account));
             let others: BTreeSet<&String> = others.map(|it| &it.account.asset).collect();
             if others.is_empty() {
-                return Ok((behind, unreadable));
+                return Ok(behind);
             }
             unreadable.extend(others.into_iter().cloned());
         }
@@ -223,7 +233,7 @@ impl Reconciliation<'_> {
     /// # Errors
     /// The database could not be asked.
     pub async fn is_read(&self, height: u64) -> Result<bool, StoreFault> {
-        Ok(self.behind(height).await?.0.is_empty())
+        Ok(self.behind(height, 1).await?.is_empty())
     }
 
     /// The accounts that the rail can read now.
@@ -233,47 +243,56 @@ impl Reconciliation<'_> {
         Ok(followed)
     }
 
-    /// Reads some blocks of these accounts, puts all that follows on record, and then how far they are read where they are
-    /// the accounts' next.
+    /// Reads some blocks of these accounts and puts all that follows on record. Where they are the accounts' next, what an
+    /// account has read before does not count for it, and how far each is read then goes on record last.
     async fn read(&self, followed: &[Followed], blocks: RangeInclusive<u64>, are_next: bool) -> Result<u64, AskFault> {
         let accounts: Vec<Account> = followed.iter().map(|it| it.account.clone()).collect();
         let from = *blocks.start();
-        let mut scan = self.rail.scan(&accounts, blocks).await?;
-        for (held, it) in scan.balances.iter_mut().zip(followed).filter(|_| are_next) {
-            held.before = it.balance.or(held.before);
-            // Where the chain only tells of what moved, what did not move is what it was.
-            if !scan.transfers.iter().any(|transfer| transfer.account == it.account) {
-                held.after = held.after.or(held.before);
-            }
+        let Scan {
+            until,
+            transfers,
+            balances,
+        } = self.rail.scan(&accounts, blocks).await?;
+        let mut of_account: HashMap<Account, Vec<Transfer>> = HashMap::new();
+        for transfer in transfers {
+            of_account.entry(transfer.account.clone()).or_default().push(transfer);
         }
-        self.store.transfers_observe(self.network(), &scan.transfers).await?;
-        self.weigh(&accounts, from, &scan).await?;
-        let wallets: HashSet<&Account> = followed
-            .iter()
-            .filter(|it| it.is_wallet)
-            .map(|it| &it.account)
-            .collect();
-        self.meet(&scan.transfers, &wallets).await?;
+        let seen = followed.iter().zip(balances);
+        let reached = seen.filter(|(it, _)| !are_next || it.scanned.end <= until);
+        let passages = reached.map(|(it, held)| {
+            let transfers = of_account.remove(&it.account).unwrap_or_default();
+            if are_next {
+                Passage::next(it, from, held, transfers)
+            } else {
+                Passage::again(it, from, held, transfers)
+            }
+        });
+        let passages: Vec<Passage<'_>> = passages.collect();
+        let transfers: Vec<&Transfer> = passages.iter().flat_map(Passage::news).collect();
+        self.store.transfers_observe(self.network(), &transfers).await?;
+        self.weigh(&passages, until).await?;
+        let wallets = passages.iter().filter(|it| it.of.is_wallet);
+        let wallets: HashSet<&Account> = wallets.map(|it| &it.of.account).collect();
+        self.meet(&transfers, &wallets).await?;
         // Before they count as read: no statement is closed without the refunds that are among its debits.
-        if scan.transfers.iter().any(|it| it.direction == Direction::Debit) {
+        if transfers.iter().any(|it| it.direction == Direction::Debit) {
             self.repaid().await?;
         }
         if are_next {
-            self.store
-                .accounts_scanned(self.network(), &accounts, from, &scan)
-                .await?;
+            let read: Vec<(&Followed, Option<Amount>)> = passages.iter().map(|it| (it.of, it.held.after)).collect();
+            self.store.accounts_scanned(self.network(), &read, until).await?;
         }
-        Ok(scan.until)
+        Ok(until)
     }
 
     /// Holds what the accounts hold against their transfers.
-    async fn weigh(&self, accounts: &[Account], from: u64, scan: &Scan) -> Result<(), AskFault> {
-        let judge = |(account, held): (&Account, &Held)| {
-            let verdict = imbalance(account, *held, &scan.transfers)?;
-            let (network, asset, holder) = (self.network(), &account.asset, &account.holder);
-            let (before, after) = (held.before?.units(), held.after?.units());
+    async fn weigh(&self, passages: &[Passage<'_>], until: u64) -> Result<(), AskFault> {
+        let judge = |passage: &Passage<'_>| {
+            let verdict = imbalance(passage.held, passage.weighed())?;
+            let (network, Account { asset, holder }) = (self.network(), &passage.of.account);
+            let (before, after) = (passage.held.before?.units(), passage.held.after?.units());
             Some(Judged {
-                subject: format!("{network}/{asset}/{holder}/{from}-{}", scan.until),
+                subject: format!("{network}/{asset}/{holder}/{}-{until}", passage.held_since),
                 payment: None,
                 asset: asset.clone(),
                 pay_to: holder.clone(),
@@ -282,17 +301,15 @@ impl Reconciliation<'_> {
                 at: None,
             })
         };
-        let judged: Vec<Judged> = accounts.iter().zip(&scan.balances).filter_map(judge).collect();
+        let judged: Vec<Judged> = passages.iter().filter_map(judge).collect();
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
     }
 
     /// Finds the records that the transfers belong to, and compares those again. What comes into a wallet that refunds are
     /// paid from needs no record.
-    async fn meet(&self, transfers: &[Transfer], wallets: &HashSet<&Account>) -> Result<(), AskFault> {
-        let credits: Vec<&Transfer> = transfers
-            .iter()
-            .filter(|it| it.direction == Direction::Credit)
-            .collect();
+    async fn meet(&self, transfers: &[&Transfer], wallets: &HashSet<&Account>) -> Result<(), AskFault> {
+        let credits = transfers.iter().filter(|it| it.direction == Direction::Credit);
+        let credits: Vec<&Transfer> = credits.copied().collect();
         if credits.is_empty() {
             return Ok(());
         }
@@ -378,9 +395,8 @@ impl Reconciliation<'_> {
         Ok(self.store.reconciliations_judge(self.network(), &judged).await?)
     }
 
-    async fn tell(&self, finalized: u64, read: Option<u64>) -> Result<(), AskFault> {
+    async fn tell(&self, lag: u64) -> Result<(), AskFault> {
         let network = self.network().to_string();
-        let lag = read.map_or(0, |until| finalized.saturating_sub(until));
         let lag = u32::try_from(lag).unwrap_or(u32::MAX);
         metrics::gauge!("facilitator_reconciliation_lag_blocks", "network" => network.clone()).set(lag);
         let open: HashMap<State, u64> = self.store.exceptions_open(self.network()).await?.into_iter().collect();

@@ -328,19 +328,18 @@ pub fn stray(transfer: &Transfer, is_ours: impl Fn(&str) -> bool) -> Verdict {
     )
 }
 
-/// Whether an account's transfers explain what it holds; none where they do, or where what it held is not known.
+/// Whether these transfers of an account explain what it holds; none where they do, or where what it held is not known.
 #[must_use]
-pub fn imbalance(account: &Account, held: Held, transfers: &[Transfer]) -> Option<Verdict> {
+pub fn imbalance<'t>(held: Held, transfers: impl Iterator<Item = &'t Transfer>) -> Option<Verdict> {
     let (before, after) = (held.before?, held.after?);
-    let sum = |direction| {
-        let of_account = transfers
-            .iter()
-            .filter(|it| it.account == *account && it.direction == direction);
-        of_account.fold(Amount::ZERO, |sum, it| {
-            Amount::from_units(sum.units().saturating_add(it.amount.units()))
-        })
-    };
-    let (credits, debits) = (sum(Direction::Credit), sum(Direction::Debit));
+    let (mut credits, mut debits) = (Amount::ZERO, Amount::ZERO);
+    for it in transfers {
+        let sum = match it.direction {
+            Direction::Credit => &mut credits,
+            Direction::Debit => &mut debits,
+        };
+        *sum = Amount::from_units(sum.units().saturating_add(it.amount.units()));
+    }
     // Compared as sums, so that nothing goes below zero.
     if before.units().saturating_add(credits.units()) == after.units().saturating_add(debits.units()) {
         return None;

@@ -1,5 +1,6 @@
 //! The accounts that reconciliation follows, and what was seen of them in finalized blocks.
 
+use std::borrow::Borrow;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::domain::id::PaymentId;
 use crate::domain::lease::ProcessId;
 use crate::domain::network::NetworkId;
 use crate::domain::rail::{ChainPoint, TxId};
-use crate::domain::reconciliation::{Account, Direction, Held, Scan, Transfer};
+use crate::domain::reconciliation::{Account, Direction, Transfer};
 use crate::domain::time::Timestamp;
 
 statements! {
@@ -52,8 +53,6 @@ statements! {
     BEHIND = "select asset, holder, first_height, scanned_height, balance::text as balance, is_wallet
         from watched_accounts where network = $1 and scanned_height < $2 and not asset = any($3::text[])
         order by scanned_height, asset, holder limit $4";
-    NEXT_BEHIND = "select min(scanned_height) from watched_accounts
-        where network = $1 and scanned_height >= $2 and not asset = any($3::text[])";
     OBSERVE = "insert into observed_transfers (network, tx, log_index, direction, asset, holder, counterparty, amount,
             block_height, block_hash, block_time, authorizer, nonce, memo, sender, created_at)
         select $1, t.tx, t.log_index, t.direction, t.asset, t.holder, t.counterparty, t.amount::numeric, t.block_height,
@@ -63,9 +62,9 @@ statements! {
             as t(tx, log_index, direction, asset, holder, counterparty, amount, block_height, block_hash, block_time,
                 authorizer, nonce, memo, sender)
         on conflict (network, tx, log_index, direction, holder) do nothing";
-    SCANNED = "update watched_accounts w set scanned_height = $5, balance = n.balance::numeric
-        from unnest($2::text[], $3::text[], $4::text[]) as n(asset, holder, balance)
-        where w.network = $1 and w.asset = n.asset and w.holder = n.holder and w.scanned_height = $6 - 1";
+    SCANNED = "update watched_accounts w set scanned_height = $6, balance = n.balance::numeric
+        from unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) as n(asset, holder, balance, next)
+        where w.network = $1 and w.asset = n.asset and w.holder = n.holder and w.scanned_height = n.next - 1";
     WITH_NONCE = "select tx, log_index, direction, asset, holder, counterparty, amount::text as amount, block_height,
             block_hash, block_time, authorizer, nonce, memo, sender
         from observed_transfers where network = $1 and nonce = any($2::text[])
@@ -207,40 +206,22 @@ impl Store {
         followed.map_err(OutOfPlace::during(operation))
     }
 
-    /// The next block to read of those accounts of the network that are further than to have this one next, but the least
-    /// far; none where there are no such accounts. None in the assets that are left out.
-    ///
-    /// # Errors
-    /// As of [`Store::accounts_watched`].
-    pub async fn accounts_next(
-        &self,
-        network: &NetworkId,
-        height: u64,
-        without: &[String],
-    ) -> Result<Option<u64>, StoreFault> {
-        let operation = "accounts_next";
-        let scanned: Option<i64> = sqlx::query_scalar(NEXT_BEHIND)
-            .bind(network.as_str())
-            .bind(signed("height", height).map_err(OutOfPlace::during(operation))?)
-            .bind(without)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreFault::reading(operation))?;
-        let next = scanned.map(|it| unsigned("scanned_height", it.saturating_add(1)));
-        next.transpose().map_err(OutOfPlace::during(operation))
-    }
-
     /// Keeps transfers that were seen in finalized blocks, as far as they are not on record.
     ///
     /// # Errors
     /// Faults of the store; safe to repeat.
-    pub async fn transfers_observe(&self, network: &NetworkId, transfers: &[Transfer]) -> Result<(), StoreFault> {
+    pub async fn transfers_observe(
+        &self,
+        network: &NetworkId,
+        transfers: &[impl Borrow<Transfer>],
+    ) -> Result<(), StoreFault> {
         let operation = "transfers_observe";
+        let transfers: Vec<&Transfer> = transfers.iter().map(Borrow::borrow).collect();
         let number = |name: &'static str, of: fn(&Transfer) -> u64| {
-            let numbers: Result<Vec<_>, _> = transfers.iter().map(|it| signed(name, of(it))).collect();
+            let numbers: Result<Vec<_>, _> = transfers.iter().map(|&it| signed(name, of(it))).collect();
             numbers.map_err(OutOfPlace::during(operation))
         };
-        let text = |of: fn(&Transfer) -> Option<&str>| transfers.iter().map(of).collect::<Vec<_>>();
+        let text = |of: fn(&Transfer) -> Option<&str>| transfers.iter().map(|&it| of(it)).collect::<Vec<_>>();
         let mut connection = self.connection(operation).await?;
         sqlx::query(OBSERVE)
             .bind(network.as_str())
@@ -264,29 +245,33 @@ impl Store {
         Ok(())
     }
 
-    /// These accounts, in the order of the scan's balances, are read from the block `from` on as far as the scan went. Only
-    /// those count whose next block is `from`: nobody else has read on meanwhile.
+    /// These accounts are read up to the block `until`, after which they hold this where it is known. Only those count whose
+    /// next block is what it was: nobody else has read on meanwhile.
     ///
     /// # Errors
     /// Faults of the store; safe to repeat.
     pub async fn accounts_scanned(
         &self,
         network: &NetworkId,
-        accounts: &[Account],
-        from: u64,
-        scan: &Scan,
+        read: &[(&Followed, Option<Amount>)],
+        until: u64,
     ) -> Result<(), StoreFault> {
         let operation = "accounts_scanned";
         let height = |height| signed("scanned_height", height).map_err(OutOfPlace::during(operation));
-        let held = |held: &Held| held.after.map(|it| it.to_string());
+        let next: Result<Vec<i64>, _> = read.iter().map(|(it, _)| height(it.scanned.end)).collect();
+        let held = |held: &Option<Amount>| held.map(|it| it.to_string());
         let mut connection = self.connection(operation).await?;
         sqlx::query(SCANNED)
             .bind(network.as_str())
-            .bind(accounts.iter().map(|it| it.asset.as_str()).collect::<Vec<_>>())
-            .bind(accounts.iter().map(|it| it.holder.as_str()).collect::<Vec<_>>())
-            .bind(scan.balances.iter().map(held).collect::<Vec<_>>())
-            .bind(height(scan.until)?)
-            .bind(height(from)?)
+            .bind(read.iter().map(|(it, _)| it.account.asset.as_str()).collect::<Vec<_>>())
+            .bind(
+                read.iter()
+                    .map(|(it, _)| it.account.holder.as_str())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(read.iter().map(|(_, it)| held(it)).collect::<Vec<_>>())
+            .bind(next?)
+            .bind(height(until)?)
             .execute(&mut *connection)
             .await
             .map_err(StoreFault::writing(operation))?;

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -157,6 +159,11 @@ pub(crate) struct Shown {
     pub(crate) transfers: HashMap<Account, Vec<Transfer>>,
     /// Accounts that have got something without a transfer.
     gained: BTreeSet<Account>,
+    /// The newest finalized block.
+    pub(crate) height: u64,
+    /// How often it was asked for transfers, and how often it answers.
+    pub(crate) scans: Arc<AtomicUsize>,
+    pub(crate) scans_max: usize,
 }
 
 impl Shown {
@@ -202,6 +209,9 @@ impl Shown {
                 .iter()
                 .map(|it| size.account(*it))
                 .collect(),
+            height: size.last_block(),
+            scans: Arc::default(),
+            scans_max: usize::MAX,
         }
     }
 
@@ -340,7 +350,7 @@ impl Rail for Shown {
     }
 
     async fn finalized(&self) -> Result<u64, RailFault> {
-        Ok(self.size.last_block())
+        Ok(self.height)
     }
 
     async fn final_until(&self) -> Result<Timestamp, RailFault> {
@@ -356,6 +366,13 @@ impl Rail for Shown {
     }
 
     async fn scan(&self, accounts: &[Account], blocks: RangeInclusive<u64>) -> Result<Scan, RailFault> {
+        if self.scans.fetch_add(1, Ordering::Relaxed) >= self.scans_max {
+            return Err(RailFault {
+                operation: "scan",
+                network: network(),
+                cause: "asked too often".to_owned(),
+            });
+        }
         let all = accounts.iter().flat_map(|it| self.of(it));
         let mut transfers: Vec<&Transfer> = all.filter(|it| blocks.contains(&it.block.height)).collect();
         transfers.sort_by_key(|it| (it.block.height, it.index));
