@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
+use memchr::{memchr, memchr3};
 
 use crate::domain::time::Timestamp;
 
@@ -20,12 +21,14 @@ pub fn escape(field: &str) -> Cow<'_, str> {
         let digits = field.strip_prefix('-');
         digits.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
     };
-    let text = if field.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number() {
+    let is_formula = matches!(field.bytes().next(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r'));
+    let text = if is_formula && !is_number() {
         Cow::Owned(format!("'{field}"))
     } else {
         Cow::Borrowed(field)
     };
-    if text.bytes().any(|it| matches!(it, b',' | b'"' | b'\n' | b'\r')) {
+    let bytes = text.as_bytes();
+    if memchr3(b',', b'"', b'\n', bytes).or_else(|| memchr(b'\r', bytes)).is_some() {
         Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
     } else {
         text

@@ -151,7 +151,7 @@ pub(super) struct Beside {
     pub(super) carried: Option<TxId>,
     pub(super) references: Vec<Named>,
     pub(super) reconciliation: Option<Looked>,
-    pub(super) costs: Vec<Movement>,
+    pub(super) gas: Option<Amount>,
     pub(super) refunds: Option<Refunded>,
 }
 
@@ -216,7 +216,7 @@ impl Paid {
             references: references.collect::<Result<_, _>>()?,
             labels: self.labels.read()?,
             reconciliation: beside.reconciliation.map(looked).transpose()?,
-            gas: cost(&beside.costs)?,
+            gas: beside.gas,
             refunded: beside
                 .refunds
                 .map_or(Ok(Amount::ZERO), |it| amount("refunded", &it.paid))?,
@@ -239,14 +239,15 @@ impl Settled {
 }
 
 /// What these come to; none of none.
-fn cost(movements: &[Movement]) -> Result<Option<Amount>, OutOfPlace> {
-    let (mut cost, mut back) = (Amount::ZERO, Amount::ZERO);
+pub(super) fn cost(movements: impl Iterator<Item = Movement>) -> Result<Option<Amount>, OutOfPlace> {
+    let mut sums: Option<(Amount, Amount)> = None;
     for it in movements {
-        let side = if it.is_cost { &mut cost } else { &mut back };
+        let (cost, back) = sums.get_or_insert((Amount::ZERO, Amount::ZERO));
+        let side = if it.is_cost { cost } else { back };
         *side = side.checked_add(amount("gas", &it.amount)?).ok_or(OutOfPlace("gas"))?;
     }
-    let sum = cost.checked_sub(back).ok_or(OutOfPlace("gas"))?;
-    Ok((!movements.is_empty()).then_some(sum))
+    let net = |(cost, back): (Amount, Amount)| cost.checked_sub(back).ok_or(OutOfPlace("gas"));
+    sums.map(net).transpose()
 }
 
 impl FromRow<'_, PgRow> for Paid {

@@ -5,6 +5,8 @@
 //! and it is the database that a report waits for. Some stretches are read at the same time.
 
 use std::collections::HashMap;
+use std::iter::{self, Peekable};
+use std::vec;
 
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use sqlx::postgres::{PgArguments, PgRow};
@@ -15,7 +17,7 @@ use sqlx::{FromRow, Postgres};
 use super::cursor::Cursor;
 use super::reports::{Filter, PAGE_MAX};
 use super::rows::OutOfPlace;
-use super::summary::{Beside, Carried, Looked, Movement, Named, Paid, Refunded, Settled, Summary};
+use super::summary::{Beside, Carried, Looked, Movement, Named, Paid, Refunded, Settled, Summary, cost};
 use super::{DateTime, Store, StoreFault, Utc};
 use crate::domain::rail::TxId;
 use crate::domain::time::Timestamp;
@@ -201,37 +203,44 @@ impl Store {
             .bind(filter.amount_to.map(|it| it.to_string()))
             .bind(self.seen());
         let mut paid: Vec<Paid> = self.read(asked).await?;
-        paid.sort_unstable_by_key(|it| (it.created_at, it.id));
+        paid.sort_by_key(|it| it.id);
         let ids = self.neighbours(&paid).await?;
-        let mut settled = self.settled(filter, &ids).await?;
-        paid.retain(|it| settled.contains_key(&it.id));
+        let settled = self.settled(filter, &ids).await?;
+        let open = settled.iter().filter(|it| it.landed_tx.is_none());
+        let open: Vec<Uuid> = open.map(|it| it.payment).collect();
+        let mut settled = Rows::new(settled, |it| it.payment);
+        let known = |it: Paid| settled.of(it.id).next().map(|settled| (it, settled));
+        let paid: Vec<(Paid, Settled)> = paid.into_iter().filter_map(known).collect();
         if paid.is_empty() {
             return Ok(Vec::new());
         }
-        let open = settled.values().filter(|it| it.landed_tx.is_none());
-        let mut carried = self.carried(&open.map(|it| it.payment).collect::<Vec<_>>()).await?;
-        let mut costs = self
-            .grouped(&ids, (GAS_BETWEEN, GAS_AMONG), |it: &Movement| it.payment)
+        let mut carried = self.carried(&open).await?;
+        let costs: Vec<Movement> = self.beside(&ids, (GAS_BETWEEN, GAS_AMONG), |it| it).await?;
+        let named: Vec<Named> = self
+            .beside(&ids, (REFERENCES_BETWEEN, REFERENCES_AMONG), |it| it)
             .await?;
-        let names = (REFERENCES_BETWEEN, REFERENCES_AMONG);
-        let mut references = self.grouped(&ids, names, |it: &Named| it.payment).await?;
         let refunded: Vec<Refunded> = self.beside(&ids, (REFUNDS_BETWEEN, REFUNDS_AMONG), |it| it).await?;
-        let mut refunded: HashMap<Uuid, Refunded> = refunded.into_iter().map(|it| (it.payment, it)).collect();
-        let mut reconciled = self.reconciled(&ids).await?;
-        let summaries = paid.into_iter().filter_map(|paid| {
+        let looked: Vec<Looked> = self
+            .beside(&ids, (RECONCILED_BETWEEN, RECONCILED_AMONG), |it| it)
+            .await?;
+        let (mut costs, mut named) = (Rows::new(costs, |it| it.payment), Rows::new(named, |it| it.payment));
+        let (mut refunded, mut looked) = (Rows::new(refunded, |it| it.payment), Rows::new(looked, |it| it.payment));
+        let summaries = paid.into_iter().map(|(paid, settled)| {
             let id = paid.id;
             let beside = Beside {
                 carried: carried.remove(&id),
-                references: references.remove(&id).unwrap_or_default(),
-                reconciliation: reconciled.remove(&id),
-                costs: costs.remove(&id).unwrap_or_default(),
-                refunds: refunded.remove(&id),
+                references: named.of(id).collect(),
+                // Of a payment that was looked at under several names, what the first of them says.
+                reconciliation: looked.of(id).min_by(|one, other| one.subject.cmp(&other.subject)),
+                gas: cost(costs.of(id))?,
+                refunds: refunded.of(id).next(),
             };
-            Some(paid.summary(settled.remove(&id)?, beside))
+            paid.summary(settled, beside)
         });
-        summaries
-            .collect::<Result<_, _>>()
-            .map_err(OutOfPlace::during(OPERATION))
+        let summaries: Result<Vec<Summary>, OutOfPlace> = summaries.collect();
+        let mut summaries = summaries.map_err(OutOfPlace::during(OPERATION))?;
+        summaries.sort_by_key(|it| (it.created_at, it.id));
+        Ok(summaries)
     }
 
     /// The payments' ids, and whether few others lie between the lowest and the highest.
@@ -256,7 +265,7 @@ impl Store {
         })
     }
 
-    async fn settled(&self, filter: &Filter, ids: &Ids) -> Result<HashMap<Uuid, Settled>, StoreFault> {
+    async fn settled(&self, filter: &Filter, ids: &Ids) -> Result<Vec<Settled>, StoreFault> {
         let states: Vec<&'static str> = filter.states.iter().map(|it| it.as_str()).collect();
         let seconds = |at: Option<Timestamp>| at.map(|it| i64::try_from(it.0).unwrap_or(i64::MAX));
         let within = |asked: Asked| {
@@ -268,34 +277,7 @@ impl Store {
                 .bind(filter.final_before)
         };
         let statements = (SETTLEMENTS_BETWEEN, SETTLEMENTS_AMONG);
-        let rows: Vec<Settled> = self.beside(ids, statements, within).await?;
-        Ok(rows.into_iter().map(|it| (it.payment, it)).collect())
-    }
-
-    async fn grouped<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(
-        &self,
-        ids: &Ids,
-        statements: (&'static str, &'static str),
-        payment: fn(&T) -> Uuid,
-    ) -> Result<HashMap<Uuid, Vec<T>>, StoreFault> {
-        let mut groups: HashMap<Uuid, Vec<T>> = HashMap::new();
-        for row in self.beside(ids, statements, |it| it).await? {
-            groups.entry(payment(&row)).or_default().push(row);
-        }
-        Ok(groups)
-    }
-
-    async fn reconciled(&self, ids: &Ids) -> Result<HashMap<Uuid, Looked>, StoreFault> {
-        let mut found: HashMap<Uuid, Looked> = HashMap::new();
-        let statements = (RECONCILED_BETWEEN, RECONCILED_AMONG);
-        let rows: Vec<Looked> = self.beside(ids, statements, |it| it).await?;
-        for row in rows {
-            // Of a payment that was looked at under several names, what the first of them says.
-            if found.get(&row.payment).is_none_or(|it| row.subject < it.subject) {
-                found.insert(row.payment, row);
-            }
-        }
-        Ok(found)
+        self.beside(ids, statements, within).await
     }
 
     /// The last transaction that carried each of these.
@@ -333,11 +315,37 @@ impl Store {
     }
 
     async fn read<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(&self, asked: Asked) -> Result<Vec<T>, StoreFault> {
-        asked
-            .try_map(|row| T::from_row(&row))
-            .fetch_all(&mut *self.reading(OPERATION).await?)
-            .await
-            .map_err(StoreFault::reading(OPERATION))
+        let fault = StoreFault::reading(OPERATION);
+        let mut connection = self.reading(OPERATION).await?;
+        // Read from each where it comes: what is read is larger, and would be handed on from layer to layer.
+        let (mut rows, mut read) = (asked.fetch(&mut *connection), Vec::new());
+        while let Some(row) = rows.try_next().await.map_err(&fault)? {
+            read.push(T::from_row(&row).map_err(&fault)?);
+        }
+        drop(rows);
+        Ok(read)
+    }
+}
+
+/// A table's rows beside payments, which are looked at in the order of their ids: without a search for any.
+struct Rows<T> {
+    rows: Peekable<vec::IntoIter<T>>,
+    payment: fn(&T) -> Uuid,
+}
+
+impl<T> Rows<T> {
+    fn new(mut rows: Vec<T>, payment: fn(&T) -> Uuid) -> Self {
+        // They mostly come so.
+        rows.sort_by_key(payment);
+        let rows = rows.into_iter().peekable();
+        Self { rows, payment }
+    }
+
+    /// This payment's, after which those of the ones before it are gone.
+    fn of(&mut self, id: Uuid) -> impl Iterator<Item = T> {
+        let Self { rows, payment } = self;
+        while rows.next_if(|it| payment(it) < id).is_some() {}
+        iter::from_fn(move || rows.next_if(|it| payment(it) == id))
     }
 }
 
