@@ -13,6 +13,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::passage::Passage;
@@ -43,6 +44,9 @@ const TAKEN_AFTER: Duration = Duration::from_secs(15);
 /// How long the scanning of a network is one process's without a word of it.
 const TERM: Duration = Duration::from_mins(1);
 
+/// How long a round goes on to read accounts before it sees to the rest: well within its term.
+const READING_MAX: Duration = Duration::from_secs(10);
+
 /// The pause between two rounds where there is nothing to catch up with: a block, within these bounds.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -60,7 +64,12 @@ async fn run(store: &Store, rail: &dyn Rail, stop: &CancellationToken) {
     let (me, mut after) = (ProcessId::mint(), None);
     let pause = rail.pace().block_time.clamp(PAUSE_MIN, PAUSE_MAX);
     loop {
-        let is_behind = match guarded(reconciliation.round(me, &mut after)).await {
+        let done = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            done = guarded(reconciliation.round(me, &mut after)) => done,
+        };
+        let is_behind = match done {
             Some(Ok(is_behind)) => is_behind,
             Some(Err(fault)) => {
                 tracing::warn!(rail.id = %rail.id(), error = %fault, "could not reconcile");
@@ -98,7 +107,8 @@ impl Reconciliation<'_> {
         }
         let finalized = self.rail.finalized().await?;
         let has_more = self.take_in(finalized).await?;
-        self.step(finalized).await?;
+        let began = Instant::now();
+        while self.step(finalized).await?.is_some() && began.elapsed() < READING_MAX {}
         let pending = self.store.reconciliations_pending(self.network(), *after, PAGE).await?;
         *after = pending.last().copied();
         self.review(&self.store.payments_get(&pending).await?).await?;

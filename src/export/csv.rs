@@ -28,7 +28,10 @@ pub fn escape(field: &str) -> Cow<'_, str> {
         Cow::Borrowed(field)
     };
     let bytes = text.as_bytes();
-    if memchr3(b',', b'"', b'\n', bytes).or_else(|| memchr(b'\r', bytes)).is_some() {
+    if memchr3(b',', b'"', b'\n', bytes)
+        .or_else(|| memchr(b'\r', bytes))
+        .is_some()
+    {
         Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
     } else {
         text

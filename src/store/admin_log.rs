@@ -13,8 +13,9 @@ use super::rows::{OutOfPlace, unsigned};
 use super::{DateTime, Store, StoreFault, Utc, commit};
 
 statements! {
-    // Whoever adds to the log holds its first entry: a second waits, and then finds what the first has added.
-    HOLD = "select seq from admin_log where seq = 1 for update";
+    // Whoever adds to the log holds the row of the sole tenant, which every database has: a second waits, and then finds what the
+    // first has added. Payments of that tenant do not wait.
+    HOLD = "select id from tenants where id = '00000000-0000-0000-0000-000000000000' for no key update";
     NEWEST = "select seq, hash from admin_log order by seq desc limit 1";
     ADD_ENTRY = "insert into admin_log (seq, previous, entry, hash, created_at) values ($1, $2, $3, $4, now())";
     ENTRIES = "select seq, previous, entry, hash, created_at from admin_log where seq > $1 order by seq limit $2";

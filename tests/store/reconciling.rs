@@ -5,17 +5,19 @@
 //! written beforehand, because no local node makes a million of them in minutes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use facilitator::app::AskFault;
 use facilitator::app::books::Books;
 use facilitator::app::matching::{self, Kind};
-use facilitator::app::reconcile::{ACCOUNTS_MAX, Reconciliation};
+use facilitator::app::reconcile::{self, ACCOUNTS_MAX, Reconciliation};
 use facilitator::app::reports::Reports;
 use facilitator::domain::reconciliation::Account;
 use facilitator::export::Decimals;
 use facilitator::store::{Filter, Store};
+use facilitator::task::Tasks;
 use tokio::runtime::Handle;
 
 use crate::shown::{KINDS, Shown, Size, transfer};
@@ -114,9 +116,7 @@ async fn finds_all_and_invents_nothing(size: Size, cut_short: Option<(u64, usize
         let groups = usize::try_from(2 * size.holders).unwrap().div_ceil(ACCOUNTS_MAX);
         let again = usize::try_from(size.planted).unwrap();
         assert!(scans <= groups + again, "{scans} scans");
-        let planted: BTreeSet<String> = (0..size.records)
-            .filter_map(|number| Some(named(size, size.kind(number)?, number)))
-            .collect();
+        let planted = planted(size);
         let found: BTreeSet<String> = db.texts(FOUND).await.into_iter().collect();
         let all = KINDS.len() * usize::try_from(size.planted).unwrap();
         println!(
@@ -131,6 +131,30 @@ async fn finds_all_and_invents_nothing(size: Size, cut_short: Option<(u64, usize
         assert_eq!(u64::try_from(rest).unwrap(), size.records - 7 * size.planted);
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_service_finds_the_same_and_ends_when_it_is_told_to() {
+    on_database(async |db| {
+        load(&db, SMALL).await;
+        let tasks = Tasks::default();
+        reconcile::start(&db.store, vec![Arc::new(chain(SMALL))], &tasks);
+        let (planted, began) = (planted(SMALL), Instant::now());
+        let mut found = BTreeSet::new();
+        while found != planted && began.elapsed() < Duration::from_secs(60) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            // What is taken in before its blocks are read waits.
+            found = db.texts(FOUND).await.into_iter().collect();
+        }
+        assert_eq!(found, planted);
+        assert!(tasks.drain(Duration::from_secs(10)).await);
+    })
+    .await;
+}
+
+fn planted(size: Size) -> BTreeSet<String> {
+    let planted = (0..size.records).filter_map(|number| Some(named(size, size.kind(number)?, number)));
+    planted.collect()
 }
 
 /// What each exception is about.
