@@ -43,9 +43,6 @@ const ASSETS: [&str; 2] = ["0xAsset", "0xOther"];
 /// Records in a block.
 const BLOCK: u64 = 10;
 
-/// The most transfers that one scan gives.
-const SCAN_MAX: usize = 2_000;
-
 /// How many records there are, to how many holders (each in two assets), and how many of each kind are planted.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
@@ -164,6 +161,8 @@ pub(crate) struct Shown {
     /// How often it was asked for transfers, and how often it answers.
     pub(crate) scans: Arc<AtomicUsize>,
     pub(crate) scans_max: usize,
+    /// The most transfers that it gives at once, unless one block has more.
+    pub(crate) transfers_max: usize,
 }
 
 impl Shown {
@@ -212,6 +211,7 @@ impl Shown {
             height: size.last_block(),
             scans: Arc::default(),
             scans_max: usize::MAX,
+            transfers_max: 2_000,
         }
     }
 
@@ -378,7 +378,7 @@ impl Rail for Shown {
         transfers.sort_by_key(|it| (it.block.height, it.index));
         // Whole blocks, at least one.
         let cut = transfers
-            .get(SCAN_MAX)
+            .get(self.transfers_max)
             .map(|it| it.block.height.saturating_sub(1).max(*blocks.start()));
         let until = cut.unwrap_or(*blocks.end());
         let held = |account| Held {
