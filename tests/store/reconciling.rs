@@ -135,7 +135,7 @@ async fn the_service_finds_the_same_and_ends_when_it_is_told_to() {
         reconcile::start(&db.store, vec![Arc::new(chain(SMALL))], &tasks);
         let (planted, began) = (planted(SMALL), Instant::now());
         let mut found = BTreeSet::new();
-        while found != planted && began.elapsed() < Duration::from_secs(60) {
+        while found != planted && began.elapsed() < Duration::from_mins(1) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             // What is taken in before its blocks are read waits.
             found = db.texts(FOUND).await.into_iter().collect();
