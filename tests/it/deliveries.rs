@@ -335,7 +335,8 @@ async fn a_big_report_goes_part_by_part_without_being_held_in_memory() {
     assert_eq!(of_file["sha256"], of_parts["sha256"]);
     assert_eq!(store.leftovers(), 0);
     let grown = world.facilitator.memory_max().saturating_sub(before);
-    assert!(grown < 80 * 1024, "{grown} KiB more for a file of 120 MiB");
+    // Both deliveries, and what the allocator keeps for the next.
+    assert!(grown < 100 * 1024, "{grown} KiB more for a file of 120 MiB");
 }
 
 #[tokio::test]

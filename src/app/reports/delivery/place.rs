@@ -160,11 +160,18 @@ async fn name_durably(mut file: File, part: &Path, whole: &Path) -> Result<(), A
 
 impl Object<'_> {
     async fn write(&mut self, bytes: Vec<u8>) -> Result<(), Astray> {
-        self.waiting.extend(bytes);
-        while self.waiting.len() > PART {
-            let rest = self.waiting.split_off(PART);
-            let part = std::mem::replace(&mut self.waiting, rest);
-            self.part(part).await?;
+        let mut left = bytes.as_slice();
+        while !left.is_empty() {
+            // Only what is followed by more is a part: the last one is sent as the end.
+            if self.waiting.len() == PART {
+                let part = std::mem::take(&mut self.waiting);
+                self.part(part).await?;
+            }
+            // At once and no more: what grows is there twice each time.
+            self.waiting.reserve_exact(PART.saturating_sub(self.waiting.len()));
+            let (fitting, rest) = left.split_at(left.len().min(PART.saturating_sub(self.waiting.len())));
+            self.waiting.extend_from_slice(fitting);
+            left = rest;
         }
         Ok(())
     }
