@@ -83,7 +83,7 @@ async fn m01_a_hundred_requests_at_once_at_two_processes_never_take_more_than_th
     let settling = world.settling(&more);
     eventually("it is settled", async || {
         world.node.mine(1).await;
-        (world.state(&more).await.as_deref() == Some("confirmed")).then_some(())
+        world.is_paid(&more).await.then_some(())
     })
     .await;
     drop(settling.await.unwrap());
@@ -186,7 +186,7 @@ async fn a_signer_that_has_spent_what_it_may_signs_no_more_and_says_so_before_th
     assert_eq!(world.proxy.transactions().len(), 1);
     eventually("both are settled once the first has its receipt", async || {
         world.node.mine(1).await;
-        (world.state(&second).await.as_deref() == Some("confirmed")).then_some(())
+        world.is_paid(&second).await.then_some(())
     })
     .await;
     books_agree(&world).await;

@@ -175,9 +175,8 @@ async fn blocks_that_are_taken_back_under_load() {
         world.node.reorganize(depth).await;
     }
     world.node.call("evm_setIntervalMining", serde_json::json!([1])).await;
-    let open = "settlements where state <> 'confirmed'";
     eventually("all is confirmed", async || {
-        (world.db.count("payments").await == 24 && world.db.count(open).await == 0).then_some(())
+        (world.db.count("payments").await == 24 && world.db.unpaid().await == 0).then_some(())
     })
     .await;
     all_are_paid(&world, &bodies).await;

@@ -258,7 +258,8 @@ async fn b15_h13_what_stops_a_payment_on_its_way_costs_one_transaction() {
         sending.met(1).await;
         if let Some(call) = stop {
             let stop = json!({"from": admin(), "to": payment.asset, "data": Bytes::from(call)});
-            world.node.call("eth_sendTransaction", json!([stop])).await;
+            let stopped = world.node.call("eth_sendTransaction", json!([stop])).await;
+            world.node.receipt(stopped.as_str().unwrap()).await;
         } else {
             let delegation = [&[0xef, 0x01, 0x00], addresses().refusing_wallet.as_slice()].concat();
             world.node.set_code(payer, &delegation.into()).await;

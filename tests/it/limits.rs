@@ -283,10 +283,9 @@ async fn a_tenants_flood_delays_another_by_one_turn() {
         answer.pending();
     }
     few.settle(&world.facilitator, &Payment::by(6)).await.pending();
-    let open = "settlements where state <> 'confirmed'";
     eventually("all are settled", async || {
         world.node.mine(1).await;
-        (world.db.count(open).await == 0).then_some(())
+        (world.db.unpaid().await == 0).then_some(())
     })
     .await;
     let turn = async |tenant: &Tenant, which: &'static str| {

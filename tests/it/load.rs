@@ -79,10 +79,9 @@ async fn k16_asked_to_stop_with_200_payments_in_flight() {
     assert!(refused.is_none_or(|answer| answer.status == 503));
     assert!(world.facilitator.ended().await.success());
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    let open = "settlements where state <> 'confirmed'";
     eventually("the other finishes them", async || {
         world.node.mine(1).await;
-        (world.db.count(open).await == 0).then_some(())
+        (world.db.unpaid().await == 0).then_some(())
     })
     .await;
     for body in &bodies {

@@ -294,12 +294,12 @@ async fn r06_a_nonce_that_somebody_else_took_closes_the_lane_and_the_payment_goe
     world.facilitator.says("lane closed", 1).await;
     eventually("it goes by the other signer", async || {
         world.node.mine(1).await;
-        (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
+        world.is_paid(&payment).await.then_some(())
     })
     .await;
     let by: String = world
         .db
-        .one("select signer from slots where consumed_by <> 'foreign'")
+        .one("select signer from slots where consumed_by is distinct from 'foreign'")
         .await;
     assert_ne!(by, signer);
     assert_eq!(world.received().await, 10_000);

@@ -150,7 +150,7 @@ async fn k12_a_replacement_on_record_is_sent_by_whoever_comes_next() {
         world.facilitator.start().await;
         eventually("it is paid at today's price", async || {
             mine_at(&world, 50).await;
-            (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
+            world.is_paid(&payment).await.then_some(())
         })
         .await;
         assert_eq!(world.db.count("chain_transactions").await, 2);
@@ -183,7 +183,7 @@ async fn r09_a_price_above_the_cap_is_waited_out_with_what_was_signed() {
     mine_at(&world, 1).await;
     eventually("it lands", async || {
         world.node.mine(1).await;
-        (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
+        world.is_paid(&payment).await.then_some(())
     })
     .await;
     // On a slow machine what was signed is replaced at the new price before it lands.
@@ -233,7 +233,7 @@ async fn r09_a_price_above_the_cap_until_the_window_has_closed() {
     world.facilitator.settle(&next.body()).await.pending();
     eventually("what comes behind it is paid", async || {
         mine_at(&world, 50).await;
-        (world.state(&next).await.as_deref() == Some("confirmed")).then_some(())
+        world.is_paid(&next).await.then_some(())
     })
     .await;
     assert_eq!(world.received().await, 10_000);
@@ -267,7 +267,7 @@ async fn what_was_given_up_may_be_mined_after_all() {
     sending.release();
     eventually("it lands by us", async || {
         world.node.mine(1).await;
-        let is_there = world.state(&payment).await.as_deref() == Some("confirmed");
+        let is_there = world.is_paid(&payment).await;
         (is_there && landed_tx(&world).await == first).then_some(())
     })
     .await;
@@ -316,7 +316,7 @@ async fn a_nonce_that_a_reorganization_opens_again_is_used_up_again() {
     eventually("what waits behind it lands", async || {
         world.node.mine(1).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
-        (world.state(&next).await.as_deref() == Some("confirmed")).then_some(())
+        world.is_paid(&next).await.then_some(())
     })
     .await;
     assert!(

@@ -134,7 +134,7 @@ async fn a_base_fee_that_jumps_after_the_broadcast_delays_it() {
     world.node.mine(1).await;
     eventually("it lands", async || {
         world.node.mine(1).await;
-        (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
+        world.is_paid(&payment).await.then_some(())
     })
     .await;
     assert_eq!(world.facilitator.settle(&payment.body()).await.settled(), tx);
@@ -266,7 +266,7 @@ async fn r08_fees_that_rise_after_the_broadcast_and_stay_up() {
     for payment in [&first, &second] {
         eventually("it is paid at today's price", async || {
             mine_at_50_gwei().await;
-            (world.state(payment).await.as_deref() == Some("confirmed")).then_some(())
+            world.is_paid(payment).await.then_some(())
         })
         .await;
     }

@@ -66,7 +66,7 @@ async fn one_that_is_taken_and_not_sent() {
         for payment in [&first, &second] {
             crate::support::eventually(&format!("paid in spite of {fault:?}"), async || {
                 world.node.mine(1).await;
-                (world.state(payment).await.as_deref() == Some("confirmed")).then_some(())
+                world.is_paid(payment).await.then_some(())
             })
             .await;
         }

@@ -107,6 +107,12 @@ impl Database {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 
+    /// How many payments are neither confirmed nor final.
+    pub(crate) async fn unpaid(&self) -> i64 {
+        self.count("settlements where state not in ('confirmed', 'final')")
+            .await
+    }
+
     pub(crate) async fn count(&self, table: &str) -> i64 {
         let sql = AssertSqlSafe(format!("select count(*) from {table}"));
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()

@@ -235,6 +235,11 @@ impl<N> World<N> {
             .unwrap()
     }
 
+    /// It is confirmed, or final already.
+    pub(crate) async fn is_paid(&self, payment: &impl Payable) -> bool {
+        matches!(self.state(payment).await.as_deref(), Some("confirmed" | "final"))
+    }
+
     pub(crate) async fn reaches(&self, payment: &impl Payable, state: &str) {
         eventually(&format!("the payment is {state}"), async || {
             (self.state(payment).await.as_deref() == Some(state)).then_some(())

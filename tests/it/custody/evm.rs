@@ -94,7 +94,7 @@ async fn what_is_stuck_is_replaced_by_the_keepers_signature_once_it_gives_one() 
     keeper.behave(Manner::Signs);
     eventually("it is replaced and mined", async || {
         mine_dear().await;
-        (world.state(&payment).await.as_deref() == Some("confirmed")).then_some(())
+        world.is_paid(&payment).await.then_some(())
     })
     .await;
     assert_eq!(world.db.count("chain_transactions").await, 2);

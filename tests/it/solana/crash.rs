@@ -119,9 +119,8 @@ async fn k09_killed_before_the_grant_is_on_record_and_the_statement_goes_on() {
 async fn what_was_reserved_is_settled_though_nobody_asks_again() {
     let (mut world, _) = killed_at(Stop::Database(Obstacle::WritesTo("slots"))).await;
     world.facilitator.start().await;
-    let unsettled = "settlements where state <> 'confirmed'";
     crate::support::eventually("the payment is confirmed", async || {
-        (world.db.count(unsettled).await == 0).then_some(())
+        (world.db.unpaid().await == 0).then_some(())
     })
     .await;
     assert_eq!(world.received().await, 10_000);
