@@ -298,15 +298,16 @@ impl Reconciliation<'_> {
     /// Holds what the accounts hold against their transfers.
     async fn weigh(&self, passages: &[Passage<'_>], until: u64) -> Result<(), AskFault> {
         let judge = |passage: &Passage<'_>| {
-            let verdict = imbalance(passage.held, passage.weighed())?;
+            let blocks = passage.held_since..=until;
+            let (amount, verdict) = imbalance(&blocks, passage.held, passage.weighed())?;
             let (network, Account { asset, holder }) = (self.network(), &passage.of.account);
-            let (before, after) = (passage.held.before?.units(), passage.held.after?.units());
             Some(Judged {
-                subject: format!("{network}/{asset}/{holder}/{}-{until}", passage.held_since),
+                // By where it begins, so that a step that is taken again has one name for it, up to wherever it reads then.
+                subject: format!("{network}/{asset}/{holder}/{}", blocks.start()),
                 payment: None,
                 asset: asset.clone(),
                 pay_to: holder.clone(),
-                amount: Amount::from_units(before.abs_diff(after)),
+                amount,
                 verdict,
                 at: None,
             })

@@ -4,7 +4,7 @@
 //! places in them are evidence, not identity. Only finalized blocks are compared, so that no reorganization invents
 //! anything.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::domain::amount::Amount;
 use crate::domain::authorization::Authorization;
@@ -328,9 +328,14 @@ pub fn stray(transfer: &Transfer, is_ours: impl Fn(&str) -> bool) -> Verdict {
     )
 }
 
-/// Whether these transfers of an account explain what it holds; none where they do, or where what it held is not known.
+/// How much of what an account held around these blocks its transfers in them do not explain; none where they explain it,
+/// or where what it held is not known.
 #[must_use]
-pub fn imbalance<'t>(held: Held, transfers: impl Iterator<Item = &'t Transfer>) -> Option<Verdict> {
+pub fn imbalance<'t>(
+    blocks: &RangeInclusive<u64>,
+    held: Held,
+    transfers: impl Iterator<Item = &'t Transfer>,
+) -> Option<(Amount, Verdict)> {
     let (before, after) = (held.before?, held.after?);
     let (mut credits, mut debits) = (Amount::ZERO, Amount::ZERO);
     for it in transfers {
@@ -341,11 +346,14 @@ pub fn imbalance<'t>(held: Held, transfers: impl Iterator<Item = &'t Transfer>) 
         *sum = Amount::from_units(sum.units().saturating_add(it.amount.units()));
     }
     // Compared as sums, so that nothing goes below zero.
-    if before.units().saturating_add(credits.units()) == after.units().saturating_add(debits.units()) {
+    let came = before.units().saturating_add(credits.units());
+    let unexplained = came.abs_diff(after.units().saturating_add(debits.units()));
+    if unexplained == 0 {
         return None;
     }
-    let reason = format!("{before} before, {credits} in, {debits} out, {after} after");
-    Some(verdict(State::BalanceMismatch, reason))
+    let (first, last) = (blocks.start(), blocks.end());
+    let reason = format!("blocks {first} to {last}: {before} before, {credits} in, {debits} out, {after} after");
+    Some((Amount::from_units(unexplained), verdict(State::BalanceMismatch, reason)))
 }
 
 const fn verdict(state: State, reason: String) -> Verdict {

@@ -236,19 +236,19 @@ fn what_an_account_holds_is_explained_by_its_transfers() {
         it.amount = Amount::from_units(30);
     });
     let all = [vec![transfer()], debit].concat();
-    for (held, transfers, is_explained) in [
-        (held(50, 120), all.as_slice(), true),
-        (held(50, 119), all.as_slice(), false),
-        (held(50, 121), all.as_slice(), false),
-        (held(50, 50), &[], true),
-        (held(50, 40), &[], false),
+    for (held, transfers, unexplained) in [
+        (held(50, 120), all.as_slice(), None),
+        (held(50, 119), all.as_slice(), Some(1)),
+        (held(50, 121), all.as_slice(), Some(1)),
+        (held(50, 50), &[], None),
+        (held(50, 40), &[], Some(10)),
         (
             Held {
                 before: None,
                 ..held(0, 40)
             },
             &[],
-            true,
+            None,
         ),
         (
             Held {
@@ -256,9 +256,13 @@ fn what_an_account_holds_is_explained_by_its_transfers() {
                 ..held(9, 0)
             },
             &[],
-            true,
+            None,
         ),
     ] {
-        assert_eq!(imbalance(held, transfers.iter()).is_none(), is_explained, "{held:?}");
+        let found = imbalance(&(7..=9), held, transfers.iter());
+        let amount = found.map(|(amount, _)| amount.units());
+        assert_eq!(amount, unexplained, "{held:?}");
     }
+    let (_, found) = imbalance(&(7..=9), held(50, 119), all.iter()).unwrap();
+    assert_eq!(found.reason, "blocks 7 to 9: 50 before, 100 in, 30 out, 119 after");
 }

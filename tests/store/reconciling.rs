@@ -208,6 +208,36 @@ async fn accounts_of_which_some_were_read_further_than_others_are_read_together(
     .await;
 }
 
+#[tokio::test]
+async fn an_imbalance_is_named_once_though_its_step_was_cut_short_and_reads_further_when_it_is_taken_again() {
+    // As few accounts as are read together.
+    let size = Size {
+        records: 500,
+        holders: 20,
+        planted: 3,
+    };
+    on_database(async move |db| {
+        load(&db, size).await;
+        let named = async || {
+            let named = "reconciliations where state = 'balance_mismatch' and amount = 1";
+            u64::try_from(db.count(named).await).unwrap()
+        };
+        let mut raw = db.raw().await;
+        let cut = "alter table watched_accounts add constraint cut check (scanned_height < 10) not valid";
+        execute(&mut raw, cut.into()).await.unwrap();
+        let mut lower = chain(size);
+        lower.height -= 10;
+        let is_cut = reconciled(&db.store, lower).await;
+        assert!(is_cut.is_err(), "{is_cut:?}");
+        assert_eq!(named().await, size.planted);
+        let mend = "alter table watched_accounts drop constraint cut";
+        execute(&mut raw, mend.into()).await.unwrap();
+        reconciled(&db.store, chain(size)).await.unwrap();
+        assert_eq!(named().await, size.planted);
+    })
+    .await;
+}
+
 /// Prints how long it takes: `./dev test --release --test store -- --ignored --nocapture million`.
 #[tokio::test]
 #[ignore = "a measurement"]
