@@ -24,9 +24,6 @@ const DELEGATED_AT: usize = 121;
 /// has, and one that says that it is a mint.
 const EXTENSIONS_AT: usize = 166;
 
-/// The height of the first block that this node says it has.
-const FIRST_KEPT: u64 = 2;
-
 /// The node.
 pub(crate) struct Surfpool {
     _process: Process,
@@ -150,7 +147,11 @@ impl Surfpool {
         };
         // What names an older block than the first that the node keeps can never be proven absent from all of them.
         eventually("the node has made blocks", async || {
-            (node.block_height(Sureness::Confirmed).await >= FIRST_KEPT).then_some(())
+            let slot = node.call("getFirstAvailableBlock", json!([])).await;
+            let how = json!({"transactionDetails": "none", "rewards": false, "maxSupportedTransactionVersion": 0});
+            let first = node.try_call("getBlock", json!([slot, how])).await.ok()?;
+            let first = first["blockHeight"].as_u64()?;
+            (node.block_height(Sureness::Confirmed).await >= first).then_some(())
         })
         .await;
         node
