@@ -81,6 +81,16 @@ pub struct Search {
     pub first_height: Option<u64>,
 }
 
+impl Search {
+    /// The node still has every block in which the payment would be.
+    fn reaches(&self, watched: &Watched<'_>) -> bool {
+        match watched.landed {
+            Some(landed) => self.first_slot <= landed.block.height,
+            None => self.first_height.is_some_and(|it| it <= watched.since_height),
+        }
+    }
+}
+
 /// Everything that the node said in one look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
@@ -136,6 +146,14 @@ impl Answers {
         Some(doubtful.filter_map(tx_of).cloned().collect())
     }
 
+    /// How many of the payments that were searched for are older than the node's blocks, so that nothing proves them absent.
+    #[must_use]
+    pub fn out_of_reach(&self, watched: &[Watched<'_>]) -> usize {
+        let Some(search) = &self.search else { return 0 };
+        let doubtful = watched.iter().filter(|it| self.is_doubtful(it) && tx_of(it).is_some());
+        doubtful.filter(|it| !search.reaches(it)).count()
+    }
+
     fn is_doubtful(&self, watched: &Watched<'_>) -> bool {
         let is_seen = tx_of(watched).is_some_and(|tx| self.statuses.contains_key(tx));
         !is_seen
@@ -183,11 +201,7 @@ impl Answers {
 
     /// It was not in any block by the time that its window was closed.
     fn is_closed(&self, watched: &Watched<'_>) -> bool {
-        let is_absent = tx_of(watched).is_none_or(|tx| {
-            self.is_absent(tx, |search| {
-                search.first_height.is_some_and(|it| it <= watched.since_height)
-            })
-        });
+        let is_absent = tx_of(watched).is_none_or(|tx| self.is_absent(tx, watched));
         // The window was closed before the search began.
         watched.landed.is_none() && self.is_too_late(watched) && self.searched().is_some() && is_absent
     }
@@ -198,9 +212,9 @@ impl Answers {
     }
 
     /// It was searched for in vain, by a node that still has the blocks in which it would be.
-    fn is_absent(&self, tx: &TxId, reaches_back: impl FnOnce(&Search) -> bool) -> bool {
+    fn is_absent(&self, tx: &TxId, watched: &Watched<'_>) -> bool {
         let search = self.searched().filter(|it| it.txs.contains(tx));
-        let is_searched = search.is_some_and(reaches_back) || Bug::AbsenceNeedsNoSearch.is_on();
+        let is_searched = search.is_some_and(|it| it.reaches(watched)) || Bug::AbsenceNeedsNoSearch.is_on();
         !self.statuses.contains_key(tx) && is_searched
     }
 
@@ -254,8 +268,8 @@ impl Answers {
             // Once it was more than that: this node is behind.
             (Some(_), Some(_)) => None,
             (None, None) => unless_too_late(),
-            (None, Some(landed)) => self
-                .is_absent(tx, |search| search.first_slot <= landed.block.height)
+            (None, Some(_)) => self
+                .is_absent(tx, watched)
                 .then_some(Observation::Unseen { head: self.finalized }),
         }
     }

@@ -103,6 +103,10 @@ fn look(answers: &Answers, txs: &[TxId], landed: Option<&Landed>, commitment: Co
     answers.sighting(&[watched(&authorization, txs, landed)], commitment)
 }
 
+fn out_of_reach(answers: &Answers, landed: Option<&Landed>) -> usize {
+    answers.out_of_reach(&[watched(&authorization(), &[tx()], landed)])
+}
+
 fn watched<'a>(authorization: &'a Authorization, txs: &'a [TxId], landed: Option<&'a Landed>) -> Watched<'a> {
     Watched {
         payment: PaymentId::from_uuid(uuid::Uuid::nil()),
@@ -239,9 +243,16 @@ fn a_window_is_closed_only_by_a_search_in_vain_that_saw_every_block_of_it() {
         (CLOSED, Some(pruned(Some(SINCE + 1))), None),
         (CLOSED, Some(pruned(None)), None),
     ];
+    let is_pruned = |search: &Search| search.first_slot > 0 && search.first_height != Some(SINCE);
     for (finalized_height, search, expected) in table {
         let mut answers = nowhere(finalized_height);
+        let is_out_of_reach = search.as_ref().is_some_and(is_pruned);
         answers.search = search;
+        assert_eq!(
+            out_of_reach(&answers, None),
+            usize::from(is_out_of_reach),
+            "{answers:?}"
+        );
         let sighting = look(&answers, &[tx()], None, Commitment::Confirmed);
         assert_eq!(only(&sighting), expected.as_ref(), "{answers:?}");
         let is_closed = matches!(expected, Some(Observation::CannotLand(_)));
@@ -329,6 +340,8 @@ fn a_landing_is_reversed_only_by_a_search_in_vain_after_its_slot_was_finalized()
         for finalized_height in [OPEN, CLOSED] {
             let mut answers = nowhere(finalized_height);
             answers.search = search.clone();
+            let is_out_of_reach = search.as_ref().is_some_and(|it| it.first_slot > SLOT);
+            assert_eq!(out_of_reach(&answers, Some(known)), usize::from(is_out_of_reach));
             let sighting = look(&answers, &[tx()], Some(known), Commitment::Confirmed);
             assert_eq!(only(&sighting), expected.as_ref(), "{answers:?}");
             assert!(sighting.dead.is_empty());

@@ -39,13 +39,25 @@ pub(super) async fn observe(
     if let Some(doubts) = answers.doubts(watched) {
         // What has landed is told even when nothing can be proven absent.
         match search(node, doubts, &mut answers).await {
-            Ok(search) => answers.search = Some(search),
+            Ok(search) => {
+                answers.search = Some(search);
+                warn_of_what_is_out_of_reach(&answers, watched);
+            }
             Err(fault) => tracing::warn!(error = %fault, "nothing can be proven absent from the chain for now"),
         }
     }
     let details = answers.details(watched, others);
     fetch(node, watched, &details, &mut answers).await?;
     Ok(answers.sighting(watched, commitment))
+}
+
+fn warn_of_what_is_out_of_reach(answers: &Answers, watched: &[Watched<'_>]) {
+    let payments = answers.out_of_reach(watched);
+    if payments > 0 {
+        let first_slot = answers.search.as_ref().map(|it| it.first_slot);
+        let message = "payments are older than the node's first block: none of them can be proven absent";
+        tracing::warn!(payments, first_slot, message);
+    }
 }
 
 /// The newest blocks, and the statuses of all transactions. Those that no watched payment refers to may be old, and

@@ -102,7 +102,7 @@ async fn h21_a_status_that_is_forgotten_is_no_proof() {
 /// A node that has thrown away the blocks in which it would be cannot say that it was in none of them.
 #[tokio::test]
 async fn a_history_that_does_not_reach_back_is_no_proof() {
-    let world = impatient().start().await;
+    let mut world = impatient().start().await;
     let payment = world.payment(0).await;
     let lost = world.proxy.fault(send, Fault::LoseRequest);
     let first_block = |call: &Call| call.method == "getFirstAvailableBlock";
@@ -110,6 +110,7 @@ async fn a_history_that_does_not_reach_back_is_no_proof() {
     world.facilitator.settle(&payment.body()).await.pending();
     long_enough(&world).await;
     pruned.met(2).await;
+    world.facilitator.says("older than the node's first block", 1).await;
     assert_eq!(world.state(&payment).await.as_deref(), Some("in_flight"));
     pruned.release();
     world.reaches(&payment, "failed").await;
