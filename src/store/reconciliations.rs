@@ -41,9 +41,12 @@ statements! {
         order by n.subject
         on conflict (subject) do update set asset = excluded.asset, pay_to = excluded.pay_to, amount = excluded.amount,
             state = excluded.state, reason = excluded.reason, tx = excluded.tx, block_height = excluded.block_height,
-            since = case when reconciliations.state = excluded.state then reconciliations.since else excluded.since end,
-            handled = case when reconciliations.state = excluded.state then reconciliations.handled end
-        where reconciliations.state <> excluded.state or reconciliations.reason <> excluded.reason
+            since = case when (reconciliations.state, reconciliations.amount) = (excluded.state, excluded.amount)
+                then reconciliations.since else excluded.since end,
+            handled = case when (reconciliations.state, reconciliations.amount) = (excluded.state, excluded.amount)
+                then reconciliations.handled end
+        where (reconciliations.state, reconciliations.amount, reconciliations.reason)
+            <> (excluded.state, excluded.amount, excluded.reason)
         returning id, payment_id, network, asset, pay_to, amount::text as amount, state, reason, tx, block_height, since,
             handled, since = now() as is_new";
     EXPLAIN = "update reconciliations set state = 'matched', reason = 'its record is back', since = now(), handled = null
